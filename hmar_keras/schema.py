@@ -1,0 +1,72 @@
+"""Names and conventions shared by every layer, model and pipeline.
+
+Ids of items and behaviours start at 1; 0 is padding. Sequences are padded on the left, so the
+newest event always stands in the last column.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+PADDING_ID = 0
+
+# Model inputs.
+ITEM_IDS = "item_ids"  # int [batch, length], the history, oldest first
+BEHAVIOR_IDS = "behavior_ids"  # int [batch, length], what was done to each item
+CANDIDATE_IDS = "candidate_ids"  # int [batch, steps, candidates], items to score
+
+# Model outputs; the output layers carry exactly these names.
+RANKING = "ranking"  # float [batch, steps, candidates], logits
+BEHAVIOR = "behavior"  # float [batch, steps, behaviours], logits for candidate 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Behaviors:
+    """The kinds of interaction in a log, and the one that is to be predicted.
+
+    Args:
+        names: behaviour names from weak to strong, e.g. `("view", "cart", "buy")`. The id of
+            `names[i]` is `i + 1`.
+        target: the behaviour whose next item is predicted and evaluated; one of `names`.
+
+    Raises:
+        ValueError: if names are empty, repeated or not strings, or the target is not one of them.
+    """
+
+    names: tuple[str, ...]
+    target: str
+
+    def __post_init__(self):
+        object.__setattr__(self, "names", tuple(self.names))
+        if not self.names:
+            raise ValueError("behaviours must name at least one behaviour.")
+        for name in self.names:
+            if not isinstance(name, str) or not name.strip():
+                raise ValueError(f"behaviour names must be non-empty strings, got {name!r}.")
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"behaviour names must differ from each other, got {self.names}.")
+        if self.target not in self.names:
+            raise ValueError(
+                f"target behaviour {self.target!r} is not one of the behaviours "
+                f"{', '.join(self.names)}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def target_id(self) -> int:
+        """Id of the target behaviour."""
+        return self.id_of(self.target)
+
+    def id_of(self, name: str) -> int:
+        """The id (from 1) of a behaviour name.
+
+        Raises:
+            ValueError: if the name is not one of the behaviours.
+        """
+        if name not in self.names:
+            raise ValueError(
+                f"unknown behaviour {name!r}; the behaviours are {', '.join(self.names)}."
+            )
+        return self.names.index(name) + 1

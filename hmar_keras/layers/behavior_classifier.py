@@ -1,0 +1,52 @@
+"""Which behaviour the next event has, given its item (Eq. 16)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from hmar_keras.layers.ranking_head import last_steps
+
+
+@keras.saving.register_keras_serializable(package="hmar_keras")
+class BehaviorClassifier(keras.layers.Layer):
+    """concat(z, q) W_1 + B_1, then W_2 + B_2, as logits.
+
+    As in Eq. 16 no activation stands between the two layers; the softmax is in the loss.
+
+    Args:
+        num_behaviors: number of behaviours K.
+
+    Call arguments:
+        states: float `[batch, length, dim]` (z).
+        candidates: float `[batch, steps, dim]` (q), one item for each of the last `steps` states.
+
+    Returns:
+        float32 `[batch, steps, K]`, also under a mixed precision policy; column i belongs to
+        behaviour id i + 1.
+    """
+
+    def __init__(self, num_behaviors, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.num_behaviors = num_behaviors
+        self.output_dense = keras.layers.Dense(num_behaviors, dtype="float32", name="output")
+
+    def build(self, states_shape, candidates_shape):
+        """Creates the two dense layers."""
+        dim = states_shape[-1]
+        self.hidden = keras.layers.Dense(dim, dtype="float32", name="hidden")
+        self.hidden.build((*states_shape[:-1], 2 * dim))
+        self.output_dense.build((*states_shape[:-1], dim))
+
+    def call(self, states, candidates):
+        """Logits of the behaviours."""
+        pairs = ops.concatenate([last_steps(states, candidates), candidates], axis=-1)
+        return self.output_dense(self.hidden(pairs))  # Eq. 16
+
+    def compute_output_shape(self, states_shape, candidates_shape):
+        """`[batch, steps, K]`."""
+        return (*candidates_shape[:-1], self.num_behaviors)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "num_behaviors": self.num_behaviors}

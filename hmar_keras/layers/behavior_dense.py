@@ -1,0 +1,90 @@
+"""A dense layer with weights of its own for every behaviour."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="hmar_keras")
+class BehaviorDense(keras.layers.Layer):
+    """y_t = x_t W^b + B^b with b the behaviour of position t.
+
+    These are K dense layers, each applied to the positions of its own behaviour, as one matrix
+    product: x_t is written into block b of a row of K blocks, the rest zero, and the K kernels
+    stand below each other. Padding (behaviour 0) yields zeros.
+
+    Args:
+        num_behaviors: number of behaviours K.
+        units: output width.
+        activation: as in `keras.layers.Dense`.
+        use_bias: whether to add B^b.
+        kernel_initializer: draws each behaviour's kernel `[dim, units]` on its own.
+
+    Call arguments:
+        inputs: float `[batch, length, dim]`.
+        behavior_ids: int `[batch, length]`, from 1; 0 for padding.
+
+    Returns:
+        float `[batch, length, units]`.
+    """
+
+    def __init__(
+        self,
+        num_behaviors,
+        units,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_behaviors = num_behaviors
+        self.units = units
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape, behavior_ids_shape=None):
+        """Creates the kernels `[K, dim, units]` and biases `[K, units]`."""
+        dim = input_shape[-1]
+
+        def one_by_one(shape, dtype):
+            # A fresh draw a behaviour: fan-in and fan-out must not see the K.
+            clones = [self.kernel_initializer.clone() for _ in range(shape[0])]
+            return ops.stack([draw(shape[1:], dtype) for draw in clones])
+
+        self.kernel = self.add_weight(
+            shape=(self.num_behaviors, dim, self.units), initializer=one_by_one, name="kernel"
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(self.num_behaviors, self.units), initializer="zeros", name="bias"
+            )
+
+    def call(self, inputs, behavior_ids):
+        """Applies to every position its own behaviour's weights."""
+        one_hot = ops.one_hot(behavior_ids, self.num_behaviors + 1, dtype=inputs.dtype)[..., 1:]
+        batch, length, dim = ops.shape(inputs)
+        blocks = one_hot[..., None] * inputs[:, :, None, :]
+        blocks = ops.reshape(blocks, (batch, length, self.num_behaviors * dim))
+        kernel = ops.reshape(self.kernel, (self.num_behaviors * dim, self.units))
+        outputs = ops.matmul(blocks, kernel)
+        if self.use_bias:
+            outputs = outputs + ops.matmul(one_hot, self.bias)
+        return self.activation(outputs)
+
+    def compute_output_shape(self, input_shape, behavior_ids_shape=None):
+        """`[batch, length, units]`."""
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_behaviors": self.num_behaviors,
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

@@ -1,0 +1,122 @@
+"""The first stage of HMAR's attention: every behaviour by itself (Eq. 5 to 10)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from hmar_keras.layers.behavior_dense import BehaviorDense
+from hmar_keras.layers.feed_forward import FeedForward
+from hmar_keras.layers.rezero import ReZero
+from hmar_keras.layers.self_attention import SelfAttention
+from hmar_keras.masks import event_mask, same_behavior_mask
+
+PROJECTIONS = ("shared", "per_behavior", "none")
+
+
+@keras.saving.register_keras_serializable(package="hmar_keras")
+class BehaviorEncoder(keras.layers.Layer):
+    """All K masked behaviour encoders of one block, summed.
+
+    Encoder b sees only the positions of behaviour b (M_b), attends only to those not later, and
+    writes only to those (Eq. 9). Since every event has exactly one behaviour, the sum of Eq. 10
+    puts the K outputs side by side, and the K attentions are one attention under the mask "same
+    behaviour and not later". Blocks are stacked by feeding O back in as G.
+
+    Args:
+        num_behaviors: number of behaviours K.
+        num_heads: attention heads; must divide the width.
+        dropout: dropout rate in the feed-forward networks.
+        projection: the dense layer W_e of Eq. 5: `"shared"` by all behaviours, as the equation
+            is written; `"per_behavior"`; or `"none"`, as in the authors' release.
+        feed_forward_residual: see `FeedForward`.
+        seed: seed of the dropout.
+
+    Call arguments:
+        inputs: float `[batch, length, dim]` (G).
+        behavior_ids: int `[batch, length]`, 0 for padding.
+
+    Returns:
+        float `[batch, length, dim]` (O), zero at padding.
+
+    Raises:
+        ValueError: if `projection` is none of the three, or `num_heads` does not divide the
+            width.
+    """
+
+    def __init__(
+        self,
+        num_behaviors,
+        num_heads=1,
+        dropout=0.0,
+        projection="shared",
+        feed_forward_residual=False,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if projection not in PROJECTIONS:
+            raise ValueError(f"projection must be one of {PROJECTIONS}, got {projection!r}.")
+        self.num_behaviors = num_behaviors
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.projection = projection
+        self.feed_forward_residual = feed_forward_residual
+        self.seed = seed
+        policy = self.dtype_policy
+        self.attention = SelfAttention(num_heads, num_behaviors, dtype=policy, name="attention")
+        self.feed_forward = FeedForward(
+            dropout,
+            feed_forward_residual,
+            num_behaviors,
+            seed=seed,
+            dtype=policy,
+            name="feed_forward",
+        )
+        self.rezero = ReZero(num_behaviors, dtype=policy, name="rezero")
+
+    def build(self, inputs_shape, behavior_ids_shape):
+        """Creates the weights of Eq. 5 to 8."""
+        dim = inputs_shape[-1]
+        options = {"dtype": self.dtype_policy, "name": "input_dense"}
+        if self.projection == "shared":
+            self.input_dense = keras.layers.Dense(dim, **options)
+            self.input_dense.build(inputs_shape)
+        elif self.projection == "per_behavior":
+            self.input_dense = BehaviorDense(self.num_behaviors, dim, **options)
+            self.input_dense.build(inputs_shape)
+        for layer in (self.attention, self.feed_forward, self.rezero):
+            layer.build(inputs_shape)
+
+    def call(self, inputs, behavior_ids, training=None):
+        """Encodes every behaviour's events among themselves."""
+        encoded = self._project(inputs, behavior_ids)  # Eq. 5
+        mask = same_behavior_mask(behavior_ids)
+        encoded = self.attention(encoded, mask, behavior_ids)  # Eq. 6
+        encoded = self.feed_forward(encoded, behavior_ids, training=training)  # Eq. 7
+        encoded = self.rezero(inputs, encoded, behavior_ids)  # Eq. 8
+        # Eq. 9 and 10: what M_b leaves of each behaviour, summed, is everything but padding.
+        return encoded * ops.cast(event_mask(behavior_ids)[..., None], encoded.dtype)
+
+    def _project(self, inputs, behavior_ids):
+        if self.projection == "none":
+            return inputs
+        if self.projection == "shared":
+            return self.input_dense(inputs)
+        return self.input_dense(inputs, behavior_ids)
+
+    def compute_output_shape(self, inputs_shape, behavior_ids_shape):
+        """Same as the input's."""
+        return inputs_shape
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_behaviors": self.num_behaviors,
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
+            "projection": self.projection,
+            "feed_forward_residual": self.feed_forward_residual,
+            "seed": self.seed,
+        }

@@ -1,0 +1,70 @@
+"""The point-wise feed-forward network (Eq. 7 and 13)."""
+
+from __future__ import annotations
+
+import keras
+
+from hmar_keras.layers.behavior_dense import BehaviorDense
+
+
+@keras.saving.register_keras_serializable(package="hmar_keras")
+class FeedForward(keras.layers.Layer):
+    """FFN(x) = ReLU(x W_1 + B_1) W_2 + B_2 at every position, as wide as its input.
+
+    Args:
+        dropout: dropout rate after each of the two layers. The paper does not say where its
+            dropout stands; the authors' release has it here.
+        residual: add the input to the output. The release does, the paper does not.
+        num_behaviors: None for one network (Eq. 13); K for one network a behaviour (Eq. 7),
+            each position using its own behaviour's.
+        seed: seed of the dropout.
+
+    Call arguments:
+        inputs: float `[batch, length, dim]`.
+        behavior_ids: int `[batch, length]`, only with `num_behaviors`.
+
+    Returns:
+        float `[batch, length, dim]`.
+    """
+
+    def __init__(self, dropout=0.0, residual=False, num_behaviors=None, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.dropout = dropout
+        self.residual = residual
+        self.num_behaviors = num_behaviors
+        self.seed = seed
+        self.drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
+
+    def build(self, inputs_shape, behavior_ids_shape=None):
+        """Creates the two dense layers, or K pairs of them."""
+        self.hidden = self._dense(inputs_shape[-1], "relu", "hidden")
+        self.output_dense = self._dense(inputs_shape[-1], None, "output")
+        self.hidden.build(inputs_shape)
+        self.output_dense.build(inputs_shape)
+
+    def _dense(self, dim, activation, name):
+        shared = {"activation": activation, "dtype": self.dtype_policy, "name": name}
+        if self.num_behaviors is None:
+            return keras.layers.Dense(dim, **shared)
+        return BehaviorDense(self.num_behaviors, dim, **shared)
+
+    def call(self, inputs, behavior_ids=None, training=None):
+        """Applies the network."""
+        extra = () if self.num_behaviors is None else (behavior_ids,)
+        hidden = self.drop(self.hidden(inputs, *extra), training=training)
+        outputs = self.drop(self.output_dense(hidden, *extra), training=training)
+        return outputs + inputs if self.residual else outputs
+
+    def compute_output_shape(self, inputs_shape, behavior_ids_shape=None):
+        """Same as the input's."""
+        return inputs_shape
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "dropout": self.dropout,
+            "residual": self.residual,
+            "num_behaviors": self.num_behaviors,
+            "seed": self.seed,
+        }

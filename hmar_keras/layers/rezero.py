@@ -1,0 +1,49 @@
+"""The ReZero connection around the behaviour encoders (Eq. 8)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="hmar_keras")
+class ReZero(keras.layers.Layer):
+    """L = F + gamma^b x: a skip connection that starts closed.
+
+    One learnable scalar gamma a behaviour, initialised to 0.
+
+    Args:
+        num_behaviors: number of behaviours K.
+
+    Call arguments:
+        inputs: float `[batch, length, dim]`, the skipped x (G of Eq. 8).
+        outputs: float `[batch, length, dim]`, what was computed of it (F of Eq. 8).
+        behavior_ids: int `[batch, length]`; padding (0) has gamma 0.
+
+    Returns:
+        float `[batch, length, dim]`.
+    """
+
+    def __init__(self, num_behaviors, **kwargs):
+        super().__init__(**kwargs)
+        self.num_behaviors = num_behaviors
+
+    def build(self, inputs_shape, outputs_shape=None, behavior_ids_shape=None):
+        """Creates gamma, `[K]`."""
+        self.gamma = self.add_weight(
+            shape=(self.num_behaviors,), initializer="zeros", name="gamma"
+        )
+
+    def call(self, inputs, outputs, behavior_ids):
+        """Adds the gated input."""
+        one_hot = ops.one_hot(behavior_ids, self.num_behaviors + 1, dtype=inputs.dtype)[..., 1:]
+        gates = ops.sum(one_hot * ops.cast(self.gamma, inputs.dtype), axis=-1, keepdims=True)
+        return outputs + gates * inputs  # Eq. 8
+
+    def compute_output_shape(self, inputs_shape, outputs_shape, behavior_ids_shape=None):
+        """Same as the input's."""
+        return inputs_shape
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "num_behaviors": self.num_behaviors}

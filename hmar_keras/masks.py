@@ -1,0 +1,40 @@
+"""Attention masks. In every mask of this package True means: this one counts, may be attended to.
+
+Shapes: `[batch, length]` for masks over positions and `[batch, query, key]` for attention.
+"""
+
+from __future__ import annotations
+
+from keras import ops
+
+from hmar_keras.schema import PADDING_ID
+
+
+def event_mask(ids):
+    """True where `ids` `[batch, length]` hold an event and not padding."""
+    return ops.not_equal(ids, PADDING_ID)
+
+
+def causal_mask(length):
+    """True where the key is not later than the query: `[length, length]`."""
+    positions = ops.arange(length)
+    return ops.greater_equal(positions[:, None], positions[None, :])
+
+
+def history_mask(ids):
+    """Causal attention to real events: `[batch, length]` to `[batch, query, key]`."""
+    causal = causal_mask(ops.shape(ids)[1])
+    return ops.logical_and(causal[None], event_mask(ids)[:, None, :])
+
+
+def same_behavior_mask(behavior_ids):
+    """Causal attention to real events of the query's own behaviour (M_b of Eq. 5, for all b at once).
+
+    Args:
+        behavior_ids: int `[batch, length]`, 0 for padding.
+
+    Returns:
+        bool `[batch, query, key]`; the rows of padded queries are all False.
+    """
+    same = ops.equal(behavior_ids[:, :, None], behavior_ids[:, None, :])
+    return ops.logical_and(same, history_mask(behavior_ids))

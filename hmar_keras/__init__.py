@@ -1,0 +1,26 @@
+"""HMAR for Keras 3: layers, losses, metrics and models for multi-behaviour recommendation.
+
+This package imports only `keras` and `numpy`, so it runs on every Keras backend.
+"""
+
+from hmar_keras.config import PRESETS, HMARConfig
+from hmar_keras.losses import BehaviorLoss, WeightedRankingLoss
+from hmar_keras.metrics import NDCG, BehaviorAccuracy, HitRate
+from hmar_keras.models.hmar import HMAR, HMARBackbone, compile_arguments
+from hmar_keras.schema import Behaviors
+from hmar_keras.version import __version__
+
+__all__ = [
+    "HMAR",
+    "NDCG",
+    "PRESETS",
+    "BehaviorAccuracy",
+    "BehaviorLoss",
+    "Behaviors",
+    "HMARBackbone",
+    "HMARConfig",
+    "HitRate",
+    "WeightedRankingLoss",
+    "__version__",
+    "compile_arguments",
+]

@@ -28,7 +28,7 @@ def history_mask(ids):
 
 
 def same_behavior_mask(behavior_ids):
-    """Causal attention to real events of the query's own behaviour (M_b of Eq. 5, for all b at once).
+    """Causal attention to real events of the query's own behaviour (M_b of Eq. 5, all b at once).
 
     Args:
         behavior_ids: int `[batch, length]`, 0 for padding.

@@ -20,8 +20,8 @@ __all__ = [
     "HistoricalBehaviorIndicators",
     "ItemBehaviorEmbedding",
     "PositionEmbedding",
-    "ReZero",
     "RankingHead",
+    "ReZero",
     "SelfAttention",
     "SequenceEncoder",
 ]

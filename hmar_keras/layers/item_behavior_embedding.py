@@ -7,6 +7,8 @@ import math
 import keras
 from keras import ops
 
+from hmar_keras.masks import event_mask
+
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class ItemBehaviorEmbedding(keras.layers.Layer):
@@ -23,7 +25,7 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         indicators: float `[..., K]`, see `HistoricalBehaviorIndicators`.
 
     Returns:
-        float `[..., dim]`.
+        float `[..., dim]`, zero at padding.
     """
 
     def __init__(self, num_items, dim, scale_embeddings=False, **kwargs):
@@ -51,7 +53,8 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         """Encodes items that come with the given counts."""
         items = self._embed(self.item_table(item_ids))
         history = self.indicator_dense(indicators)  # Eq. 2
-        return self.combine(ops.concatenate([items, history], axis=-1))  # Eq. 3
+        encoded = self.combine(ops.concatenate([items, history], axis=-1))  # Eq. 3
+        return encoded * ops.cast(event_mask(item_ids)[..., None], encoded.dtype)
 
     def fold(self):
         """What Eq. 1 to 3 become for a whole catalogue, since they are linear in the counts.

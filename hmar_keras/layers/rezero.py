@@ -30,9 +30,7 @@ class ReZero(keras.layers.Layer):
 
     def build(self, inputs_shape, outputs_shape=None, behavior_ids_shape=None):
         """Creates gamma, `[K]`."""
-        self.gamma = self.add_weight(
-            shape=(self.num_behaviors,), initializer="zeros", name="gamma"
-        )
+        self.gamma = self.add_weight(shape=(self.num_behaviors,), initializer="zeros", name="gamma")
 
     def call(self, inputs, outputs, behavior_ids):
         """Adds the gated input."""

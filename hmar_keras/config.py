@@ -1,0 +1,271 @@
+"""Every setting of HMAR in one place, with the settings of the paper's four datasets."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+
+from hmar_keras.layers.behavior_encoder import PROJECTIONS
+from hmar_keras.schema import Behaviors
+
+WINDOWS = ("last", "all")
+_TARGET_ALPHA, _OTHER_ALPHA = 0.7, 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class HMARConfig:
+    """Settings of the model, its losses and its training.
+
+    Args:
+        num_items: size of the catalogue I; item ids run from 1 to I.
+        behaviors: names from weak to strong, and the target; also accepted as a dict with the
+            keys `names` and `target`.
+        dim: width d of every embedding and layer.
+        max_length: the most recent events of a user that the model sees.
+        num_heads: attention heads H of both encoders; must divide `dim`.
+        num_behavior_blocks: behaviour encoders (Eq. 5 to 10) on top of each other.
+        num_sequence_blocks: sequence encoders (Eq. 11 to 13) on top of each other.
+        dropout: dropout rate, in [0, 1).
+        behavior_projection: the dense layer of Eq. 5: `"shared"` by all behaviours (as the
+            equation is written), `"per_behavior"`, or `"none"` (the authors' release).
+        feed_forward_residual: add each feed-forward network's input to its output (the release).
+        layer_norm: normalise before the sequence encoder's feed-forward network (the release).
+        scale_embeddings: multiply item embeddings by sqrt(d) (the release).
+        alpha: weight of each behaviour's positives in Eq. 15, by behaviour name. Behaviours left
+            out get the paper's usual 0.7 (target) or 0.1 (every other).
+        beta: weight of the negatives in Eq. 15.
+        theta: weight of the behaviour classification in Eq. 18.
+        num_negatives: negatives a position in training.
+        windows: `"last"` trains on each user's most recent `max_length` events, as the paper
+            does; `"all"` cuts the whole history into windows of that length.
+        learning_rate: of Adam.
+        adam_beta_2: second-moment decay of Adam.
+        batch_size: windows a training step.
+        epochs: at most this many passes over the training windows.
+        patience: stop after this many epochs without a better validation score.
+
+    Raises:
+        ValueError: if a setting is of the wrong kind or out of range, naming it and what would
+            do.
+
+    Example:
+
+    >>> config = HMARConfig(100, Behaviors(("view", "buy"), target="buy"), dim=32, num_heads=2)
+    >>> config.alpha
+    {'view': 0.1, 'buy': 0.7}
+    >>> HMARConfig.from_json(config.to_json()) == config
+    True
+    """
+
+    num_items: int
+    behaviors: Behaviors
+    dim: int = 64
+    max_length: int = 50
+    num_heads: int = 1
+    num_behavior_blocks: int = 1
+    num_sequence_blocks: int = 1
+    dropout: float = 0.2
+    behavior_projection: str = "shared"
+    feed_forward_residual: bool = False
+    layer_norm: bool = False
+    scale_embeddings: bool = False
+    alpha: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    beta: float = 1.0
+    theta: float = 0.1
+    num_negatives: int = 1
+    windows: str = "last"
+    learning_rate: float = 1e-3
+    adam_beta_2: float = 0.98
+    batch_size: int = 128
+    epochs: int = 200
+    patience: int = 10
+
+    def __post_init__(self):
+        if isinstance(self.behaviors, Mapping):
+            object.__setattr__(self, "behaviors", Behaviors(**self.behaviors))
+        if not isinstance(self.behaviors, Behaviors):
+            raise ValueError(f"behaviors must be a Behaviors, got {self.behaviors!r}.")
+        self._check_types()
+        self._check_ranges()
+        object.__setattr__(self, "alpha", self._complete_alpha())
+
+    def _check_types(self):
+        for name, default in _DEFAULTS.items():
+            value = getattr(self, name)
+            if isinstance(default, bool):
+                fits = isinstance(value, bool)
+            elif isinstance(default, int):
+                fits = isinstance(value, int) and not isinstance(value, bool)
+            elif isinstance(default, float):
+                fits = _is_number(value)
+            else:
+                fits = isinstance(value, str)
+            if not fits:
+                kind = {int: "a whole number", float: "a finite number"}.get(type(default))
+                kind = kind or ("true or false" if isinstance(default, bool) else "a string")
+                raise ValueError(f"{name} must be {kind}, got {value!r}.")
+            if isinstance(default, float):
+                object.__setattr__(self, name, float(value))
+        if not isinstance(self.num_items, int) or self.num_items < 1:
+            raise ValueError(f"num_items must be a whole number from 1, got {self.num_items!r}.")
+
+    def _check_ranges(self):
+        for name in _POSITIVE:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}.")
+        for name in ("beta", "theta"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
+        if not 0 < self.adam_beta_2 < 1:
+            raise ValueError(f"adam_beta_2 must be in (0, 1), got {self.adam_beta_2}.")
+        if self.dim % self.num_heads:
+            raise ValueError(
+                f"num_heads must divide dim, got num_heads={self.num_heads} and dim={self.dim}; "
+                f"choose a divisor of {self.dim}."
+            )
+        for name, choices in (("behavior_projection", PROJECTIONS), ("windows", WINDOWS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}."
+                )
+
+    def _complete_alpha(self):
+        if not isinstance(self.alpha, Mapping):
+            raise ValueError(f"alpha must map behaviour names to weights, got {self.alpha!r}.")
+        for name, weight in self.alpha.items():
+            if name not in self.behaviors.names:
+                raise ValueError(
+                    f"alpha names the unknown behaviour {name!r}; the behaviours are "
+                    f"{', '.join(self.behaviors.names)}."
+                )
+            if not _is_number(weight) or weight < 0:
+                raise ValueError(f"alpha of {name!r} must be a number from 0, got {weight!r}.")
+        usual = {
+            name: _TARGET_ALPHA if name == self.behaviors.target else _OTHER_ALPHA
+            for name in self.behaviors.names
+        }
+        return {name: float(self.alpha.get(name, usual[name])) for name in usual}
+
+    @property
+    def num_behaviors(self) -> int:
+        """Number of behaviours K."""
+        return len(self.behaviors)
+
+    @property
+    def alpha_by_id(self) -> list[float]:
+        """The weights of Eq. 15 in the order of the behaviour ids, from id 1."""
+        return [self.alpha[name] for name in self.behaviors.names]
+
+    def replace(self, **changes) -> HMARConfig:
+        """A copy with some settings changed.
+
+        Raises:
+            ValueError: if a setting is unknown or its value does not do.
+        """
+        return HMARConfig.from_dict({**self.to_dict(), **changes})
+
+    def to_dict(self) -> dict:
+        """All settings as plain numbers, strings, lists and dicts."""
+        settings = dataclasses.asdict(self)
+        settings["behaviors"]["names"] = list(self.behaviors.names)
+        return settings
+
+    @classmethod
+    def from_dict(cls, settings: Mapping) -> HMARConfig:
+        """The reverse of `to_dict`.
+
+        Raises:
+            ValueError: if a setting is unknown, missing or does not do.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in settings:
+            if name not in known:
+                raise ValueError(f"unknown setting {name!r}; the settings are {', '.join(known)}.")
+        for name in ("num_items", "behaviors"):
+            if name not in settings:
+                raise ValueError(f"the setting {name!r} is missing.")
+        return cls(**settings)
+
+    def to_json(self) -> str:
+        """The settings as JSON text."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> HMARConfig:
+        """The reverse of `to_json`.
+
+        Raises:
+            ValueError: if the text is not a JSON object or a setting does not do.
+        """
+        settings = json.loads(text)
+        if not isinstance(settings, dict):
+            raise ValueError("a configuration must be a JSON object of settings.")
+        return cls.from_dict(settings)
+
+    @classmethod
+    def preset(cls, name: str, num_items: int, behaviors: Behaviors, **changes) -> HMARConfig:
+        """The settings the paper's authors used for one of its datasets; see `PRESETS`.
+
+        Args:
+            name: `"taobao"`, `"tianchi"`, `"yelp"` or `"movielens"`.
+            num_items: as above.
+            behaviors: as above. The weights alpha go by role, target or not, so that a preset
+                serves any log of its kind; Yelp's, which go by name, where a name occurs.
+            **changes: settings that differ from the preset.
+
+        Raises:
+            ValueError: if there is no such preset or a setting does not do.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}; the presets are {', '.join(PRESETS)}.")
+        settings = dict(PRESETS[name])
+        by_name = settings.pop("alpha_by_name", {})
+        target, other = settings.pop("target_alpha"), settings.pop("other_alpha")
+        settings["alpha"] = {
+            behavior: by_name.get(behavior, target if behavior == behaviors.target else other)
+            for behavior in behaviors.names
+        }
+        return cls.from_dict(
+            {"num_items": num_items, "behaviors": behaviors, **settings, **changes}
+        )
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_DEFAULTS = {
+    field.name: field.default
+    for field in dataclasses.fields(HMARConfig)
+    if field.default is not dataclasses.MISSING
+}
+_POSITIVE = [
+    *("dim", "max_length", "num_heads", "num_behavior_blocks", "num_sequence_blocks"),
+    *("num_negatives", "learning_rate", "batch_size", "epochs", "patience"),
+]
+
+# One block, one head, batches of 128, beta 1 and one negative a position throughout: the
+# defaults above. The release trains for a fixed number of epochs; here that is the most.
+PRESETS = {
+    "taobao": {
+        **{"dim": 80, "max_length": 150, "learning_rate": 6e-4, "dropout": 0.45},
+        **{"target_alpha": 0.7, "other_alpha": 0.1, "theta": 0.1, "epochs": 700},
+    },
+    "tianchi": {
+        **{"dim": 40, "max_length": 100, "learning_rate": 5e-4, "dropout": 0.6},
+        **{"target_alpha": 0.7, "other_alpha": 0.1, "theta": 0.15, "epochs": 500},
+    },
+    "yelp": {
+        **{"dim": 50, "max_length": 170, "learning_rate": 7e-4, "dropout": 0.4},
+        **{"target_alpha": 0.3, "other_alpha": 0.2, "theta": 0.1, "epochs": 1000},
+        "alpha_by_name": {"neutral": 0.3},
+    },
+    "movielens": {
+        **{"dim": 50, "max_length": 120, "learning_rate": 6e-4, "dropout": 0.4},
+        **{"target_alpha": 0.8, "other_alpha": 0.1, "theta": 0.1, "epochs": 700},
+    },
+}

@@ -1,0 +1,229 @@
+"""HMAR: the paper's model as functional Keras models."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.layers import (
+    BehaviorClassifier,
+    BehaviorEncoder,
+    HistoricalBehaviorIndicators,
+    ItemBehaviorEmbedding,
+    PositionEmbedding,
+    RankingHead,
+    SequenceEncoder,
+)
+from hmar_keras.losses import BehaviorLoss, WeightedRankingLoss
+from hmar_keras.metrics import NDCG, BehaviorAccuracy, HitRate
+from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, PADDING_ID, RANKING
+
+LOWEST_SCORE = -3.4028235e38  # float32's most negative number, which every softmax survives
+
+
+def _as_config(config):
+    return config if isinstance(config, HMARConfig) else HMARConfig.from_dict(config)
+
+
+def _history_inputs():
+    return {
+        name: keras.Input((None,), dtype="int32", name=name) for name in (ITEM_IDS, BEHAVIOR_IDS)
+    }
+
+
+@keras.saving.register_keras_serializable(package="hmar_keras")
+class HMARBackbone(keras.Model):
+    """Histories to states: everything of HMAR but its heads.
+
+    Inputs, a dict: `item_ids` and `behavior_ids`, int `[batch, length]`, left-padded with 0,
+    `length <= config.max_length`. Output: z, float `[batch, length, dim]`, zero at padding;
+    position t has seen the events up to and including t and nothing else.
+
+    The encoders of items, for candidates too, are the attributes `indicators` and `item_encoder`.
+
+    Args:
+        config: an `HMARConfig` or its `to_dict()`.
+        **kwargs: as in `keras.Model`.
+    """
+
+    def __init__(self, config, **kwargs):
+        config = _as_config(config)
+        # Layers
+        dtype = kwargs.pop("dtype", None)
+        indicators = HistoricalBehaviorIndicators(config.num_behaviors, name="indicators")
+        item_encoder = ItemBehaviorEmbedding(
+            config.num_items, config.dim, config.scale_embeddings, dtype=dtype, name="item_encoder"
+        )
+        position_embedding = PositionEmbedding(
+            config.max_length, dtype=dtype, name="position_embedding"
+        )
+        dropout = keras.layers.Dropout(config.dropout, dtype=dtype, name="input_dropout")
+        behavior_encoders = [
+            BehaviorEncoder(
+                config.num_behaviors,
+                config.num_heads,
+                config.dropout,
+                config.behavior_projection,
+                config.feed_forward_residual,
+                dtype=dtype,
+                name=f"behavior_encoder_{block}",
+            )
+            for block in range(config.num_behavior_blocks)
+        ]
+        sequence_encoders = [
+            SequenceEncoder(
+                config.num_heads,
+                config.dropout,
+                config.feed_forward_residual,
+                config.layer_norm,
+                dtype=dtype,
+                name=f"sequence_encoder_{block}",
+            )
+            for block in range(config.num_sequence_blocks)
+        ]
+
+        # Functional graph
+        inputs = _history_inputs()
+        item_ids, behavior_ids = inputs[ITEM_IDS], inputs[BEHAVIOR_IDS]
+        encoded = item_encoder(item_ids, indicators(item_ids, behavior_ids))  # Eq. 1 to 3
+        encoded = dropout(position_embedding(encoded))  # Eq. 4
+        latent = encoded
+        for encoder in behavior_encoders:
+            latent = encoder(latent, behavior_ids)  # Eq. 5 to 10
+        residual = encoded
+        for encoder in sequence_encoders:
+            latent = residual = encoder(latent, residual, item_ids)  # Eq. 11 to 13
+        super().__init__(inputs=inputs, outputs=latent, **kwargs)
+
+        # Config
+        self.config = config
+        self.indicators = indicators
+        self.item_encoder = item_encoder
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {"name": self.name, "config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Rebuilds the model from `get_config()`."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="hmar_keras")
+class HMAR(keras.Model):
+    """The whole model, for stock `compile`, `fit`, `save` and `keras.saving.load_model`.
+
+    Inputs, a dict:
+        `item_ids`, `behavior_ids`: int `[batch, length]`, left-padded with 0.
+        `candidate_ids`: int `[batch, steps, candidates]`, items that may follow each of the last
+            `steps` positions; in training candidate 0 is the item that did follow.
+
+    Outputs, a dict:
+        `ranking`: float32 `[batch, steps, candidates]`, logits (Eq. 14 before the sigmoid).
+        `behavior`: float32 `[batch, steps, K]`, logits (Eq. 16) of what the user will do to
+            candidate 0.
+
+    Args:
+        config: an `HMARConfig` or its `to_dict()`.
+        **kwargs: as in `keras.Model`.
+
+    Example:
+
+    >>> from hmar_keras.schema import Behaviors
+    >>> model = HMAR(HMARConfig(9, Behaviors(("view", "buy"), "buy"), dim=8, max_length=4))
+    >>> history = {"item_ids": [[0, 3, 5, 3]], "behavior_ids": [[0, 1, 1, 2]]}
+    >>> history = {name: ops.convert_to_tensor(ids, "int32") for name, ids in history.items()}
+    >>> outputs = model({**history, "candidate_ids": ops.ones((1, 1, 6), "int32")})
+    >>> tuple(outputs["ranking"].shape), tuple(outputs["behavior"].shape)
+    ((1, 1, 6), (1, 1, 2))
+    >>> tuple(model.score_catalog(**history).shape)
+    (1, 10)
+    """
+
+    def __init__(self, config, **kwargs):
+        config = _as_config(config)
+        # Layers
+        backbone = HMARBackbone(config, dtype=kwargs.pop("dtype", None), name="backbone")
+        ranking_head = RankingHead(name=RANKING)
+        classifier = BehaviorClassifier(config.num_behaviors, name=BEHAVIOR)
+
+        # Functional graph
+        inputs = {
+            **_history_inputs(),
+            CANDIDATE_IDS: keras.Input((None, None), dtype="int32", name=CANDIDATE_IDS),
+        }
+        history = {name: inputs[name] for name in (ITEM_IDS, BEHAVIOR_IDS)}
+        states = backbone(history)
+        counts = backbone.indicators(*history.values(), inputs[CANDIDATE_IDS])
+        candidates = backbone.item_encoder(inputs[CANDIDATE_IDS], counts)
+        outputs = {
+            RANKING: ranking_head(states, candidates),  # Eq. 14
+            BEHAVIOR: classifier(states, candidates[:, :, 0]),  # Eq. 16
+        }
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+
+        # Config
+        self.config = config
+        self.backbone = backbone
+
+    def score_catalog(self, item_ids, behavior_ids):
+        """Scores every item as the next one: what `ranking` gives for all of them, faster.
+
+        Eq. 14 with Eq. 1 to 3 is linear in a candidate's indicators, so one product with the
+        encodings of all items without history is enough, corrected at the few items that a user
+        has touched.
+
+        Args:
+            item_ids: int `[batch, length]`.
+            behavior_ids: int `[batch, length]`.
+
+        Returns:
+            float32 `[batch, num_items + 1]`, logits by item id; `LOWEST_SCORE` for padding, 0.
+        """
+        states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
+        last = ops.cast(states[:, -1], "float32")
+        base, effect = self.backbone.item_encoder.fold()
+        scores = ops.matmul(last, ops.transpose(base))
+        # What each event of the history adds to its item's score.
+        by_behavior = ops.pad(ops.matmul(last, ops.transpose(effect)), [[0, 0], [1, 0]])
+        gains = ops.take_along_axis(by_behavior, ops.cast(behavior_ids, "int32"), axis=1)
+        batch, length = ops.shape(item_ids)
+        rows = ops.broadcast_to(ops.arange(batch, dtype="int32")[:, None], (batch, length))
+        where = ops.stack([rows, ops.cast(item_ids, "int32")], axis=-1)
+        scores = ops.scatter_update(
+            scores, ops.reshape(where, (-1, 2)), ops.reshape(gains, (-1,)), reduction="add"
+        )
+        padding = ops.equal(ops.arange(self.config.num_items + 1), PADDING_ID)
+        return ops.where(padding[None], LOWEST_SCORE, scores)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {"name": self.name, "config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Rebuilds the model from `get_config()`."""
+        return cls(**config)
+
+
+def compile_arguments(config):
+    """What to give `HMAR.compile`: the optimiser, the losses of Eq. 15, 17 and 18, and metrics.
+
+    Example:
+
+    >>> from hmar_keras.schema import Behaviors
+    >>> config = HMARConfig(9, Behaviors(("view", "buy"), "buy"), dim=8)
+    >>> model = HMAR(config)
+    >>> model.compile(**compile_arguments(config))
+    """
+    return {
+        "optimizer": keras.optimizers.Adam(config.learning_rate, beta_2=config.adam_beta_2),
+        "loss": {
+            RANKING: WeightedRankingLoss(config.alpha_by_id, config.beta),
+            BEHAVIOR: BehaviorLoss(),
+        },
+        "loss_weights": {RANKING: 1.0, BEHAVIOR: config.theta},  # Eq. 18
+        "metrics": {RANKING: [HitRate(10), NDCG(10)], BEHAVIOR: [BehaviorAccuracy()]},
+    }

@@ -45,9 +45,9 @@ class BehaviorDense(keras.layers.Layer):
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape, behavior_ids_shape=None):
+    def build(self, inputs_shape, behavior_ids_shape=None):
         """Creates the kernels `[K, dim, units]` and biases `[K, units]`."""
-        dim = input_shape[-1]
+        dim = inputs_shape[-1]
 
         def one_by_one(shape, dtype):
             # A fresh draw a behaviour: fan-in and fan-out must not see the K.
@@ -74,9 +74,9 @@ class BehaviorDense(keras.layers.Layer):
             outputs = outputs + ops.matmul(one_hot, self.bias)
         return self.activation(outputs)
 
-    def compute_output_shape(self, input_shape, behavior_ids_shape=None):
+    def compute_output_shape(self, inputs_shape, behavior_ids_shape=None):
         """`[batch, length, units]`."""
-        return (*input_shape[:-1], self.units)
+        return (*inputs_shape[:-1], self.units)
 
     def get_config(self):
         """The constructor's arguments."""

@@ -1,0 +1,1 @@
+"""The embedded dataset: a simulated shop."""

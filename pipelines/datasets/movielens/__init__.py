@@ -1,0 +1,1 @@
+"""MovieLens ratings as three behaviours."""

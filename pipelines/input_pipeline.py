@@ -1,0 +1,245 @@
+"""tf.data: from a split dataset to batches that `model.fit` takes.
+
+Every batch is gathered by tensor operations from the dataset's flat arrays; no Python runs per
+record. The order of the windows and the negatives depend on the seed and the epoch and on
+nothing else, so a training that resumes at epoch n sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, RANKING
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.errors import InputError
+from pipelines.negatives import ExcludedItems, sample_distinct
+from pipelines.splits import EvaluationSet, Splits, event_users
+
+EVALUATION_NEGATIVES = 99  # the paper's protocol
+
+
+def training_windows(splits: Splits, config: HMARConfig) -> np.ndarray:
+    """What a training example is cut from: events `start:end` of one user.
+
+    A window holds up to `max_length + 1` events: the inputs and, one to the right, the targets.
+    With `config.windows == "all"` the windows of a user overlap by one event, so that every
+    event but the first is a target exactly once.
+
+    Returns:
+        int64 [windows, 3]: user, start, end; by user, and a user's newest window first.
+    """
+    starts, ends = splits.train_starts, splits.train_ends
+    targets = np.maximum(ends - starts - 1, 0)
+    pieces = -(-targets // config.max_length)
+    if config.windows == "last":
+        pieces = np.minimum(pieces, 1)
+    users = np.repeat(np.arange(len(starts)), pieces)
+    piece = np.arange(len(users)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    window_ends = ends[users] - piece * config.max_length
+    window_starts = np.maximum(starts[users], window_ends - config.max_length - 1)
+    return np.stack([users, window_starts, window_ends], axis=1)
+
+
+def known_items(splits: Splits) -> ExcludedItems:
+    """What each user has touched in training: never a negative of that user in training."""
+    dataset = splits.dataset
+    trained = splits.training_events()
+    return ExcludedItems.from_pairs(
+        event_users(dataset)[trained],
+        dataset.item_ids[trained],
+        dataset.num_users,
+        dataset.num_items,
+    )
+
+
+class TrainingData:
+    """The training examples of a split dataset.
+
+    Args:
+        splits: the split dataset.
+        config: lengths, batch size and number of negatives.
+        seed: of the order and the negatives.
+
+    Attributes:
+        steps_per_epoch: batches an epoch, the last one possibly smaller.
+
+    Raises:
+        InputError: if there is nothing to train on or some user leaves no item as a negative.
+    """
+
+    def __init__(self, splits: Splits, config: HMARConfig, seed: int):
+        self._windows = training_windows(splits, config)
+        if not len(self._windows):
+            raise InputError(
+                f"{splits.dataset.name} has no user with two training events; use a longer log."
+            )
+        self._config = config
+        self._seed = seed
+        self._excluded = known_items(splits)
+        if self._excluded.outside().min() < 1:
+            raise InputError(
+                f"some user of {splits.dataset.name} has touched every item, which leaves no "
+                "negatives to train with; use a log with more items."
+            )
+        self._item_ids = splits.dataset.item_ids
+        self._behavior_ids = splits.dataset.behavior_ids
+        self.steps_per_epoch = -(-len(self._windows) // config.batch_size)
+
+    def __len__(self) -> int:
+        """Number of windows an epoch."""
+        return len(self._windows)
+
+    def dataset(self, initial_epoch: int = 0, epochs: int | None = None) -> tf.data.Dataset:
+        """Batches of epoch after epoch; use it with `steps_per_epoch`.
+
+        Args:
+            initial_epoch: the epoch to begin with, from 0; what `fit` is given.
+            epochs: the epoch to end before; None for the configuration's.
+
+        Returns:
+            a dataset of `(inputs, targets)`: `item_ids` and `behavior_ids`
+            `[batch, max_length]`, `candidate_ids` `[batch, max_length, 1 + num_negatives]` with
+            the next item first; for both outputs the next behaviour, `[batch, max_length]`, 0
+            where there is none or nothing precedes it.
+        """
+        epochs = self._config.epochs if epochs is None else epochs
+        windows = tf.constant(self._windows)
+        arrays = _TensorArrays(self)
+
+        def one_epoch(epoch):
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(len(self._windows)), seed=[self._seed, epoch]
+            )
+            batches = tf.data.Dataset.from_tensor_slices(order).batch(self._config.batch_size)
+            return batches.enumerate().map(
+                lambda step, rows: arrays.batch(tf.gather(windows, rows), [epoch, step]),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+
+        return (
+            tf.data.Dataset.range(initial_epoch, epochs)
+            .flat_map(one_epoch)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+
+class _TensorArrays:
+    """The flat arrays as tensors, and how a batch is gathered from them."""
+
+    def __init__(self, data: TrainingData):
+        config = data._config
+        self.length = config.max_length
+        self.num_negatives = config.num_negatives
+        self.seed = data._seed
+        self.item_ids = tf.constant(data._item_ids)
+        self.behavior_ids = tf.constant(data._behavior_ids)
+        self.keys = tf.constant(data._excluded.keys)
+        self.key_starts = tf.constant(data._excluded.starts)
+        self.outside = tf.constant(data._excluded.outside())
+        self.stride = data._excluded.num_items + 1
+
+    def batch(self, windows, epoch_and_step):
+        items, behaviors = self._events(windows)
+        inputs, next_items = items[:, :-1], items[:, 1:]
+        # Before the first event there is nothing to predict from.
+        next_behaviors = tf.where(inputs > 0, behaviors[:, 1:], 0)
+        negatives = self._negatives(windows[:, 0], epoch_and_step)
+        features = {
+            ITEM_IDS: inputs,
+            BEHAVIOR_IDS: behaviors[:, :-1],
+            CANDIDATE_IDS: tf.concat([next_items[..., None], negatives], axis=-1),
+        }
+        return features, {RANKING: next_behaviors, BEHAVIOR: next_behaviors}
+
+    def _events(self, windows):
+        starts, ends = windows[:, 1:2], windows[:, 2:3]
+        events = ends - (self.length + 1) + tf.range(self.length + 1, dtype=tf.int64)
+        real = events >= starts
+        events = tf.maximum(events, 0)
+        return tuple(
+            tf.where(real, tf.gather(values, events), 0)
+            for values in (self.item_ids, self.behavior_ids)
+        )
+
+    def _negatives(self, users, epoch_and_step):
+        """As `ExcludedItems.items_at`, at uniform places, `[batch, length, negatives]`."""
+        shape = (tf.size(users), self.length, self.num_negatives)
+        users = users[:, None, None]
+        # One generator a batch: the seed is hashed with the epoch, then with the step.
+        epoch, step = epoch_and_step
+        seed = tf.random.experimental.stateless_fold_in([self.seed, epoch], step)
+        # Of 2^63 numbers the remainder is uniform to within I / 2^63.
+        numbers = tf.random.stateless_uniform(shape, seed, maxval=None, dtype=tf.int64)
+        places = tf.math.floormod(numbers, tf.gather(self.outside, users))
+        wanted = tf.reshape(users * self.stride + places, [-1])
+        below = tf.reshape(tf.searchsorted(self.keys, wanted, side="right"), shape)
+        below = tf.cast(below, tf.int64) - tf.gather(self.key_starts, users)
+        return tf.cast(places + below + 1, tf.int32)
+
+
+def history_arrays(
+    dataset: InteractionDataset, questions: EvaluationSet, max_length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most recent events of each question's history, left-padded.
+
+    Returns:
+        `item_ids` and `behavior_ids`, int32 [questions, max_length].
+    """
+    events = questions.ends[:, None] - max_length + np.arange(max_length)
+    real = events >= questions.starts[:, None]
+    events = np.maximum(events, 0)
+    return (
+        np.where(real, dataset.item_ids[events], 0),
+        np.where(real, dataset.behavior_ids[events], 0),
+    )
+
+
+def history_items(
+    dataset: InteractionDataset, questions: EvaluationSet
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every (question, item) pair of the whole histories, as two int64 arrays; pairs may repeat."""
+    lengths = questions.ends - questions.starts
+    rows = np.repeat(np.arange(len(questions)), lengths)
+    first = np.repeat(questions.starts - (np.cumsum(lengths) - lengths), lengths)
+    return rows, dataset.item_ids[first + np.arange(len(rows))].astype(np.int64)
+
+
+def evaluation_candidates(
+    dataset: InteractionDataset, questions: EvaluationSet, seed: int
+) -> np.ndarray:
+    """The positive and 99 different random items outside the user's history.
+
+    Returns:
+        int32 [questions, 100], the positive first; fewer columns if some user has fewer than 99
+        untouched items.
+    """
+    rows, items = history_items(dataset, questions)
+    rows = np.concatenate([rows, np.arange(len(questions))])
+    items = np.concatenate([items, questions.positives])
+    excluded = ExcludedItems.from_pairs(rows, items, len(questions), dataset.num_items)
+    negatives = sample_distinct(excluded, EVALUATION_NEGATIVES, seed)
+    return np.concatenate([questions.positives[:, None], negatives], axis=1)
+
+
+def evaluation_dataset(
+    splits: Splits, questions: EvaluationSet, config: HMARConfig, seed: int
+) -> tf.data.Dataset:
+    """Validation or test questions under the paper's protocol, for `fit` and `evaluate`.
+
+    Returns:
+        a dataset of `(inputs, targets)` as `TrainingData.dataset` gives them, with one step and
+        100 candidates.
+    """
+    item_ids, behavior_ids = history_arrays(splits.dataset, questions, config.max_length)
+    candidates = evaluation_candidates(splits.dataset, questions, seed)
+    target = np.full((len(questions), 1), splits.dataset.behaviors.target_id, np.int32)
+    inputs = {
+        ITEM_IDS: item_ids,
+        BEHAVIOR_IDS: behavior_ids,
+        CANDIDATE_IDS: candidates[:, None, :],
+    }
+    data = tf.data.Dataset.from_tensor_slices((inputs, {RANKING: target, BEHAVIOR: target}))
+    return data.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)

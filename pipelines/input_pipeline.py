@@ -63,6 +63,7 @@ class TrainingData:
         seed: of the order and the negatives.
 
     Attributes:
+        num_windows: examples an epoch.
         steps_per_epoch: batches an epoch, the last one possibly smaller.
 
     Raises:
@@ -70,26 +71,28 @@ class TrainingData:
     """
 
     def __init__(self, splits: Splits, config: HMARConfig, seed: int):
-        self._windows = training_windows(splits, config)
-        if not len(self._windows):
+        windows = training_windows(splits, config)
+        if not len(windows):
             raise InputError(
                 f"{splits.dataset.name} has no user with two training events; use a longer log."
             )
-        self._config = config
-        self._seed = seed
-        self._excluded = known_items(splits)
-        if self._excluded.outside().min() < 1:
+        excluded = known_items(splits)
+        if excluded.outside().min() < 1:
             raise InputError(
                 f"some user of {splits.dataset.name} has touched every item, which leaves no "
                 "negatives to train with; use a log with more items."
             )
-        self._item_ids = splits.dataset.item_ids
-        self._behavior_ids = splits.dataset.behavior_ids
-        self.steps_per_epoch = -(-len(self._windows) // config.batch_size)
-
-    def __len__(self) -> int:
-        """Number of windows an epoch."""
-        return len(self._windows)
+        self.num_windows = len(windows)
+        self.steps_per_epoch = -(-len(windows) // config.batch_size)
+        self._config = config
+        self._seed = seed
+        self._windows = tf.constant(windows)
+        self._item_ids = tf.constant(splits.dataset.item_ids)
+        self._behavior_ids = tf.constant(splits.dataset.behavior_ids)
+        self._keys = tf.constant(excluded.keys)
+        self._key_starts = tf.constant(excluded.starts)
+        self._outside = tf.constant(excluded.outside())
+        self._stride = excluded.num_items + 1
 
     def dataset(self, initial_epoch: int = 0, epochs: int | None = None) -> tf.data.Dataset:
         """Batches of epoch after epoch; use it with `steps_per_epoch`.
@@ -105,48 +108,30 @@ class TrainingData:
             where there is none or nothing precedes it.
         """
         epochs = self._config.epochs if epochs is None else epochs
-        windows = tf.constant(self._windows)
-        arrays = _TensorArrays(self)
-
-        def one_epoch(epoch):
-            order = tf.random.experimental.stateless_shuffle(
-                tf.range(len(self._windows)), seed=[self._seed, epoch]
-            )
-            batches = tf.data.Dataset.from_tensor_slices(order).batch(self._config.batch_size)
-            return batches.enumerate().map(
-                lambda step, rows: arrays.batch(tf.gather(windows, rows), [epoch, step]),
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-
         return (
             tf.data.Dataset.range(initial_epoch, epochs)
-            .flat_map(one_epoch)
+            .flat_map(self._epoch)
             .prefetch(tf.data.AUTOTUNE)
         )
 
+    def _epoch(self, epoch):
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(self.num_windows), seed=[self._seed, epoch]
+        )
+        batches = tf.data.Dataset.from_tensor_slices(order).batch(self._config.batch_size)
+        return batches.enumerate().map(
+            lambda step, rows: self._batch(epoch, step, rows),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
 
-class _TensorArrays:
-    """The flat arrays as tensors, and how a batch is gathered from them."""
-
-    def __init__(self, data: TrainingData):
-        config = data._config
-        self.length = config.max_length
-        self.num_negatives = config.num_negatives
-        self.seed = data._seed
-        self.item_ids = tf.constant(data._item_ids)
-        self.behavior_ids = tf.constant(data._behavior_ids)
-        self.keys = tf.constant(data._excluded.keys)
-        self.key_starts = tf.constant(data._excluded.starts)
-        self.outside = tf.constant(data._excluded.outside())
-        self.stride = data._excluded.num_items + 1
-
-    def batch(self, windows, epoch_and_step):
+    def _batch(self, epoch, step, rows):
+        windows = tf.gather(self._windows, rows)
         items, behaviors = self._events(windows)
         inputs, next_items = items[:, :-1], items[:, 1:]
         # Before the first event there is nothing to predict from.
         next_behaviors = tf.where(inputs > 0, behaviors[:, 1:], 0)
-        negatives = self._negatives(windows[:, 0], epoch_and_step)
+        negatives = self._negatives(windows[:, 0], epoch, step)
         features = {
             ITEM_IDS: inputs,
             BEHAVIOR_IDS: behaviors[:, :-1],
@@ -155,28 +140,29 @@ class _TensorArrays:
         return features, {RANKING: next_behaviors, BEHAVIOR: next_behaviors}
 
     def _events(self, windows):
+        """Item and behaviour ids, `[batch, max_length + 1]` each, left-padded."""
         starts, ends = windows[:, 1:2], windows[:, 2:3]
-        events = ends - (self.length + 1) + tf.range(self.length + 1, dtype=tf.int64)
+        length = self._config.max_length + 1
+        events = ends - length + tf.range(length, dtype=tf.int64)
         real = events >= starts
         events = tf.maximum(events, 0)
         return tuple(
             tf.where(real, tf.gather(values, events), 0)
-            for values in (self.item_ids, self.behavior_ids)
+            for values in (self._item_ids, self._behavior_ids)
         )
 
-    def _negatives(self, users, epoch_and_step):
-        """As `ExcludedItems.items_at`, at uniform places, `[batch, length, negatives]`."""
-        shape = (tf.size(users), self.length, self.num_negatives)
+    def _negatives(self, users, epoch, step):
+        """As `ExcludedItems.items_at`, at uniform places: `[batch, max_length, negatives]`."""
+        shape = (tf.size(users), self._config.max_length, self._config.num_negatives)
         users = users[:, None, None]
-        # One generator a batch: the seed is hashed with the epoch, then with the step.
-        epoch, step = epoch_and_step
-        seed = tf.random.experimental.stateless_fold_in([self.seed, epoch], step)
-        # Of 2^63 numbers the remainder is uniform to within I / 2^63.
-        numbers = tf.random.stateless_uniform(shape, seed, maxval=None, dtype=tf.int64)
-        places = tf.math.floormod(numbers, tf.gather(self.outside, users))
-        wanted = tf.reshape(users * self.stride + places, [-1])
-        below = tf.reshape(tf.searchsorted(self.keys, wanted, side="right"), shape)
-        below = tf.cast(below, tf.int64) - tf.gather(self.key_starts, users)
+        # One stream a batch: the seed is hashed with the epoch, then with the step.
+        seed = tf.random.experimental.stateless_fold_in([self._seed, epoch], step)
+        # Of 2^64 numbers the remainder is uniform to within I / 2^64.
+        numbers = tf.random.stateless_uniform(shape, seed, None, None, tf.int64)
+        places = tf.math.floormod(numbers, tf.gather(self._outside, users))
+        wanted = tf.reshape(users * self._stride + places, [-1])
+        below = tf.searchsorted(self._keys, wanted, side="right", out_type=tf.int64)
+        below = tf.reshape(below, shape) - tf.gather(self._key_starts, users)
         return tf.cast(places + below + 1, tf.int32)
 
 

@@ -1,0 +1,90 @@
+"""What any model must beat to be worth serving. Each learns from the training events alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from pipelines.evaluation import Scorer
+from pipelines.input_pipeline import history_items
+from pipelines.splits import EvaluationSet, Splits, event_users
+
+
+def baselines(splits: Splits) -> dict[str, Scorer]:
+    """All baselines, by the name they have in tables."""
+    return {
+        "popularity": Popularity(splits),
+        "repeat your history": RepeatHistory(splits),
+        "item co-occurrence": ItemCooccurrence(splits),
+    }
+
+
+def item_popularity(splits: Splits) -> np.ndarray:
+    """How often each item got the target behaviour in training; any event breaks ties.
+
+    Returns:
+        float64 [num_items + 1] by item id, in [0, 1).
+    """
+    dataset = splits.dataset
+    trained = splits.training_events()
+    on_target = trained & (dataset.behavior_ids == dataset.behaviors.target_id)
+    size = dataset.num_items + 1
+    events = np.bincount(dataset.item_ids[trained], minlength=size).astype(np.float64)
+    targets = np.bincount(dataset.item_ids[on_target], minlength=size)
+    counts = targets + events / (events.max() + 1)
+    return counts / (counts.max() + 1)
+
+
+class Popularity:
+    """The same list for everybody, most wanted first."""
+
+    def __init__(self, splits: Splits):
+        self._scores = item_popularity(splits).astype(np.float32)
+
+    def __call__(self, questions: EvaluationSet) -> np.ndarray:
+        """Scores, float32 [questions, num_items + 1]."""
+        return np.broadcast_to(self._scores, (len(questions), len(self._scores)))
+
+
+class RepeatHistory:
+    """What the user touched last, newest first, and then what is popular."""
+
+    def __init__(self, splits: Splits):
+        self._dataset = splits.dataset
+        self._popularity = item_popularity(splits).astype(np.float32)
+
+    def __call__(self, questions: EvaluationSet) -> np.ndarray:
+        """Scores, float32 [questions, num_items + 1]."""
+        scores = np.tile(self._popularity, (len(questions), 1))
+        rows, items = history_items(self._dataset, questions)
+        # Later assignments win, so an item touched twice counts by its last time.
+        scores[rows, items] = 1 + np.arange(len(rows)) - np.searchsorted(rows, rows)
+        return scores
+
+
+class ItemCooccurrence:
+    """Items whose users overlap with those of the items in the history (cosine)."""
+
+    def __init__(self, splits: Splits):
+        dataset = splits.dataset
+        trained = splits.training_events()
+        users, items = event_users(dataset)[trained], dataset.item_ids[trained]
+        shape = (dataset.num_users, dataset.num_items + 1)
+        touched = sparse.csr_array((np.ones(len(users), np.float32), (users, items)), shape)
+        touched.data[:] = 1  # how often does not count
+        length = np.sqrt(np.maximum(np.asarray(touched.sum(axis=0)).ravel(), 1))
+        touched = touched @ sparse.diags_array(1 / length).astype(np.float32)
+        similarity = (touched.T @ touched).tocsr()
+        similarity.setdiag(0)  # an item is no evidence for itself
+        self._dataset = dataset
+        self._similarity = similarity
+        self._popularity = item_popularity(splits).astype(np.float32)
+
+    def __call__(self, questions: EvaluationSet) -> np.ndarray:
+        """Scores, float32 [questions, num_items + 1]."""
+        rows, items = history_items(self._dataset, questions)
+        shape = (len(questions), self._dataset.num_items + 1)
+        history = sparse.csr_array((np.ones(len(rows), np.float32), (rows, items)), shape)
+        history.data[:] = 1
+        scores = (history @ self._similarity).toarray()
+        return scores + 1e-6 * self._popularity  # orders what co-occurs with nothing

@@ -84,6 +84,10 @@ class HMARConfig:
 
     def __post_init__(self):
         if isinstance(self.behaviors, Mapping):
+            if set(self.behaviors) != {"names", "target"}:
+                raise ValueError(
+                    f"behaviors must have the keys names and target, got {self.behaviors!r}."
+                )
             object.__setattr__(self, "behaviors", Behaviors(**self.behaviors))
         if not isinstance(self.behaviors, Behaviors):
             raise ValueError(f"behaviors must be a Behaviors, got {self.behaviors!r}.")
@@ -108,7 +112,8 @@ class HMARConfig:
                 raise ValueError(f"{name} must be {kind}, got {value!r}.")
             if isinstance(default, float):
                 object.__setattr__(self, name, float(value))
-        if not isinstance(self.num_items, int) or self.num_items < 1:
+        whole = isinstance(self.num_items, int) and not isinstance(self.num_items, bool)
+        if not whole or self.num_items < 1:
             raise ValueError(f"num_items must be a whole number from 1, got {self.num_items!r}.")
 
     def _check_ranges(self):

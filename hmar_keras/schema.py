@@ -7,6 +7,7 @@ newest event always stands in the last column.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 PADDING_ID = 0
 
@@ -37,6 +38,8 @@ class Behaviors:
     target: str
 
     def __post_init__(self):
+        if isinstance(self.names, str) or not isinstance(self.names, Iterable):
+            raise ValueError(f"behaviour names must be a list of strings, got {self.names!r}.")
         object.__setattr__(self, "names", tuple(self.names))
         if not self.names:
             raise ValueError("behaviours must name at least one behaviour.")

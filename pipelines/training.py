@@ -56,6 +56,7 @@ def train(splits: Splits, config: HMARConfig, run: RunDirectory, seed: int) -> H
                 keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
                 TrainingProgress(config.epochs, data.steps_per_epoch, MONITORED),
             ],
+            shuffle=False,  # the data comes in order of the seed
             verbose=0,
         )
     return save_best(run, config)

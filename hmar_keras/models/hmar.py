@@ -198,6 +198,24 @@ class HMAR(keras.Model):
         padding = ops.equal(ops.arange(self.config.num_items + 1), PADDING_ID)
         return ops.where(padding[None], LOWEST_SCORE, scores)
 
+    def behavior_logits(self, item_ids, behavior_ids, candidate_ids):
+        """What the user would do to each candidate: the `behavior` output for all of them.
+
+        Args:
+            item_ids: int `[batch, length]`.
+            behavior_ids: int `[batch, length]`.
+            candidate_ids: int `[batch, candidates]`.
+
+        Returns:
+            float32 `[batch, candidates, K]`.
+        """
+        states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
+        counts = self.backbone.indicators(item_ids, behavior_ids, candidate_ids[:, None, :])
+        candidates = self.backbone.item_encoder(candidate_ids[:, None, :], counts)[:, 0]
+        # To the classifier every candidate is a step of its own, all after the newest event.
+        last = ops.broadcast_to(states[:, -1:], ops.shape(candidates))
+        return self.get_layer(BEHAVIOR)(last, candidates)
+
     def get_config(self):
         """The constructor's arguments."""
         return {"name": self.name, "config": self.config.to_dict()}

@@ -1,0 +1,268 @@
+"""The command `hmar`."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipelines.datasets import DATASETS
+from pipelines.errors import InputError
+
+# TensorFlow is imported inside the commands: `--help` and a misspelt option should not wait for it.
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="HMAR: multi-behaviour sequential recommendation, from interaction logs to a SavedModel. "
+    "Begin with: [bold]hmar run[/bold]",
+)
+
+_DATASETS = "; ".join(f"{name} ({entry.description})" for name, entry in DATASETS.items())
+
+Dataset = Annotated[
+    str, typer.Option(help=f"Name, with size where there are several: {_DATASETS}.")
+]
+DataDir = Annotated[
+    str | None,
+    typer.Option(
+        help="Directory of the raw files, or the archive. Without it they are downloaded."
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="Settings of the paper: taobao, tianchi, yelp or movielens. "
+        "Without it, those that fit the dataset."
+    ),
+]
+Config = Annotated[
+    str | None,
+    typer.Option(help="JSON file of settings, for instance the config.json of another run."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="One setting, may be repeated: --set dim=32 --set alpha.buy=0.8",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
+Epochs = Annotated[
+    int | None, typer.Option(help="At most this many; training stops early by itself.", min=1)
+]
+Output = Annotated[
+    str | None,
+    typer.Option(help="Directory of the run. [default: runs/DATASET-TIME]", show_default=False),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --output.")]
+Models = Annotated[str, typer.Option(help="Where models are exported to, as MODELS/NAME/VERSION.")]
+Run = Annotated[str, typer.Argument(help="Directory of a run, see --output of hmar train.")]
+
+
+@app.command("run")
+def run_command(
+    dataset: Dataset = "synthetic_shop",
+    data_dir: DataDir = None,
+    preset: Preset = None,
+    config: Config = None,
+    set_: Set = None,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    output: Output = None,
+    resume: Resume = False,
+    models: Models = "saved_models",
+):
+    """Everything: train, evaluate, export, and answer one user from the export."""
+    _prepare_tensorflow()
+    from pipelines import workflow
+    from pipelines.export import make_temporary
+
+    request = workflow.Request(dataset, data_dir, preset, config, tuple(set_ or ()), epochs, seed)
+    make_temporary(models).rmdir()  # hours of training must not end in an unwritable directory
+    run, data, model = _train(request, output, resume)
+    _evaluate(run, data, model)
+    version = _export(run, data, model, models, None)
+    _answer_example(data, version)
+
+
+@app.command("train")
+def train_command(
+    dataset: Dataset = "synthetic_shop",
+    data_dir: DataDir = None,
+    preset: Preset = None,
+    config: Config = None,
+    set_: Set = None,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    output: Output = None,
+    resume: Resume = False,
+):
+    """Train, with early stopping on the validation split."""
+    _prepare_tensorflow()
+    from pipelines import workflow
+
+    request = workflow.Request(dataset, data_dir, preset, config, tuple(set_ or ()), epochs, seed)
+    _train(request, output, resume)
+
+
+@app.command("evaluate")
+def evaluate_command(run: Run, data_dir: DataDir = None):
+    """Results on validation and test under both protocols, beside the baselines'."""
+    _prepare_tensorflow()
+    from pipelines import workflow
+    from pipelines.run_directory import RunDirectory
+
+    directory = RunDirectory.open(run)
+    model = workflow.load_model(directory)
+    _evaluate(directory, workflow.load_run_dataset(directory, data_dir), model)
+
+
+@app.command("export")
+def export_command(
+    run: Run,
+    models: Models = "saved_models",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model. [default: the dataset's]")
+    ] = None,
+    data_dir: DataDir = None,
+):
+    """Write a SavedModel for TensorFlow Serving."""
+    _prepare_tensorflow()
+    from pipelines import workflow
+    from pipelines.run_directory import RunDirectory
+
+    directory = RunDirectory.open(run)
+    model = workflow.load_model(directory)
+    _export(directory, workflow.load_run_dataset(directory, data_dir), model, models, name)
+
+
+@app.command("recommend")
+def recommend_command(
+    model: Annotated[str, typer.Option(help="Exported model, saved_models/NAME or a version.")],
+    history: Annotated[
+        str, typer.Option(help="Events, oldest first: 'item:behaviour,item:behaviour'.")
+    ],
+    k: Annotated[int, typer.Option("-k", help="How many items.", min=1)] = 10,
+    exclude_seen: Annotated[
+        bool, typer.Option("--exclude-seen", help="Leave out the items of the history.")
+    ] = False,
+):
+    """Answer from an exported model alone."""
+    _prepare_tensorflow()
+    from pipelines.recommender import Recommender, parse_history
+
+    recommender = Recommender(model)
+    events = parse_history(history, recommender.behaviors)
+    unknown = sorted({item for item, _ in events} - recommender.vocabulary)
+    if unknown:
+        _say(f"not in the catalogue, left out: {', '.join(unknown)}")
+    _print_answer(recommender(events, k, exclude_seen))
+
+
+def main():
+    """Runs the command; bad input ends in one sentence and exit status 2."""
+    try:
+        app()
+    except InputError as error:
+        print(f"hmar: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _prepare_tensorflow():
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        raise InputError(
+            "the pipelines run on TensorFlow; unset KERAS_BACKEND or set it to tensorflow."
+        )
+    # While it is imported, TensorFlow tells about the machine on stderr whatever the log level.
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import keras  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def _say(text):
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
+
+
+def _train(request, output, resume):
+    from pipelines import workflow
+    from pipelines.run_directory import RunDirectory
+
+    if resume:
+        if output is None:
+            raise InputError("--resume needs the directory of the run as --output.")
+        run = RunDirectory.open(output)
+        data = workflow.load_run_dataset(run, request.data_dir)
+        run.write_json("config.json", workflow.same_request(run, request, data).to_dict())
+    else:
+        run = workflow.start(request, output or _new_output(request.dataset))
+        data = workflow.load_run_dataset(run)
+    counts = ", ".join(f"{name} {count:,}" for name, count in data.events_by_behavior().items())
+    _say(f"{data.name}: {data.num_users:,} users, {data.num_items:,} items, {counts}")
+    _say(f"run directory: {run.path}")
+    try:
+        model = workflow.train_run(run, data)
+    except KeyboardInterrupt:
+        _say(
+            f"interrupted after {len(run.history())} finished epochs; continue with the same "
+            f"command and --output {run.path} --resume"
+        )
+        sys.exit(130)
+    return run, data, model
+
+
+def _new_output(dataset):
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{dataset.replace('/', '-')}-{now}"
+
+
+def _evaluate(run, data, model):
+    from pipelines import workflow
+    from pipelines.results_table import results_table
+
+    results = workflow.evaluate_run(run, data, model)
+    for part in ("validation", "test"):
+        Console().print(results_table(part, results[part]))
+    _say(f"all metrics: {run.path / 'metrics.json'}")
+
+
+def _export(run, data, model, models, name):
+    from pipelines import workflow
+
+    directory = Path(models) / (name or data.name.replace("/", "-"))
+    version = workflow.export_run(run, data, model, directory)
+    _say(f"exported: {version}")
+    return version
+
+
+def _answer_example(data, version):
+    """Shows that the export answers, with the last events of the dataset's first user."""
+    from pipelines.recommender import Recommender
+
+    last = slice(max(data.offsets[0], data.offsets[1] - 3), data.offsets[1])
+    items = data.items[data.item_ids[last] - 1]
+    behaviors = [data.behaviors.names[row - 1] for row in data.behavior_ids[last]]
+    history = list(zip(items.tolist(), behaviors, strict=True))
+    text = ",".join(f"{item}:{behavior}" for item, behavior in history)
+    seen = "" if data.repeats else " --exclude-seen"
+    _say(f"\nhmar recommend --model {version.parent} --history '{text}' -k 5{seen}")
+    _print_answer(Recommender(version)(history, 5, not data.repeats))
+
+
+def _print_answer(answer):
+    for item, score in answer:
+        print(f"{item}\t{score:.4f}")

@@ -1,0 +1,96 @@
+"""From what the user asked for to an `HMARConfig`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from hmar_keras.config import HMARConfig
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.errors import InputError
+
+# What a dataset is trained with unless the user says otherwise; None is HMARConfig's defaults,
+# which are chosen on the validation split of `synthetic_shop/small`.
+DEFAULT_PRESETS = {"synthetic_shop": None, "movielens": "movielens", "ijcai15": "tianchi"}
+
+
+def build_config(
+    dataset: InteractionDataset,
+    preset: str | None = None,
+    config_file: str | Path | None = None,
+    assignments: list[str] | tuple[str, ...] = (),
+    epochs: int | None = None,
+) -> HMARConfig:
+    """Settings in rising order of precedence: preset, file, assignments, epochs.
+
+    Args:
+        dataset: gives the catalogue's size and the behaviours.
+        preset: one of the paper's, or None for the one that fits the dataset.
+        config_file: JSON object of settings; those left out keep the preset's.
+        assignments: `"field=value"`, and `"alpha.NAME=value"` for one behaviour's weight.
+        epochs: at most this many.
+
+    Raises:
+        InputError: if a setting is unknown or does not do.
+    """
+    preset = preset or DEFAULT_PRESETS.get(dataset.name.split("/")[0])
+    changes = _read_file(config_file, dataset) if config_file else {}
+    for assignment in assignments:
+        _assign(changes, assignment)
+    if epochs is not None:
+        changes["epochs"] = epochs
+    try:
+        if preset:
+            config = HMARConfig.preset(preset, dataset.num_items, dataset.behaviors)
+        else:
+            config = HMARConfig(dataset.num_items, dataset.behaviors)
+        alpha = changes.pop("alpha", {})
+        if not isinstance(alpha, Mapping):
+            raise InputError(f"alpha must map behaviour names to weights, got {alpha!r}.")
+        return config.replace(**changes, alpha={**config.alpha, **alpha})
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _read_file(path, dataset):
+    try:
+        changes = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise InputError(
+            f"the configuration {path} cannot be read ({error.strerror}); give another --config."
+        ) from error
+    except ValueError as error:
+        raise InputError(f"the configuration {path} is not JSON ({error}); mend it.") from error
+    if not isinstance(changes, dict):
+        raise InputError(f"the configuration {path} must be a JSON object of settings; mend it.")
+    # A run's config.json states its dataset's; another dataset's would not fit.
+    own = {
+        "num_items": dataset.num_items,
+        "behaviors": {
+            "names": list(dataset.behaviors.names),
+            "target": dataset.behaviors.target,
+        },
+    }
+    for name, value in own.items():
+        if changes.pop(name, value) != value:
+            raise InputError(
+                f"{name} in the configuration {path} is not that of {dataset.name}; leave it out."
+            )
+    return changes
+
+
+def _assign(changes, assignment):
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        raise InputError(f"--set {assignment} is not of the form field=value.")
+    if name in ("num_items", "behaviors"):
+        raise InputError(f"{name} comes from the dataset and cannot be set.")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text  # a bare word
+    if name.startswith("alpha."):
+        changes.setdefault("alpha", {})[name.removeprefix("alpha.")] = value
+    else:
+        changes[name] = value

@@ -1,0 +1,172 @@
+"""The steps behind the commands: train, evaluate, export."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import keras
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.models.hmar import HMAR
+from hmar_keras.version import __version__
+from pipelines.baselines import baselines, item_popularity
+from pipelines.datasets import load_dataset
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.errors import InputError
+from pipelines.evaluation import Evaluator, model_scorer
+from pipelines.export import export
+from pipelines.run_directory import RunDirectory
+from pipelines.settings import build_config
+from pipelines.splits import split
+from pipelines.training import best_epoch, save_best, train
+
+MODEL_NAME = "HMAR"  # in tables of results, beside the baselines
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the user asks a training to be; None means the default.
+
+    Args:
+        dataset: its name.
+        data_dir: where its raw files are.
+        preset: name of one of the paper's settings.
+        config_file: JSON file of settings.
+        assignments: `field=value`.
+        epochs: at most this many.
+        seed: of everything random.
+    """
+
+    dataset: str
+    data_dir: str | None = None
+    preset: str | None = None
+    config_file: str | None = None
+    assignments: tuple[str, ...] = ()
+    epochs: int | None = None
+    seed: int = 0
+
+
+def start(request: Request, output: str | os.PathLike) -> RunDirectory:
+    """Makes the directory of a new run.
+
+    Raises:
+        InputError: if the request cannot be met or the directory exists.
+    """
+    dataset = load_dataset(request.dataset, request.data_dir)
+    config = build_config(
+        dataset, request.preset, request.config_file, request.assignments, request.epochs
+    )
+    split(dataset)  # what cannot be evaluated shall not leave a directory behind
+    data_dir = request.data_dir and str(Path(request.data_dir).expanduser().resolve())
+    settings = {
+        "dataset": dataset.name,
+        "data_dir": data_dir,
+        "seed": request.seed,
+        "statistics": statistics(dataset),
+        "versions": {"hmar_keras": __version__, "keras": keras.__version__},
+    }
+    return RunDirectory.create(output, settings, config)
+
+
+def statistics(dataset: InteractionDataset) -> dict:
+    """Counts that tell one state of a dataset from another."""
+    return {
+        "users": dataset.num_users,
+        "items": dataset.num_items,
+        "events": dataset.events_by_behavior(),
+    }
+
+
+def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> InteractionDataset:
+    """The dataset that a run was started with.
+
+    Args:
+        run: the run.
+        data_dir: where the raw files are now, if they have moved.
+
+    Raises:
+        InputError: if it cannot be loaded or is no longer the same.
+    """
+    settings = run.settings()
+    dataset = load_dataset(settings["dataset"], data_dir or settings["data_dir"])
+    if statistics(dataset) != settings["statistics"]:
+        raise InputError(
+            f"{dataset.name} has changed since {run.path} was started; start a new run."
+        )
+    return dataset
+
+
+def train_run(run: RunDirectory, dataset: InteractionDataset) -> HMAR:
+    """Trains a run from where it stands to its end."""
+    return train(split(dataset), run.config(), run, run.settings()["seed"])
+
+
+def load_model(run: RunDirectory) -> HMAR:
+    """The run's model with its best weights so far.
+
+    Raises:
+        InputError: if no epoch has been finished.
+    """
+    if run.model.exists():
+        return keras.saving.load_model(run.model)
+    if not run.history():
+        raise InputError(f"{run.path} has no finished epoch; train it first.")
+    return save_best(run, run.config())
+
+
+def evaluate_run(run: RunDirectory, dataset: InteractionDataset, model: HMAR) -> dict:
+    """Results of the model and the baselines on both splits, also written to `metrics.json`.
+
+    Returns:
+        `results[split][scorer][protocol][metric]`, the splits being `validation` and `test`.
+    """
+    splits = split(dataset)
+    seed = run.settings()["seed"]
+    scorers = {MODEL_NAME: model_scorer(model, dataset), **baselines(splits)}
+    results = {}
+    for part, questions in (("validation", splits.validation), ("test", splits.test)):
+        evaluator = Evaluator(dataset, questions, seed)
+        results[part] = {name: evaluator(scorer) for name, scorer in scorers.items()}
+    history = run.history()
+    trained = {"epochs": len(history), "best_epoch": best_epoch(history)}
+    run.write_json("metrics.json", {**run.settings(), **trained, **results})
+    return results
+
+
+def export_run(
+    run: RunDirectory, dataset: InteractionDataset, model: HMAR, directory: str | os.PathLike
+) -> Path:
+    """Writes the next version of the model to `directory/VERSION`."""
+    settings = run.settings()
+    provenance = {
+        "dataset": settings["dataset"],
+        "seed": settings["seed"],
+        "best_epoch": best_epoch(run.history()),
+        "versions": settings["versions"],
+    }
+    return export(model, dataset.items, item_popularity(split(dataset)), directory, provenance)
+
+
+def same_request(run: RunDirectory, request: Request, dataset: InteractionDataset) -> HMARConfig:
+    """The configuration of a run that is to be continued, with the request's epochs.
+
+    Raises:
+        InputError: if what was asked for now differs from what the run was started with.
+    """
+    config, settings = run.config(), run.settings()
+    if request.seed != settings["seed"]:
+        raise InputError(f"{run.path} was started with --seed {settings['seed']}; keep it.")
+    if request.preset or request.config_file or request.assignments:
+        asked = build_config(
+            dataset, request.preset, request.config_file, request.assignments, config.epochs
+        )
+        if asked != config:
+            raise InputError(
+                f"{run.path} was started with other settings (see its config.json); resume it "
+                "without --preset, --config and --set, or start a new run."
+            )
+    if request.epochs is not None:
+        config = config.replace(epochs=request.epochs)
+    return config

@@ -1,153 +1,126 @@
-"""Logs as pickled sparse matrices, one a behaviour: the format of several published datasets.
+"""One log from K pickled sparse matrices, the format of MB-GMN, KHGT and CML.
 
-A matrix is [users x items]; a stored value is the time of the event. A pickle can run any code
-when it is loaded, so these are read by an unpickler that builds arrays and nothing else.
+Each behaviour has a matrix `[users, items]` whose stored values are the times of the events; a
+list holds each user's official test item or None.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
-
 import numpy as np
 
-from pipelines.datasets.interaction_log import InteractionLog
+from hmar_keras.schema import Behaviors
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.datasets.interaction_log import check_times
+from pipelines.datasets.numeric_pickle import CsrMatrix, load_numeric_pickle
+from pipelines.datasets.raw_files import RawFiles
 from pipelines.errors import InputError
 
 
-class _Matrix:
-    """Stands in for scipy's CSR classes: a bag for the arrays in the pickle."""
+def read_csr_log(
+    name: str,
+    behaviors: Behaviors,
+    repeats: bool,
+    files: RawFiles,
+    matrices: tuple[str, ...],
+    held_out: str,
+) -> InteractionDataset:
+    """Reads a log.
 
-    def __setstate__(self, state):
-        self.arrays = state if isinstance(state, dict) else {}
-
-
-_SCIPY_MODULES = ("scipy.sparse", "scipy.sparse.csr", "scipy.sparse._csr")
-_ARRAY_FUNCTIONS = {
-    "multiarray": ("_reconstruct", "scalar"),
-    "numeric": ("_frombuffer",),
-}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module, name):
-        if module in _SCIPY_MODULES and name in ("csr_matrix", "csr_array"):
-            return _Matrix
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        package, _, last = module.rpartition(".")
-        # NumPy 2 renamed numpy.core to numpy._core; files of both kinds are read under both.
-        if package in ("numpy.core", "numpy._core") and name in _ARRAY_FUNCTIONS.get(last, ()):
-            return getattr(getattr(np._core, last), name)
-        raise pickle.UnpicklingError(f"it names {module}.{name}")
-
-
-def load_arrays(content: bytes, source: str):
-    """Unpickles arrays, CSR matrices, numbers, None and lists and dicts of them.
-
-    Raises:
-        InputError: if the pickle holds anything else or is broken. None of it is executed.
-    """
-    try:
-        return _ArrayUnpickler(io.BytesIO(content)).load()
-    except Exception as error:  # a broken pickle can raise nearly anything
-        raise InputError(
-            f"{source} is not a pickle of plain arrays ({error}); it was not loaded, get the "
-            "file from a source you trust."
-        ) from error
-
-
-def read_matrix(content: bytes, source: str):
-    """The stored entries of a pickled CSR matrix.
-
-    Returns:
-        `(shape, rows, columns, times)`, each but the first int64 [entries].
-
-    Raises:
-        InputError: if it is not a well-formed CSR matrix of times.
-    """
-    matrix = load_arrays(content, source)
-    arrays = getattr(matrix, "arrays", {})
-    shape = arrays.get("_shape", arrays.get("shape"))
-    parts = [arrays.get(name) for name in ("indptr", "indices", "data")]
-    if shape is None or not all(isinstance(part, np.ndarray) for part in parts):
-        raise InputError(f"{source} does not hold a sparse CSR matrix; get the right file.")
-    indptr, indices, data = parts
-    num_rows, num_columns = (int(size) for size in shape)
-    sound = (
-        all(part.ndim == 1 and part.dtype.kind in "iuf" for part in parts)
-        and len(indptr) == num_rows + 1
-        and indptr[0] == 0
-        and indptr[-1] == len(indices) == len(data)
-        and np.all(np.diff(indptr) >= 0)
-        and (not len(indices) or (indices.min() >= 0 and indices.max() < num_columns))
-        and np.all(np.isfinite(data))
-    )
-    if not sound:
-        raise InputError(f"the sparse matrix in {source} is inconsistent; get the file again.")
-    rows = np.repeat(np.arange(num_rows), np.diff(indptr).astype(np.int64))
-    return (num_rows, num_columns), rows, indices.astype(np.int64), data.astype(np.int64)
-
-
-def read_held_out(content: bytes, source: str, shape) -> np.ndarray:
-    """The official test list: for every user an item number from 0, or None.
-
-    Returns:
-        int64 [users], item numbers, -1 for none.
-
-    Raises:
-        InputError: if it does not fit the matrices of `shape`.
-    """
-    listed = load_arrays(content, source)
-    if not isinstance(listed, list | np.ndarray) or len(listed) != shape[0]:
-        raise InputError(f"{source} must list one test item or None for each of {shape[0]} users.")
-    try:
-        items = np.array([-1 if item is None else int(item) for item in listed], np.int64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{source} holds something that is no item number: {error}.") from error
-    if items.max(initial=-1) >= shape[1] or items.min(initial=-1) < -1:
-        raise InputError(f"{source} names an item outside the {shape[1]} of the matrices.")
-    return items
-
-
-def read_csr_log(read, behaviors, held_out: str) -> InteractionLog:
-    """One log of K matrices; at equal times weak behaviours come first, then smaller items.
-
-    The catalogue is every column and the users are the rows with at least one event or a test
-    item; both are named by their number from 0.
+    Events of equal time are ordered from the weak to the strong behaviour, then by item. All
+    columns are items, named by their 0-based number; the users are the rows, named likewise, that
+    have an event or a test item.
 
     Args:
-        read: gives the content of a file by its name, see `SourceFiles.read`.
-        behaviors: names weak to strong; behaviour `b` is in the file `trn_b`.
-        held_out: name of the file with the test list.
+        name: of the dataset.
+        behaviors: the behaviours, weak to strong.
+        repeats: whether an item may be the answer twice for one user.
+        files: where the matrices and the list are read from.
+        matrices: file names [behaviours], in the order of `behaviors`.
+        held_out: file name of the list of test items.
 
     Raises:
-        InputError: if a file is missing, broken, or of another shape than the rest.
+        InputError: if a file cannot be read or is not what it should be.
     """
-    shapes, columns = {}, []
-    for behavior_id, name in enumerate(behaviors, start=1):
-        file = f"trn_{name}"
-        shapes[file], rows, items, times = read_matrix(read(file), file)
-        columns.append((rows, items, np.full(len(rows), behavior_id), times))
-    if len(set(shapes.values())) > 1:
-        raise InputError(f"the matrices differ in shape ({shapes}); get files that go together.")
-    shape = shapes[file]
-    rows, items, behavior_ids, times = (
-        np.concatenate(parts) for parts in zip(*columns, strict=True)
-    )
-    if not len(rows):
-        raise InputError(f"the matrices {', '.join(shapes)} hold no events; get other files.")
-    test_items = read_held_out(read(held_out), held_out, shape)
+    rows, columns, behavior_ids, times = [], [], [], []
+    shape = None
+    for behavior_id, file in enumerate(matrices, start=1):
+        matrix = load_numeric_pickle(files.read(file), files.label(file))
+        check_matrix(files.label(file), matrix, shape)
+        shape = matrix.shape
+        rows.append(np.repeat(np.arange(shape[0]), np.diff(matrix.indptr)))
+        columns.append(matrix.indices.astype(np.int64))
+        behavior_ids.append(np.full(len(matrix.indices), behavior_id, np.int32))
+        times.append(matrix.data)
+    tests = load_numeric_pickle(files.read(held_out), files.label(held_out))
+    held_out_items = _test_items(files.label(held_out), tests, shape)
 
-    order = np.lexsort((items, behavior_ids, times, rows))
+    rows, columns, behavior_ids, times = map(np.concatenate, (rows, columns, behavior_ids, times))
+    if not len(rows):
+        raise InputError(f"{name}: the log is empty; it must have at least one event.")
     counts = np.bincount(rows, minlength=shape[0])
-    kept = (counts > 0) | (test_items >= 0)
-    return InteractionLog(
-        users=np.flatnonzero(kept).astype(str),
+    present = (counts > 0) | (held_out_items > 0)
+    order = np.lexsort((columns, behavior_ids, times, rows))
+    return InteractionDataset(
+        name=name,
+        behaviors=behaviors,
+        repeats=repeats,
+        users=np.flatnonzero(present).astype(str),
         items=np.arange(shape[1]).astype(str),
-        offsets=np.concatenate([[0], np.cumsum(counts[kept])]),
-        item_ids=(items[order] + 1).astype(np.int32),
-        behavior_ids=behavior_ids[order].astype(np.int32),
-        timestamps=times[order],
-        held_out_items=(test_items[kept] + 1).astype(np.int32),
+        offsets=np.concatenate([[0], np.cumsum(counts[present])]).astype(np.int64),
+        item_ids=(columns[order] + 1).astype(np.int32),
+        behavior_ids=behavior_ids[order],
+        timestamps=np.floor(times[order]).astype(np.int64),
+        held_out_items=held_out_items[present],
     )
+
+
+def check_matrix(label: str, matrix, shape: tuple[int, int] | None) -> None:
+    """Checks that a matrix is sound, of the given shape, with no cell stored twice.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if not isinstance(matrix, CsrMatrix):
+        raise InputError(f"{label} must hold a SciPy CSR matrix, got {type(matrix).__name__}.")
+    rows, columns = matrix.shape
+    if shape is not None and matrix.shape != shape:
+        raise InputError(
+            f"{label} is {rows} x {columns}, the matrices before it are {shape[0]} x {shape[1]}; "
+            f"all must be [users, items] of one shape."
+        )
+    for part in (matrix.indptr, matrix.indices, matrix.data):
+        if part.ndim != 1 or part.dtype.kind not in ("iuf" if part is matrix.data else "iu"):
+            raise InputError(f"{label} is damaged: its parts must be one row of numbers each.")
+    stored = len(matrix.indices)
+    pointers = matrix.indptr.astype(np.int64)
+    if (
+        len(pointers) != rows + 1
+        or pointers[0] != 0
+        or pointers[-1] != stored
+        or np.any(np.diff(pointers) < 0)
+        or len(matrix.data) != stored
+    ):
+        raise InputError(f"{label} is damaged: its row pointers do not fit its values.")
+    if stored and not 0 <= matrix.indices.min() <= matrix.indices.max() < columns:
+        raise InputError(f"{label} is damaged: a column number is not below {columns}.")
+    check_times(label, matrix.data)
+    cells = np.repeat(np.arange(rows), np.diff(pointers)) * columns + matrix.indices
+    if len(np.unique(cells)) != stored:
+        raise InputError(f"{label} is damaged: it stores an item of a user twice.")
+
+
+def _test_items(label, tests, shape):
+    """int32 [rows]: item id of each row's test item, 0 for None."""
+    users, items = shape
+    if isinstance(tests, CsrMatrix) or len(tests) != users:
+        raise InputError(f"{label} must be a list with one entry for each of {users} users.")
+    found = np.zeros(users, np.int32)
+    for row, item in enumerate(tests):
+        if item is None:
+            continue
+        if isinstance(item, bool) or not isinstance(item, int | np.integer):
+            raise InputError(f"{label}: entry {row} must be None or a whole number, got {item!r}.")
+        if not 0 <= item < items:
+            raise InputError(f"{label}: entry {row} must be from 0 to {items - 1}, got {item}.")
+        found[row] = item + 1
+    return found

@@ -1,105 +1,143 @@
-"""From a log, one row an event in any order, to one sequence a user in time order."""
+"""From a log with one row an event to every user's events in time order."""
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
+from hmar_keras.schema import Behaviors
+from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 
 
-@dataclasses.dataclass(frozen=True)
-class InteractionLog:
-    """A log sorted by user and time, with dense ids.
+def group_by_user(
+    name: str,
+    behaviors: Behaviors,
+    repeats: bool,
+    *,
+    users,
+    items,
+    behavior_ids,
+    timestamps,
+) -> InteractionDataset:
+    """Groups a columnar log by user; events of equal time stay in the order of their rows.
+
+    Users and items are numbered in shortlex order of their ids (shorter first, then by
+    character), which is the numeric order where ids are numbers.
 
     Args:
-        users: str [users], the vocabulary of users.
-        items: str [items], the vocabulary of items; id `i` is `items[i - 1]`.
-        offsets: int64 [users + 1]; the events of user `u` are `offsets[u]:offsets[u + 1]`.
-        item_ids: int32 [events], from 1.
-        behavior_ids: int32 [events], from 1.
-        timestamps: int64 [events].
-        held_out_items: int32 [users], official test items, 0 for none.
-    """
-
-    users: np.ndarray
-    items: np.ndarray
-    offsets: np.ndarray
-    item_ids: np.ndarray
-    behavior_ids: np.ndarray
-    timestamps: np.ndarray
-    held_out_items: np.ndarray
-
-    @classmethod
-    def from_columns(cls, source, users, items, behavior_ids, timestamps, num_behaviors):
-        """Sorts and numbers a log. Events of a user at the same time keep their order.
-
-        Vocabularies are in shortlex order (shorter first), so that ids that are whole numbers
-        come in numeric order.
-
-        Args:
-            source: what to call the log in an error.
-            users: int or str [events], the users' original ids.
-            items: int or str [events], the items' original ids.
-            behavior_ids: int [events], from 1 to `num_behaviors`.
-            timestamps: int [events].
-            num_behaviors: number of behaviours K.
-
-        Raises:
-            InputError: if the log is empty, its columns differ in length, or a behaviour id is
-                out of range.
-        """
-        columns = {
-            "user": np.asarray(users),
-            "item": np.asarray(items),
-            "behaviour": np.asarray(behavior_ids),
-            "time": np.asarray(timestamps),
-        }
-        check_columns(source, columns, num_behaviors)
-        user_names, user_rows = shortlex_vocabulary(columns["user"])
-        item_names, item_rows = shortlex_vocabulary(columns["item"])
-        order = np.lexsort((columns["time"], user_rows))  # stable: ties keep the row order
-        counts = np.bincount(user_rows, minlength=len(user_names))
-        return cls(
-            users=user_names,
-            items=item_names,
-            offsets=np.concatenate([[0], np.cumsum(counts)]),
-            item_ids=(item_rows[order] + 1).astype(np.int32),
-            behavior_ids=columns["behaviour"][order].astype(np.int32),
-            timestamps=columns["time"][order].astype(np.int64),
-            held_out_items=np.zeros(len(user_names), np.int32),
-        )
-
-
-def check_columns(source, columns, num_behaviors):
-    """Raises an InputError if a log cannot be used; see `InteractionLog.from_columns`."""
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        parts = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise InputError(f"the columns of {source} differ in length ({parts}); mend the log.")
-    if not lengths["user"]:
-        raise InputError(f"{source} holds no events; give a log with at least one.")
-    behaviors = columns["behaviour"]
-    wrong = (behaviors < 1) | (behaviors > num_behaviors)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise InputError(
-            f"row {row + 1} of {source} has the behaviour id {behaviors[row]}, "
-            f"which is not one of 1 to {num_behaviors}; mend the log."
-        )
-
-
-def shortlex_vocabulary(values):
-    """The distinct values as strings, shorter ones first, and the place of every value.
+        name: of the dataset, also used in messages.
+        behaviors: the behaviours that the ids stand for.
+        repeats: whether an item may be the answer twice for one user.
+        users: [events], whole numbers or text.
+        items: [events], whole numbers or text.
+        behavior_ids: int [events], from 1.
+        timestamps: [events], whole or finite fractional numbers. Fractions decide the order and
+            are then rounded down.
 
     Returns:
-        `(names, places)`: str [distinct] and int64 [values] with `names[places[i]]` the i-th
-        value.
+        The dataset; `offsets` is `[users + 1]`, and no official test item is set.
+
+    Raises:
+        InputError: if the columns differ in length or are empty, or a value is out of range.
     """
-    distinct, places = np.unique(values, return_inverse=True)
-    names = distinct.astype(str)
+    columns = {
+        "user": np.asarray(users),
+        "item": np.asarray(items),
+        "behavior": np.asarray(behavior_ids),
+        "timestamp": np.asarray(timestamps),
+    }
+    _check_lengths(name, columns)
+    _check_behaviors(name, columns["behavior"], behaviors)
+    order_time = check_times(f"{name}: the field timestamp", columns["timestamp"])
+    user_names, user_rows = _number(name, "user", columns["user"])
+    item_names, item_rows = _number(name, "item", columns["item"])
+
+    order = np.lexsort((order_time, user_rows))  # stable: equal times keep their row order
+    counts = np.bincount(user_rows, minlength=len(user_names))
+    return InteractionDataset(
+        name=name,
+        behaviors=behaviors,
+        repeats=repeats,
+        users=user_names,
+        items=item_names,
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        item_ids=(item_rows[order] + 1).astype(np.int32),
+        behavior_ids=columns["behavior"][order].astype(np.int32),
+        timestamps=np.floor(order_time[order]).astype(np.int64),
+        held_out_items=np.zeros(len(user_names), np.int32),
+    )
+
+
+def check_times(what: str, times: np.ndarray) -> np.ndarray:
+    """Returns times that can be sorted and stored as int64.
+
+    Args:
+        what: names the times in the message, e.g. `"trn_buy"`.
+        times: [events].
+
+    Raises:
+        InputError: if they are not numbers, not finite, or beyond the range of int64.
+    """
+    if times.dtype.kind not in "iuf":
+        raise InputError(f"{what} must hold numbers, got values such as {times.flat[0]!r}.")
+    limit = 2**63 if times.dtype.kind == "u" else 2.0**63
+    # Written so that nan, too, fails it.
+    bad = np.flatnonzero(~(np.abs(times) < limit)) if times.dtype.kind != "i" else []
+    if len(bad):
+        raise InputError(
+            f"{what} must hold finite times within 64 bits, got {times[bad[0]]} in row "
+            f"{bad[0] + 1}."
+        )
+    return times
+
+
+def _check_lengths(name, columns):
+    for field, values in columns.items():
+        if values.ndim != 1:
+            raise InputError(f"{name}: the field {field} must be one column, got {values.shape}.")
+    lengths = {field: len(values) for field, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{field} {length}" for field, length in lengths.items())
+        raise InputError(f"{name}: the fields of a log must be of one length, got {listed}.")
+    if not lengths["user"]:
+        raise InputError(f"{name}: the log is empty; it must have at least one event.")
+
+
+def _check_behaviors(name, ids, behaviors):
+    if ids.dtype.kind not in "iu":
+        raise InputError(f"{name}: the field behavior must hold whole numbers, got {ids.dtype}.")
+    bad = np.flatnonzero((ids < 1) | (ids > len(behaviors)))
+    if len(bad):
+        raise InputError(
+            f"{name}: the field behavior must be from 1 to {len(behaviors)}, got "
+            f"{ids[bad[0]]} in row {bad[0] + 1}."
+        )
+
+
+def _number(name, field, values):
+    """The distinct ids as text in shortlex order, and each row's place among them."""
+    if values.dtype.kind in "iu":
+        distinct, rows = np.unique(values, return_inverse=True)
+        names = distinct.astype(str)
+        if distinct[0] >= 0:
+            return names, rows  # numeric order is shortlex order
+    else:
+        names, rows = np.unique(_as_text(name, field, values), return_inverse=True)
     order = np.lexsort((names, np.char.str_len(names)))
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return names[order], rank[places.reshape(-1)]
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return names[order], places[rows]
+
+
+def _as_text(name, field, values):
+    if values.dtype.kind == "O" and all(isinstance(value, str) for value in values):
+        values = values.astype(str)
+    if values.dtype.kind != "U":
+        odd = next((value for value in values if not isinstance(value, str)), values[0])
+        raise InputError(
+            f"{name}: the field {field} must hold ids as text or as whole numbers, got {odd!r}."
+        )
+    empty = np.flatnonzero(np.char.str_len(values) == 0)
+    if len(empty):
+        raise InputError(f"{name}: the field {field} is empty in row {empty[0] + 1}.")
+    return values

@@ -1,4 +1,4 @@
-"""From a dataset's name to its arrays, through records that are prepared once and kept."""
+"""Finds, prepares and reads a dataset; `pipelines.datasets.load_dataset` is the way in."""
 
 from __future__ import annotations
 
@@ -6,202 +6,167 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib
+import io
 import json
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+import pathlib
+import shutil
+import sys
 
 from pipelines.errors import InputError
 
-if TYPE_CHECKING:
-    from pipelines.datasets.interaction_dataset import InteractionDataset
+if "tensorflow" not in sys.modules:  # else it is too late
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
+
+
+def load(name, entries, data_dir, cache_dir, download):
+    """Loads a dataset; see `pipelines.datasets.load_dataset`."""
+    dataset, config_name = _parse(name, entries)
+    builder_class = _import_builder(entries[dataset].builder)
+    full_name = f"{dataset}/{config_name}" if config_name else dataset
+    sources = builder_class.sources(config_name)
+    if sources is None:
+        if data_dir is not None:
+            raise InputError(f"{full_name} reads no files; leave out --data-dir.")
+        identity = []
+    elif data_dir is not None:
+        identity = sources.locate(data_dir).identity()
+    elif sources.url is None:
+        raise InputError(f"{full_name} cannot be downloaded: {sources.advice}.")
+    else:
+        identity = [sources.url]
+
+    cache = _cache_root(cache_dir)
+    key = _fingerprint(builder_class, config_name, identity)
+    folder = cache / f"{full_name.replace('/', '-')}-{key}"
+    make = _BuilderFactory(builder_class, folder, config_name, data_dir)
+    if not make.is_prepared():
+        if identity and data_dir is None and not download:
+            raise InputError(f"{full_name} is not in {cache} yet: {sources.advice}.")
+        _prepare(make, cache, full_name, sources)
+
+    from pipelines.datasets.prepared_records import read_prepared
+
+    return read_prepared(make(), full_name)
 
 
 @dataclasses.dataclass(frozen=True)
-class DatasetEntry:
-    """Where a dataset's builder is and what it is called.
+class _BuilderFactory:
+    """Makes builders of one prepared folder; a new one sees what is on disk by then."""
 
-    Args:
-        module: the builder's module.
-        builder: the builder's class in it.
-        configs: configuration names, the default first; empty if there is but one.
-        description: one line for a newcomer.
-    """
+    builder_class: type
+    folder: pathlib.Path
+    config_name: str | None
+    source: os.PathLike | str | None
 
-    module: str
-    builder: str
-    configs: tuple[str, ...]
-    description: str
+    def __call__(self):
+        from google.protobuf import json_format
 
+        try:
+            return self.builder_class(
+                data_dir=self.folder, config=self.config_name, source=self.source
+            )
+        except (ValueError, OSError, json_format.Error) as error:  # it reads what is on disk
+            raise InputError(
+                f"the prepared records in {self.folder} are damaged; delete that folder."
+            ) from error
 
-DATASETS = {
-    "synthetic_shop": DatasetEntry(
-        "pipelines.datasets.synthetic_shop.synthetic_shop_dataset_builder",
-        "SyntheticShop",
-        ("small", "tiny", "medium", "million"),
-        "embedded, a simulated shop: view, favorite, cart, buy",
-    ),
-    "movielens": DatasetEntry(
-        "pipelines.datasets.movielens.movielens_dataset_builder",
-        "MovielensBehaviors",
-        ("1m", "100k", "10m", "latest-small"),
-        "film ratings: dislike, neutral, like",
-    ),
-    "ijcai15": DatasetEntry(
-        "pipelines.datasets.ijcai15.ijcai15_dataset_builder",
-        "Ijcai15",
-        (),
-        "Tmall log with an official test list: click, fav, cart, buy",
-    ),
-}
+    def is_prepared(self) -> bool:
+        # TFDS fills a folder of another name and renames it when all is done.
+        return self().data_path.exists()
 
 
-def load_dataset(
-    name: str,
-    data_dir: str | os.PathLike | None = None,
-    cache_dir: str | os.PathLike | None = None,
-    download: bool = True,
-) -> InteractionDataset:
-    """Loads a dataset, preparing it first where that has not been done.
-
-    Prepared records are kept under `cache_dir`, else `$HMAR_CACHE`, else `~/.cache/hmar`, by the
-    builder's version and the size and time of the source files: a changed source is prepared
-    anew.
-
-    Args:
-        name: one of `DATASETS`, with a configuration where it has several: `"movielens/1m"`.
-        data_dir: directory of the raw files, or the archive itself; None to download them.
-        cache_dir: where prepared records are kept.
-        download: whether raw files may be downloaded.
-
-    Raises:
-        InputError: if the name is unknown, a file is missing, broken or empty, or the cache
-            cannot be written.
-    """
-    entry, config = _find(name)
-    folder = _data_folder(data_dir)
-    builder_class = getattr(importlib.import_module(entry.module), entry.builder)
-    sources = builder_class.source_files(folder, config) if folder else []
-    cache = _cache_root(cache_dir) / _fingerprint(name, config, builder_class, sources)
-    builder = _prepared(builder_class, config, cache, folder, download)
-    full_name = f"{name.split('/')[0]}/{config}" if config else name
-    return _read(builder, full_name)
+def _parse(name, entries):
+    dataset, _, config = name.partition("/")
+    if dataset not in entries:
+        raise InputError(f"unknown dataset {dataset!r}; there are {', '.join(entries)}.")
+    entry = entries[dataset]
+    config = config or entry.default_config
+    if config and config not in entry.configs:
+        known = ", ".join(f"{dataset}/{each}" for each in entry.configs) or f"only {dataset}"
+        raise InputError(f"unknown dataset {name!r}; there is {known}.")
+    return dataset, config
 
 
-def _find(name):
-    base, _, config = name.partition("/")
-    if base not in DATASETS:
-        raise InputError(f"unknown dataset {name!r}; the datasets are {', '.join(DATASETS)}.")
-    configs = DATASETS[base].configs
-    if config and config not in configs:
-        known = ", ".join(f"{base}/{known}" for known in configs) or base
-        raise InputError(f"unknown dataset {name!r}; of this kind there is {known}.")
-    return DATASETS[base], config or (configs[0] if configs else None)
-
-
-def _data_folder(data_dir):
-    if data_dir is None:
-        return None
-    path = Path(data_dir).expanduser()
-    if not path.exists():
-        raise InputError(f"the data directory {path} does not exist; give the right --data-dir.")
-    folder = path.parent if path.is_file() else path
-    if not any(folder.iterdir()):
-        raise InputError(f"the data directory {path} is empty; put the raw files there.")
-    return folder
+def _import_builder(path):
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _cache_root(cache_dir):
-    root = cache_dir or os.environ.get("HMAR_CACHE") or Path.home() / ".cache" / "hmar"
-    root = Path(root).expanduser()
+    given = cache_dir or os.environ.get("HMAR_CACHE") or "~/.cache/hmar"
+    return pathlib.Path(given).expanduser().absolute()
+
+
+def _fingerprint(builder_class, config_name, identity):
+    """Differs whenever what would be prepared may differ."""
+    config = builder_class.builder_configs.get(config_name)
+    parts = [
+        builder_class.name,
+        str(builder_class.VERSION),
+        dataclasses.asdict(config) if config else None,
+        identity,
+    ]
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _prepare(make, cache, full_name, sources):
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"prepared data cannot be kept in {root} ({error.strerror}); set HMAR_CACHE to a "
-            "directory that can be written."
+            f"the cache directory {cache} cannot be written ({error.strerror}); choose another "
+            f"with HMAR_CACHE."
         ) from error
-    if not os.access(root, os.W_OK):
-        raise InputError(
-            f"prepared data cannot be kept in {root}, which is not writable; set HMAR_CACHE to a "
-            "directory that can be written."
-        )
-    return root
-
-
-def _fingerprint(name, config, builder_class, sources):
-    """The folder for records that are made of exactly these sources by exactly this builder."""
-    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
-    key = json.dumps([str(builder_class.VERSION), config, builder_class.settings(config), stats])
-    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    return "-".join([*name.split("/")[:1], *([config] if config else []), digest])
-
-
-def _prepared(builder_class, config, cache, folder, download):
-    import tensorflow_datasets as tfds
-
-    builder = builder_class(data_dir=cache, config=config)
-    if builder.data_path.exists():  # TFDS writes elsewhere and renames when it is complete
-        return builder
-    if not download and folder is None and builder_class.MANUAL_DOWNLOAD_INSTRUCTIONS:
-        raise InputError(f"{builder.name} needs its raw files: give their directory as --data-dir.")
-    settings = tfds.download.DownloadConfig(manual_dir=folder)
-    tfds.disable_progress_bar()
+    builder = make()
     try:
-        # TFDS announces itself on stdout, which belongs to the caller's results.
-        with contextlib.redirect_stdout(open(os.devnull, "w")):
-            builder.download_and_prepare(download_dir=cache / "downloads", download_config=settings)
-    except InputError:
+        with _quiet(tfds):
+            builder.download_and_prepare(
+                download_dir=cache / "downloads",
+                download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+            )
+    except Exception as error:
+        if make.is_prepared():  # another process was faster
+            return
+        if isinstance(error, InputError):
+            raise
+        if isinstance(error, NonMatchingChecksumError):
+            raise InputError(
+                f"{sources.url} is not the file whose checksum is recorded; {sources.advice}."
+            ) from error
+        if make.source is None and sources and _is_network_error(error):
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{sources.url} cannot be downloaded ({reason}); {sources.advice}."
+            ) from error
+        if isinstance(error, OSError):
+            raise InputError(
+                f"{full_name} cannot be prepared in {make.folder} ({error.strerror or error}); "
+                f"free the disk or choose another cache directory."
+            ) from error
         raise
-    except (tfds.download.DownloadError, ConnectionError, OSError) as error:
-        raise InputError(
-            f"{builder.name} could not be downloaded or prepared in {cache} "
-            f"({type(error).__name__}: {_one_line(error)}); {_instructions(builder_class)}"
-        ) from error
-    return builder
+    for left_over in builder.data_path.parent.glob("incomplete.*"):  # of killed runs
+        shutil.rmtree(left_over, ignore_errors=True)
 
 
-def _instructions(builder_class):
-    text = builder_class.MANUAL_DOWNLOAD_INSTRUCTIONS
-    return f"{text} Then give it as --data-dir." if text else "check the disk and try again."
-
-
-def _one_line(error):
-    return " ".join(str(error).split())[:200]
-
-
-def _read(builder, name):
-    """All records, a thousand users at a time: decoding them one by one is far slower."""
-    import tensorflow as tf
+def _is_network_error(error):
+    import requests
     import tensorflow_datasets as tfds
 
-    from hmar_keras.schema import Behaviors
-    from pipelines.datasets.interaction_dataset import InteractionDataset
+    return isinstance(error, requests.RequestException | tfds.download.DownloadError)
 
-    # One file after another, so that users come in the order in which they were written.
-    read_config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    records = builder.as_dataset(split="train", read_config=read_config, shuffle_files=False)
-    parts = list(records.ragged_batch(1024).prefetch(tf.data.AUTOTUNE))
 
-    def joined(key):
-        return np.concatenate([part[key].numpy() for part in parts])
-
-    def events(key):
-        return np.concatenate([part[key].flat_values.numpy() for part in parts])
-
-    lengths = np.concatenate([part["item_ids"].row_lengths().numpy() for part in parts])
-    metadata = builder.info.metadata
-    return InteractionDataset(
-        name=name,
-        behaviors=Behaviors(tuple(metadata["behaviors"]), metadata["target"]),
-        repeats=metadata["repeats"],
-        users=np.array([user.decode() for user in joined("user")]),
-        items=np.array(metadata["items"]),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        item_ids=events("item_ids"),
-        behavior_ids=events("behavior_ids"),
-        timestamps=events("timestamps"),
-        held_out_items=joined("held_out_item"),
-    )
+@contextlib.contextmanager
+def _quiet(tfds):
+    """Progress bars only on a terminal, and nothing of TFDS on standard output."""
+    if sys.stderr.isatty():
+        output = sys.stderr
+    else:
+        output = io.StringIO()
+        tfds.disable_progress_bar()
+    with contextlib.redirect_stdout(output):
+        yield

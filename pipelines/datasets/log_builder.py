@@ -1,69 +1,77 @@
-"""The base of every dataset builder: one record a user, in time order."""
+"""The TFDS builder that all datasets share: one example a user, ids as plain arrays."""
 
 from __future__ import annotations
 
 import abc
+import os
+import pathlib
 import warnings
-from pathlib import Path
 
 import numpy as np
+import requests
 import tensorflow_datasets as tfds
 
 from hmar_keras.schema import Behaviors
-from pipelines.datasets.interaction_log import InteractionLog
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.datasets.raw_files import RawFiles, SourceFiles
+from pipelines.errors import InputError
+
+_REACH_SECONDS = 15
 
 
 class LogBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A TFDS builder of interaction logs.
+    """Turns a log into TFDS records, in the order of its users, in the one split `train`.
 
-    A subclass states `BEHAVIORS` and `REPEATS` and reads its source in `read_log`. The one split
-    is `train`; how events are divided for training and evaluation is not the dataset's business.
+    An example has `user` (text), `item_ids` and `behavior_ids` (int32 `[length]`), `timestamps`
+    (int64 `[length]`) and `held_out_item` (int32, 0 for none). `info.metadata` has the
+    catalogue (`items`), the `behaviors` from weak to strong, the `target` and `repeats`.
 
-    A record:
-        `user`: the original user id.
-        `item_ids`: int32 [events], from 1, oldest first.
-        `behavior_ids`: int32 [events], from 1, weak to strong.
-        `timestamps`: int64 [events].
-        `held_out_item`: int32, the official test item, 0 if there is none.
+    Subclasses set `BEHAVIORS` and `REPEATS` and implement `sources` and `read_log`.
 
-    `info.metadata` of a prepared dataset holds `items` (the vocabulary: id i is `items[i - 1]`),
-    `behaviors`, `target` and `repeats`.
+    Args:
+        source: the raw archive or the directory it lies in; by default the manual directory of
+            TFDS, then a download.
+        **kwargs: as for every TFDS builder.
     """
 
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First version."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "See the README of the dataset."
     BEHAVIORS: Behaviors
     REPEATS: bool
-    # Events by configuration name, where the source is fixed and they are known.
-    EXPECTED_EVENTS: dict[str, int] = {}
+
+    def __init__(self, *, source: os.PathLike | str | None = None, **kwargs):
+        self._source = source
+        super().__init__(**kwargs)
 
     @classmethod
-    def source_files(cls, folder: Path, config_name: str | None) -> list[Path]:
-        """The files in the user's folder that the dataset is made of."""
-        return []
-
-    @classmethod
-    def settings(cls, config_name: str | None) -> dict:
-        """What else the records depend on, as JSON values."""
-        return {}
+    @abc.abstractmethod
+    def sources(cls, config_name: str | None) -> SourceFiles | None:
+        """The raw files of a configuration; None if it is made from nothing."""
 
     @abc.abstractmethod
-    def read_log(self, dl_manager) -> InteractionLog:
-        """Reads the source.
+    def read_log(self, name: str, files: RawFiles | None) -> InteractionDataset:
+        """Reads the whole log.
 
-        Raises:
-            InputError: if it is missing or broken.
+        Args:
+            name: to give to the dataset.
+            files: what `sources` describes, found.
         """
 
-    def _info(self):
-        # Not tfds.features.Sequence: a plain ragged tensor decodes many times faster.
-        ids = tfds.features.Tensor(shape=(None,), dtype=np.int32)
+    def expected_counts(self) -> dict[str, int]:
+        """Known counts of the official files: `users`, `items`, `events` or a behaviour's name."""
+        return {}
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        sequence = tfds.features.Tensor  # far faster to decode than tfds.features.Sequence
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
                     "user": tfds.features.Text(),
-                    "item_ids": ids,
-                    "behavior_ids": ids,
-                    "timestamps": tfds.features.Tensor(shape=(None,), dtype=np.int64),
-                    "held_out_item": np.int32,
+                    "item_ids": sequence(shape=(None,), dtype=np.int32),
+                    "behavior_ids": sequence(shape=(None,), dtype=np.int32),
+                    "timestamps": sequence(shape=(None,), dtype=np.int64),
+                    "held_out_item": tfds.features.Scalar(dtype=np.int32),
                 }
             ),
             metadata=tfds.core.MetadataDict(),
@@ -71,40 +79,67 @@ class LogBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager):
-        log = self.read_log(dl_manager)
+        config = self.builder_config.name if self.builder_config else None
+        name = f"{self.name}/{config}" if config else self.name
+        log = self.read_log(name, self._find_files(self.sources(config), dl_manager))
+        self._compare_counts(log)
         self.info.metadata.update(
             items=log.items.tolist(),
-            behaviors=list(self.BEHAVIORS.names),
-            target=self.BEHAVIORS.target,
-            repeats=self.REPEATS,
+            behaviors=list(log.behaviors.names),
+            target=log.behaviors.target,
+            repeats=log.repeats,
         )
-        expected = self.EXPECTED_EVENTS.get(self.builder_config.name if self.builder_config else "")
-        if expected is not None and expected != len(log.item_ids):
-            warnings.warn(
-                f"{self.name}: the source has {len(log.item_ids):,} events and not the "
-                f"{expected:,} of the official one; results will not compare.",
-                stacklevel=2,
-            )
         return {"train": self._generate_examples(log)}
 
     def _generate_examples(self, log):
-        for row, user in enumerate(log.users):
-            events = slice(log.offsets[row], log.offsets[row + 1])
+        for user, (start, end) in enumerate(zip(log.offsets[:-1], log.offsets[1:], strict=True)):
             yield (
-                row,
+                user,
                 {
-                    "user": str(user),
-                    "item_ids": log.item_ids[events],
-                    "behavior_ids": log.behavior_ids[events],
-                    "timestamps": log.timestamps[events],
-                    "held_out_item": log.held_out_items[row],
+                    "user": str(log.users[user]),
+                    "item_ids": log.item_ids[start:end],
+                    "behavior_ids": log.behavior_ids[start:end],
+                    "timestamps": log.timestamps[start:end],
+                    "held_out_item": log.held_out_items[user],
                 },
             )
 
+    def _find_files(self, sources, dl_manager):
+        if sources is None:
+            return None
+        if self._source is not None:
+            return sources.locate(self._source)
+        try:
+            return sources.locate(pathlib.Path(dl_manager.manual_dir))
+        except (AssertionError, InputError):  # TFDS asserts that the directory exists
+            if sources.url is None:
+                raise InputError(
+                    f"{sources.archive} is not downloaded: {sources.advice}."
+                ) from None
+        _check_reachable(sources)
+        return sources.locate(dl_manager.download(sources.url))
 
-def manual_folder(dl_manager) -> Path | None:
-    """The directory that the user gave with the raw files, if any."""
+    def _compare_counts(self, log):
+        counts = {"users": log.num_users, "items": log.num_items, "events": log.num_events}
+        counts.update(log.events_by_behavior())
+        expected = self.expected_counts()
+        differing = [
+            f"{counts[what]:,} {what} instead of {count:,}"
+            for what, count in expected.items()
+            if counts[what] != count
+        ]
+        if differing:
+            warnings.warn(
+                f"{log.name} differs from the official files: {', '.join(differing)}.",
+                stacklevel=2,
+            )
+
+
+def _check_reachable(sources):
+    """Fails within seconds where there is no network; TFDS would try for minutes."""
     try:
-        return Path(dl_manager.manual_dir)
-    except AssertionError:  # none was given
-        return None
+        requests.head(sources.url, timeout=_REACH_SECONDS)
+    except requests.RequestException as error:
+        raise InputError(
+            f"{sources.url} cannot be downloaded ({error}); {sources.advice}."
+        ) from error

@@ -1,45 +1,44 @@
-"""The IJCAI-15 (Tmall) log as pickled sparse matrices, with its official test list."""
+"""TFDS builder of the IJCAI-15 (Tmall) log in CSR pickles."""
 
 from __future__ import annotations
 
-import tensorflow_datasets as tfds
-
 from hmar_keras.schema import Behaviors
 from pipelines.datasets.csr_pickle import read_csr_log
-from pipelines.datasets.log_builder import LogBuilder, manual_folder
-from pipelines.datasets.source_files import SourceFiles
-from pipelines.errors import InputError
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.datasets.log_builder import LogBuilder
+from pipelines.datasets.raw_files import SourceFiles
 
-_ARCHIVE = "IJCAI_15.zip"
+_MATRICES = ("trn_click", "trn_fav", "trn_cart", "trn_buy")
 _HELD_OUT = "tst_int"
 
 
 class Ijcai15(LogBuilder):
-    """IJCAI-15: click, fav, cart, buy."""
+    """Clicks, favourites, carts and purchases of a season, with the official test purchases."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
-    MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Put IJCAI_15.zip, or the files trn_click, trn_fav, trn_cart, trn_buy and tst_int from "
-        "it, into the directory; they are in the repository weiwei1206/CML on GitHub."
-    )
-    BEHAVIORS = Behaviors(("click", "fav", "cart", "buy"), "buy")
+    BEHAVIORS = Behaviors(("click", "fav", "cart", "buy"), target="buy")
     REPEATS = False
-    EXPECTED_EVENTS = {"": 799_368}
 
     @classmethod
-    def source_files(cls, folder, config_name):
-        """The archive or the unpacked files."""
-        source = SourceFiles(folder, _ARCHIVE)
-        names = [*(f"trn_{name}" for name in cls.BEHAVIORS.names), _HELD_OUT]
-        return sorted({path for name in names if (path := source.find(name))})
+    def sources(cls, config_name) -> SourceFiles:
+        """The archive of the research release, which has no lasting address."""
+        return SourceFiles(
+            archive="IJCAI_15.zip",
+            members=(*_MATRICES, _HELD_OUT),
+            folder="IJCAI_15",
+            homepage="https://github.com/weiwei1206/CML",
+        )
 
-    def read_log(self, dl_manager):
-        """Reads the matrices and the test list."""
-        folder = manual_folder(dl_manager)
-        if folder is None:
-            raise InputError(
-                f"ijcai15 cannot be downloaded; get {_ARCHIVE} from the repository "
-                "weiwei1206/CML on GitHub and name its directory with --data-dir."
-            )
-        return read_csr_log(SourceFiles(folder, _ARCHIVE).read, self.BEHAVIORS.names, _HELD_OUT)
+    def read_log(self, name, files) -> InteractionDataset:
+        """Reads the four matrices and the list of test items."""
+        return read_csr_log(name, self.BEHAVIORS, self.REPEATS, files, _MATRICES, _HELD_OUT)
+
+    def expected_counts(self):
+        """Counts of the official files."""
+        return {
+            "users": 17_435,
+            "items": 35_920,
+            "click": 606_728,
+            "fav": 60_204,
+            "cart": 751,
+            "buy": 131_685,
+        }

@@ -1,0 +1,43 @@
+"""The official files give exactly the published counts, and no warning."""
+
+import numpy as np
+import pytest
+
+from pipelines.datasets import load_dataset
+
+pytestmark = pytest.mark.filterwarnings("error:.*differs from the official files")
+
+
+def test_movielens_1m(real_data, tmp_path):
+    dataset = load_dataset("movielens/1m", real_data("ml-1m/ml-1m.zip"), tmp_path)
+    assert (dataset.num_users, dataset.num_items) == (6_040, 3_706)
+    assert dataset.num_events == 1_000_209
+    assert dataset.events_by_behavior() == {
+        "dislike": 163_731,
+        "neutral": 261_197,
+        "like": 575_281,
+    }
+    users = np.repeat(np.arange(dataset.num_users), np.diff(dataset.offsets))
+    likes = dataset.behavior_ids == dataset.behaviors.target_id
+    assert len(np.unique(users[likes])) == 6_038
+    same_user = users[1:] == users[:-1]
+    assert np.all(np.diff(dataset.timestamps)[same_user] >= 0)
+    assert len(np.unique(users * dataset.num_items + dataset.item_ids)) == dataset.num_events
+    assert dataset.users.astype(int).tolist() == sorted(dataset.users.astype(int))
+    assert not dataset.has_official_test
+
+
+def test_ijcai15(real_data, tmp_path):
+    dataset = load_dataset("ijcai15", real_data("ijcai15"), tmp_path)
+    assert (dataset.num_users, dataset.num_items) == (17_435, 35_920)
+    assert dataset.events_by_behavior() == {
+        "click": 606_728,
+        "fav": 60_204,
+        "cart": 751,
+        "buy": 131_685,
+    }
+    assert (dataset.held_out_items > 0).sum() == 6_102
+    users = np.repeat(np.arange(dataset.num_users), np.diff(dataset.offsets))
+    seen = np.unique(users * 100_000 + dataset.item_ids)
+    tested = np.flatnonzero(dataset.held_out_items)
+    assert not np.isin(tested * 100_000 + dataset.held_out_items[tested], seen).any()

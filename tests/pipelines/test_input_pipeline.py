@@ -1,0 +1,186 @@
+import numpy as np
+import pytest
+
+from pipelines.errors import InputError
+from pipelines.input_pipeline import (
+    TrainingData,
+    evaluation_candidates,
+    evaluation_dataset,
+    history_arrays,
+    history_items,
+    training_windows,
+)
+from pipelines.splits import split
+
+
+def batches(data, first, last):
+    """Epochs `first` to `last` as NumPy: a list of (inputs, targets)."""
+    return list(data.dataset(first, last).as_numpy_iterator())
+
+
+def joined(batches, name):
+    return np.concatenate([inputs[name] for inputs, _ in batches])
+
+
+def left_padded(values, length):
+    values = list(values)[-length:] if length else []
+    return [0] * (length - len(values)) + values
+
+
+def test_every_target_comes_once_when_all_windows_are_used(log, config):
+    splits = split(log)
+    windows = training_windows(splits, config.replace(windows="all"))
+    seen = [(user, event) for user, start, end in windows for event in range(start + 1, end)]
+    expected = [
+        (user, event)
+        for user in range(log.num_users)
+        for event in range(splits.train_starts[user] + 1, splits.train_ends[user])
+    ]
+    assert sorted(seen) == expected
+    assert all(end - start <= config.max_length + 1 for _, start, end in windows)
+
+
+def test_last_windows_are_each_users_newest(log, config):
+    splits = split(log)
+    windows = training_windows(splits, config)
+    lengths = splits.train_ends - splits.train_starts
+    assert windows[:, 0].tolist() == np.flatnonzero(lengths >= 2).tolist()
+    assert windows[:, 2].tolist() == splits.train_ends[windows[:, 0]].tolist()
+
+
+@pytest.mark.parametrize("windows", ["last", "all"])
+def test_an_epoch_is_what_the_log_says(log, config, windows):
+    config = config.replace(windows=windows, num_negatives=3)
+    splits = split(log)
+    data = TrainingData(splits, config, seed=3)
+    epoch = batches(data, 0, 1)
+    assert len(epoch) == data.steps_per_epoch
+    length = config.max_length
+    expected = []
+    for user, start, end in training_windows(splits, config).tolist():
+        items, behaviors = log.item_ids[start:end], log.behavior_ids[start:end]
+        expected.append(
+            (
+                user,
+                *left_padded(items[:-1], length),
+                *left_padded(behaviors[:-1], length),
+                *left_padded(items[1:], length),
+                *left_padded(behaviors[1:], length),
+            )
+        )
+    got = []
+    by_items = {}
+    for user, *rest in expected:
+        by_items.setdefault(tuple(rest), []).append(user)
+    for inputs, targets in epoch:
+        assert np.array_equal(targets["ranking"], targets["behavior"])
+        for row in range(len(inputs["item_ids"])):
+            parts = (
+                inputs["item_ids"][row],
+                inputs["behavior_ids"][row],
+                # The first event of a window is no target: nothing precedes it.
+                np.where(inputs["item_ids"][row] > 0, inputs["candidate_ids"][row, :, 0], 0),
+                targets["ranking"][row],
+            )
+            got.append(tuple(np.concatenate(parts).tolist()))
+    assert sorted(got) == sorted(tuple(rest) for _, *rest in expected)
+
+
+def test_negatives_never_hit_the_history(log, config):
+    config = config.replace(num_negatives=5)
+    splits = split(log)
+    data = TrainingData(splits, config, seed=0)
+    touched = {}
+    for user, start, end in training_windows(splits, config).tolist():
+        history = set(log.item_ids[splits.train_starts[user] : splits.train_ends[user]].tolist())
+        touched[tuple(left_padded(log.item_ids[start:end][:-1], config.max_length))] = history
+    rows = 0
+    for inputs, _ in batches(data, 0, 20):
+        for items, candidates in zip(inputs["item_ids"], inputs["candidate_ids"], strict=True):
+            negatives = candidates[:, 1:]
+            assert negatives.min() >= 1
+            assert negatives.max() <= log.num_items
+            assert not set(negatives.ravel().tolist()) & touched[tuple(items.tolist())]
+            rows += 1
+    assert rows == 20 * data.num_windows
+
+
+def test_negatives_are_uniform_outside_the_history(datasets, config):
+    users = [[(1, 3), (4, 3), (2, 3), (4, 3), (6, 1)]]
+    splits = split(datasets["make"](users, num_items=8))  # trained on 1 and 4
+    config = config.replace(num_negatives=4000, max_length=4)
+    ((inputs, _),) = batches(TrainingData(splits, config, seed=0), 0, 1)
+    negatives = inputs["candidate_ids"][0, :, 1:]
+    share = np.bincount(negatives.ravel(), minlength=9) / negatives.size
+    outside = [2, 3, 5, 6, 7, 8]
+    assert share[outside].sum() == 1
+    assert np.all(np.abs(share[outside] - 1 / 6) < 6 * np.sqrt(5 / 36 / negatives.size))
+
+
+def test_the_seed_and_the_epoch_decide_alone(log, config):
+    splits = split(log)
+    data = TrainingData(splits, config, seed=5)
+    whole = batches(data, 0, 3)
+    again = batches(TrainingData(splits, config, seed=5), 0, 3)
+    steps = data.steps_per_epoch
+    resumed = batches(data, 2, 3)
+    for name in ("item_ids", "behavior_ids", "candidate_ids"):
+        assert np.array_equal(joined(whole, name), joined(again, name))
+        assert np.array_equal(joined(whole[2 * steps :], name), joined(resumed, name))
+        first, second = joined(whole[:steps], name), joined(whole[steps : 2 * steps], name)
+        assert not np.array_equal(first, second)
+    other = batches(TrainingData(splits, config, seed=6), 0, 1)
+    assert not np.array_equal(joined(whole[:steps], "item_ids"), joined(other, "item_ids"))
+    # Steps of one epoch differ in their negatives, too.
+    assert not np.array_equal(
+        whole[0][0]["candidate_ids"][..., 1:], whole[1][0]["candidate_ids"][..., 1:]
+    )
+
+
+def test_histories_are_the_newest_events_left_padded(log, config):
+    test = split(log).test
+    item_ids, behavior_ids = history_arrays(log, test, config.max_length)
+    for row, (start, end) in enumerate(zip(test.starts, test.ends, strict=True)):
+        expected = left_padded(log.item_ids[start:end], config.max_length)
+        assert item_ids[row].tolist() == expected
+        expected = left_padded(log.behavior_ids[start:end], config.max_length)
+        assert behavior_ids[row].tolist() == expected
+    rows, items = history_items(log, test)
+    for row, (start, end) in enumerate(zip(test.starts, test.ends, strict=True)):
+        assert items[rows == row].tolist() == log.item_ids[start:end].tolist()
+
+
+def test_evaluation_candidates_are_new_to_the_user_and_distinct(log, config):
+    test = split(log).test
+    candidates = evaluation_candidates(log, test, seed=0)
+    assert np.array_equal(candidates[:, 0], test.positives)
+    fewest = log.num_items
+    for row, (start, end) in enumerate(zip(test.starts, test.ends, strict=True)):
+        known = set(log.item_ids[start:end].tolist()) | {int(test.positives[row])}
+        negatives = candidates[row, 1:].tolist()
+        assert len(set(negatives)) == len(negatives)
+        assert not set(negatives) & known
+        fewest = min(fewest, log.num_items - len(known))
+    assert candidates.shape[1] == 1 + min(99, fewest)
+
+
+def test_evaluation_dataset_asks_for_the_target(log, config):
+    splits = split(log)
+    parts = list(evaluation_dataset(splits, splits.test, config, seed=0).as_numpy_iterator())
+    targets = np.concatenate([targets["ranking"] for _, targets in parts])
+    assert targets.shape == (len(splits.test), 1)
+    assert np.all(targets == log.behaviors.target_id)
+    positives = np.concatenate([inputs["candidate_ids"] for inputs, _ in parts])[:, 0, 0]
+    assert np.array_equal(positives, splits.test.positives)
+
+
+def test_a_user_who_touched_everything_is_an_error(datasets, config):
+    users = [[(1, 3), (2, 3), (1, 3), (2, 3)]]
+    with pytest.raises(InputError, match="touched every item"):
+        TrainingData(split(datasets["make"](users, num_items=2)), config, 0)
+
+
+def test_nothing_to_train_on_is_an_error(datasets, config):
+    splits = split(datasets["make"]([[(1, 3), (2, 3), (3, 3)]], num_items=9))
+    with pytest.raises(InputError, match="two training events"):
+        TrainingData(splits, config, 0)

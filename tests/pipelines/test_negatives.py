@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.errors import InputError
+from pipelines.negatives import ExcludedItems, sample_distinct
+
+SETS = st.lists(st.sets(st.integers(1, 12), max_size=11), min_size=1, max_size=6)
+
+
+def collected(sets, num_items=12):
+    rows = [row for row, items in enumerate(sets) for item in items]
+    items = [item for items in sets for item in items]
+    return ExcludedItems.from_pairs(rows, items, len(sets), num_items)
+
+
+@settings(deadline=None, derandomize=True)
+@given(SETS)
+def test_items_at_enumerates_exactly_the_complement(sets):
+    excluded = collected(sets)
+    for row, items in enumerate(sets):
+        complement = [item for item in range(1, 13) if item not in items]
+        assert excluded.outside()[row] == len(complement)
+        places = np.arange(len(complement))
+        assert excluded.items_at(np.full(len(places), row), places).tolist() == complement
+
+
+@settings(deadline=None, derandomize=True)
+@given(SETS, st.integers(1, 12), st.integers(0, 5))
+def test_samples_are_distinct_and_outside(sets, count, seed):
+    excluded = collected(sets)
+    sample = sample_distinct(excluded, count, seed)
+    fewest = min(12 - len(items) for items in sets)
+    assert sample.shape == (len(sets), min(count, fewest))
+    for row, items in zip(sample.tolist(), sets, strict=True):
+        assert len(set(row)) == len(row)
+        assert not set(row) & items
+        assert all(1 <= item <= 12 for item in row)
+    assert np.array_equal(sample, sample_distinct(excluded, count, seed))
+
+
+def test_samples_are_uniform():
+    # 3 of 6 items, 20,000 times: every item is drawn half of the time. The bound is 6 sigma.
+    excluded = collected([{2, 5}] * 20_000, num_items=8)
+    sample = sample_distinct(excluded, 3, seed=1)
+    share = np.bincount(sample.ravel(), minlength=9)[[1, 3, 4, 6, 7, 8]] / 20_000
+    assert np.all(np.abs(share - 0.5) < 6 * np.sqrt(0.25 / 20_000))
+
+
+def test_nothing_to_sample_is_an_error():
+    with pytest.raises(InputError, match="touched every item"):
+        sample_distinct(collected([{1, 2}], num_items=2), 1, 0)

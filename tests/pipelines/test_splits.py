@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.errors import InputError
+from pipelines.splits import split
+
+VIEW, CART, BUY = 1, 2, 3
+USERS = st.lists(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 3)), min_size=1, max_size=12),
+    min_size=1,
+    max_size=8,
+)
+
+
+def by_hand(events):
+    """(training events, validation question, test question) of one user, the slow way."""
+    buys = [place for place, (_, behavior) in enumerate(events) if behavior == BUY]
+    if len(buys) < 3:
+        return events, None, None
+    validation, test = buys[-2], buys[-1]
+    return (
+        events[:validation],
+        (events[:validation], events[validation][0]),
+        (events[:test], events[test][0]),
+    )
+
+
+def questions_by_user(dataset, questions):
+    pairs = list(zip(dataset.item_ids.tolist(), dataset.behavior_ids.tolist(), strict=True))
+    return {
+        user: (pairs[start:end], positive)
+        for user, start, end, positive in zip(
+            questions.users.tolist(),
+            questions.starts.tolist(),
+            questions.ends.tolist(),
+            questions.positives.tolist(),
+            strict=True,
+        )
+    }
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(USERS)
+def test_leave_one_out_on_the_target(datasets, users):
+    expected = [by_hand(events) for events in users]
+    dataset = datasets["make"](users, num_items=9)
+    if all(test is None for _, _, test in expected):
+        with pytest.raises(InputError, match="3 events of the target"):
+            split(dataset)
+        return
+    splits = split(dataset)
+    validation = questions_by_user(dataset, splits.validation)
+    test = questions_by_user(dataset, splits.test)
+    trained = splits.training_events()
+    for user, (training, for_validation, for_test) in enumerate(expected):
+        assert test.get(user) == for_test
+        # A validation question without any history cannot be asked.
+        asked = for_validation if for_validation and for_validation[0] else None
+        assert validation.get(user) == asked
+        if asked or for_validation is None:
+            own = slice(dataset.offsets[user], dataset.offsets[user + 1])
+            assert trained[own].sum() == len(training)
+            assert trained[own][: len(training)].all()
+
+
+def test_an_official_list_is_honoured(datasets):
+    users = [
+        [(1, VIEW), (2, BUY), (3, BUY)],  # listed: validated on 3, tested on 7
+        [(1, VIEW), (2, BUY)],  # listed, one buy: tested only
+        [(4, BUY), (5, BUY), (6, BUY)],  # not listed: trained on
+    ]
+    dataset = datasets["make"](users, held_out=[7, 8, 0], num_items=9)
+    splits = split(dataset)
+    assert questions_by_user(dataset, splits.validation) == {0: (users[0][:2], 3)}
+    assert questions_by_user(dataset, splits.test) == {0: (users[0], 7), 1: (users[1], 8)}
+    assert splits.train_ends.tolist() == [2, 5, 8]
+
+
+def test_the_test_answer_is_nowhere_but_in_the_test(log):
+    splits = split(log)
+    test_events = splits.test.ends  # the answer stands right after its history
+    assert np.all(splits.train_ends[splits.test.users] <= test_events)
+    validated = np.isin(splits.test.users, splits.validation.users)
+    assert np.all(splits.validation.ends <= test_events[validated])
+
+
+def test_take_gives_the_questions_asked_for(log):
+    test = split(log).test
+    assert test.take(slice(2, 5)).positives.tolist() == test.positives[2:5].tolist()
+    assert len(test.take(np.array([4, 1]))) == 2
+
+
+def test_a_log_without_targets_cannot_be_split(datasets):
+    with pytest.raises(InputError, match="'buy'"):
+        split(datasets["make"]([[(1, VIEW), (2, CART)]]))

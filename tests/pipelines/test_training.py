@@ -1,0 +1,218 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from hmar_keras.models.hmar import HMAR, compile_arguments
+from pipelines.errors import InputError
+from pipelines.evaluation import Evaluator, model_scorer
+from pipelines.input_pipeline import TrainingData, evaluation_dataset
+from pipelines.run_directory import RunDirectory, written_at_once
+from pipelines.splits import split
+from pipelines.training import MONITORED, best_epoch, train
+
+
+def weights_of(model):
+    return [np.asarray(weight) for weight in model.get_weights()]
+
+
+def same(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def without_times(history):
+    return [{name: value for name, value in e.items() if name != "seconds"} for e in history]
+
+
+def run_once(path, log, config, epochs=None, seed=0):
+    config = config if epochs is None else config.replace(epochs=epochs)
+    run = RunDirectory.create(path, {}, config)
+    return run, train(split(log), config, run, seed)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, log):
+    """A run of four epochs that was never interrupted, and the last epoch's checkpoint."""
+    config = small_config(log)
+    run, model = run_once(tmp_path_factory.mktemp("whole") / "run", log, config)
+    return run, model, last_state(run)
+
+
+def small_config(log):
+    from hmar_keras.config import HMARConfig
+
+    return HMARConfig(
+        log.num_items, log.behaviors, dim=8, max_length=6, batch_size=16, epochs=4, dropout=0.3
+    )
+
+
+def last_state(run):
+    """Everything in the last checkpoint: weights and the optimiser's state."""
+    arrays = {}
+    with h5py.File(run.checkpoint(len(run.history()))) as file:
+        file.visititems(
+            lambda name, node: (
+                arrays.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None
+            )
+        )
+    return arrays
+
+
+def test_a_run_leaves_what_it_promises(whole, log):
+    run, model, _ = whole
+    history = run.history()
+    assert [entry["epoch"] for entry in history] == [1, 2, 3, 4]
+    assert all(np.isfinite(value) for entry in history for value in entry.values())
+    kept = sorted(path.name for path in (run.path / "checkpoints").iterdir())
+    best = best_epoch(history)
+    assert kept == sorted({run.checkpoint(best).name, run.checkpoint(4).name})
+    assert list(run.tensorboard.rglob("events.out.tfevents*"))
+    loaded = keras.saving.load_model(run.model)
+    assert same(weights_of(loaded), weights_of(model))
+    assert getattr(loaded, "optimizer", None) is None  # the moments would triple the file
+    splits = split(log)
+    results = Evaluator(log, splits.validation, 0)(model_scorer(loaded, log))
+    assert results["full"]["ndcg@10"] == pytest.approx(history[best - 1][MONITORED], abs=1e-9)
+    assert results["sampled"]["hr@10"] == history[best - 1]["val_sampled_hr@10"]
+
+
+def test_the_same_seed_gives_the_same_run(whole, tmp_path, log):
+    run, model, _ = whole
+    again, model_again = run_once(tmp_path / "again", log, small_config(log))
+    assert same(weights_of(model), weights_of(model_again))
+    assert without_times(run.history()) == without_times(again.history())
+    other, _ = run_once(tmp_path / "other", log, small_config(log), epochs=1, seed=1)
+    assert other.history()[0]["loss"] != run.history()[0]["loss"]
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_resuming_is_exact(whole, tmp_path, log, stop):
+    run, model, state = whole
+    config = small_config(log)
+    partial, _ = run_once(tmp_path / "partial", log, config, epochs=stop)
+    assert len(partial.history()) == stop
+    resumed = train(split(log), config, partial, 0)
+    assert without_times(partial.history()) == without_times(run.history())
+    assert same(weights_of(resumed), weights_of(model))
+    state_again = last_state(partial)
+    assert state.keys() == state_again.keys()
+    assert any("optimizer" in name for name in state)
+    differing = [name for name in state if not np.array_equal(state[name], state_again[name])]
+    # The states of the dropout's generators are set anew in every epoch.
+    assert differing == []
+
+
+def test_a_killed_run_resumes_exactly(tmp_path, log):
+    """SIGKILL in the middle of an epoch, in another process, through the command line."""
+    environment = {**os.environ, "HMAR_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "train"]
+    command += ["--dataset", "synthetic_shop/tiny", "--set", "dim=8", "--set", "max_length=8"]
+    command += ["--set", "patience=100"]
+
+    def outcome(path):
+        run = RunDirectory.open(path)
+        return without_times(run.history()), weights_of(keras.saving.load_model(run.model))
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(
+        [*command, "--epochs", "6", "--output", whole], env=environment, check=True, timeout=300
+    )
+    process = subprocess.Popen(
+        [*command, "--epochs", "100000", "--output", killed],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+    )
+    history = killed / "history.json"
+    while not history.exists() or len(json.loads(history.read_text())) < 3:
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = len(RunDirectory.open(killed).history())
+    if finished > 6:
+        pytest.skip("this machine trained past the epochs to compare before it could be killed")
+    resume = [*command, "--epochs", "6", "--output", killed, "--resume"]
+    subprocess.run(resume, env=environment, check=True, timeout=300)
+    histories, weights = zip(outcome(whole), outcome(killed), strict=True)
+    assert histories[0] == histories[1]
+    assert same(*weights)
+    leftovers = [path.name for path in killed.rglob(".*")]
+    assert leftovers == []
+
+
+def test_training_stops_when_validation_does_not_improve(tmp_path, log):
+    config = small_config(log).replace(learning_rate=1e-12, patience=2, epochs=50)
+    run, _ = run_once(tmp_path / "run", log, config)
+    assert len(run.history()) == best_epoch(run.history()) + 2
+    # A finished run stays as it is.
+    before = run.history()
+    train(split(log), config, run, 0)
+    assert run.history() == before
+
+
+def test_the_best_epoch_is_the_earliest_of_equals():
+    assert best_epoch([{MONITORED: 0.1}, {MONITORED: 0.3}, {MONITORED: 0.3}]) == 2
+
+
+def test_stock_fit_with_validation_data(log):
+    """What a script without our training loop does."""
+    config, splits = small_config(log), split(log)
+    model = HMAR(config)
+    model.compile(**compile_arguments(config))
+    data = TrainingData(splits, config, seed=0)
+    questions = evaluation_dataset(splits, splits.validation, config, seed=0)
+    history = model.fit(
+        data.dataset(epochs=2),
+        epochs=2,
+        steps_per_epoch=data.steps_per_epoch,
+        validation_data=questions,
+        verbose=0,
+    ).history
+    results = Evaluator(log, splits.validation, seed=0)(model_scorer(model, log))
+    for metric in ("hr@10", "ndcg@10"):
+        expected = results["sampled"][metric]
+        assert history[f"val_ranking_{metric}"][-1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_run_directory_is_not_overwritten(tmp_path, config):
+    RunDirectory.create(tmp_path / "run", {}, config)
+    with pytest.raises(InputError, match="--resume"):
+        RunDirectory.create(tmp_path / "run", {}, config)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="exists"):
+        RunDirectory.create(tmp_path / "file", {}, config)
+
+
+def test_broken_files_of_a_run_are_named(tmp_path, config):
+    with pytest.raises(InputError, match="not the directory of a run"):
+        RunDirectory.open(tmp_path)
+    run = RunDirectory.create(tmp_path / "run", {}, config)
+    assert run.config() == config
+    (run.path / "config.json").write_text('{"dim": ')
+    with pytest.raises(InputError, match=r"config\.json is not JSON"):
+        run.config()
+    run.write_json("config.json", {**config.to_dict(), "num_heads": 3})
+    with pytest.raises(InputError, match="num_heads must divide dim"):
+        run.config()
+    with pytest.raises(InputError, match=r"metrics\.json is missing"):
+        run.read_json("metrics.json")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), written_at_once(path) as temporary:
+        temporary.write_text("ne")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
+    assert path.read_text() == "old"
+    with written_at_once(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"

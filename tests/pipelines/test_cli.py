@@ -1,0 +1,201 @@
+"""The commands as a user runs them, each in a process of its own."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+SMALL = ["--set", "dim=8", "--set", "max_length=8", "--epochs", "2"]
+TINY = ["--dataset", "synthetic_shop/tiny"]
+
+
+@pytest.fixture(scope="module")
+def hmar(tmp_path_factory):
+    """Runs `hmar` in an empty directory; gives back the finished process."""
+    home = tmp_path_factory.mktemp("cli")
+    environment = {**os.environ, "HMAR_CACHE": str(home / "cache"), "COLUMNS": "100"}
+
+    def call(*arguments, **extra):
+        command = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+        return subprocess.run(
+            [*command, *map(str, arguments)],
+            cwd=home,
+            env={**environment, **extra},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    call.home = home
+    return call
+
+
+@pytest.fixture(scope="module")
+def finished(hmar):
+    """`hmar run` on the tiny shop, from nothing."""
+    process = hmar("run", *TINY, *SMALL, "--output", "first", "--seed", "1")
+    assert process.returncode == 0, process.stderr
+    return process
+
+
+def fails(process, *parts):
+    """One sentence on stderr, exit status 2, no traceback."""
+    assert process.returncode == 2, process.stderr
+    assert "Traceback" not in process.stderr
+    (line,) = [line for line in process.stderr.splitlines() if line.strip()]
+    assert line.startswith("hmar: ")
+    for part in parts:
+        assert part in line, line
+
+
+def test_run_trains_evaluates_exports_and_answers(hmar, finished):
+    run, version = hmar.home / "first", hmar.home / "saved_models" / "synthetic_shop-tiny" / "1"
+    assert {path.name for path in run.iterdir()} == {
+        *("run.json", "config.json", "history.json", "metrics.json"),
+        *("checkpoints", "model.keras", "tensorboard"),
+    }
+    assert (version / "saved_model.pb").is_file()
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["seed"] == 1
+    assert metrics["epochs"] == 2
+    for part in ("validation", "test"):
+        assert list(metrics[part]) == [
+            *("HMAR", "popularity", "repeat your history", "item co-occurrence"),
+        ]
+        for protocols in metrics[part].values():
+            assert set(protocols) == {"sampled", "full", "full_unseen"}
+            for values in protocols.values():
+                names = {f"{m}@{k}" for m in ("hr", "ndcg") for k in (1, 5, 10, 20)}
+                assert set(values) == {"questions", "candidates", *names}
+    history = json.loads((run / "history.json").read_text())
+    best = max(entry["val_ndcg@10"] for entry in history)
+    assert metrics["validation"]["HMAR"]["full"]["ndcg@10"] == pytest.approx(best, abs=1e-6)
+    # The answer: five items with scores, best first, on stdout after the tables.
+    answer = [line.split("\t") for line in finished.stdout.splitlines() if "\t" in line]
+    assert len(answer) == 5
+    scores = [float(score) for _, score in answer]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_the_printed_recommend_command_gives_the_same_answer(hmar, finished):
+    (line,) = [line for line in finished.stderr.splitlines() if "hmar recommend" in line]
+    model, history = re.search(r"--model (\S+) --history '(\S+)'", line).groups()
+    process = hmar("recommend", "--model", model, "--history", history, "-k", 5)
+    assert process.returncode == 0, process.stderr
+    answer = [line for line in finished.stdout.splitlines() if "\t" in line]
+    assert process.stdout.splitlines() == answer
+    assert process.stderr == ""
+
+
+def test_recommend_tells_what_it_does_not_know(hmar, finished):
+    model = "saved_models/synthetic_shop-tiny/1"
+    process = hmar("recommend", "--model", model, "--history", "9999:view,5:cart", "-k", 3)
+    assert process.returncode == 0
+    assert "9999" in process.stderr
+    assert len(process.stdout.splitlines()) == 3
+    seen = hmar("recommend", "--model", model, "--history", "5:cart", "--exclude-seen", "-k", 99)
+    assert len(seen.stdout.splitlines()) == 99
+    assert "5" not in [line.split("\t")[0] for line in seen.stdout.splitlines()]
+
+
+def test_evaluate_and_export_a_run(hmar, finished):
+    before = (hmar.home / "first" / "metrics.json").read_text()
+    process = hmar("evaluate", "first")
+    assert process.returncode == 0, process.stderr
+    assert (hmar.home / "first" / "metrics.json").read_text() == before
+    tables = [line for line in finished.stdout.splitlines() if "\t" not in line]
+    assert [line for line in process.stdout.splitlines() if line.strip()] == [
+        line for line in tables if line.strip()
+    ]
+    process = hmar("export", "first", "--models", "elsewhere", "--name", "shop")
+    assert process.returncode == 0, process.stderr
+    assert (hmar.home / "elsewhere" / "shop" / "1" / "saved_model.pb").is_file()
+
+
+def test_train_and_resume_with_more_epochs(hmar, finished):
+    process = hmar("train", *TINY, *SMALL, "--output", "resumed", "--seed", "1", "--epochs", 1)
+    assert process.returncode == 0, process.stderr
+    process = hmar("train", *TINY, *SMALL, "--output", "resumed", "--seed", "1", "--resume")
+    assert process.returncode == 0, process.stderr
+
+    def history(run):
+        entries = json.loads((hmar.home / run / "history.json").read_text())
+        return [{k: v for k, v in entry.items() if k != "seconds"} for entry in entries]
+
+    assert history("resumed") == history("first")
+    other = ["--set", "dim=16", "--output", "resumed", "--resume"]
+    fails(hmar("train", *TINY, *other, "--seed", "1"), "other settings")
+    fails(hmar("train", *TINY, "--output", "resumed", "--resume"), "--seed 1")
+    fails(hmar("train", *TINY, "--resume"), "--output")
+
+
+def test_help_does_not_import_tensorflow(hmar):
+    code = "import sys; from pipelines.cli import app; print('tensorflow' in sys.modules)"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert process.stdout.strip() == "False"
+    process = hmar("--help")
+    assert process.returncode == 0
+    for command in ("run", "train", "evaluate", "export", "recommend"):
+        assert re.search(rf"│ {command} ", process.stdout)
+    assert "movielens" in hmar("train", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["train", "--dataset", "nothing"], ["unknown dataset 'nothing'", "movielens"]),
+        (["train", "--dataset", "movielens/2m"], ["movielens/1m"]),
+        (["train", "--dataset", "ijcai15"], ["ijcai15", "IJCAI_15.zip"]),
+        (["train", "--dataset", "movielens/1m", "--data-dir", "nowhere"], ["nowhere"]),
+        (["train", *TINY, "--set", "dim=7", "--set", "num_heads=2"], ["num_heads", "7"]),
+        (["train", *TINY, "--set", "alpha.like=1"], ["'like'", "view, favorite, cart, buy"]),
+        (["train", *TINY, "--preset", "amazon"], ["amazon", "taobao"]),
+        (["train", *TINY, "--config", "none.json"], ["none.json"]),
+        (["evaluate", "nowhere"], ["nowhere", "run.json"]),
+        (["export", "nowhere"], ["nowhere", "run.json"]),
+        (["recommend", "--model", "nowhere", "--history", "1:view"], ["nowhere"]),
+    ],
+)
+def test_bad_input_is_one_sentence(hmar, arguments, parts):
+    before = sorted(path.name for path in hmar.home.iterdir())
+    output = ["--output", "bad"] if arguments[0] == "train" else []
+    fails(hmar(*arguments, *output), *parts)
+    after = sorted(path.name for path in hmar.home.iterdir())
+    assert [name for name in after if name != "cache"] == [n for n in before if n != "cache"]
+
+
+def test_an_existing_run_is_kept(hmar, finished):
+    before = (hmar.home / "first" / "history.json").read_text()
+    fails(hmar("train", *TINY, *SMALL, "--output", "first"), "first exists", "--resume")
+    assert (hmar.home / "first" / "history.json").read_text() == before
+
+
+def test_unwritable_places_are_named_before_any_training(hmar):
+    (hmar.home / "file").touch()
+    fails(hmar("train", *TINY, "--output", "file/run"), "file/run", "cannot be written")
+    fails(hmar("run", *TINY, "--models", "file/models", "--output", "bad"), "file/models")
+    fails(hmar("train", *TINY, "--output", "bad", HMAR_CACHE="file/cache"), "file/cache")
+    assert not (hmar.home / "bad").exists()
+
+
+def test_another_backend_is_refused(hmar):
+    fails(hmar("train", *TINY, KERAS_BACKEND="jax"), "KERAS_BACKEND")
+
+
+def test_a_log_whose_users_buy_too_little_is_named(hmar):
+    source = hmar.home / "few"
+    source.mkdir()
+    ratings = "".join(f"{user}::{item}::5::{item}\n" for user in (1, 2) for item in (1, 2))
+    (source / "ratings.dat").write_text(ratings)
+    process = hmar("train", "--dataset", "movielens/1m", "--data-dir", source, "--output", "bad")
+    lines = [line for line in process.stderr.splitlines() if line.startswith("hmar: ")]
+    assert process.returncode == 2
+    assert len(lines) == 1
+    assert "no user has 3 events of the target behaviour 'like'" in lines[0]
+    assert "Traceback" not in process.stderr
+    assert not (hmar.home / "bad").exists()

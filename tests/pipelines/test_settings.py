@@ -1,0 +1,75 @@
+import json
+
+import pytest
+
+from hmar_keras.config import HMARConfig
+from pipelines.datasets import DATASETS
+from pipelines.errors import InputError
+from pipelines.settings import DEFAULTS, build_config
+
+
+def test_precedence_rises_from_preset_to_epochs(log, tmp_path):
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"dim": 16, "dropout": 0.1, "alpha": {"view": 0.2}}))
+    config = build_config(
+        log, "movielens", file, ["dropout=0.3", "alpha.cart=0.5", "windows=all"], epochs=7
+    )
+    preset = HMARConfig.preset("movielens", log.num_items, log.behaviors)
+    assert config == preset.replace(
+        dim=16,
+        dropout=0.3,
+        alpha={"view": 0.2, "cart": 0.5, "buy": preset.alpha["buy"]},
+        windows="all",
+        epochs=7,
+    )
+
+
+def test_a_runs_config_serves_as_a_file(log, tmp_path):
+    config = HMARConfig(log.num_items, log.behaviors, dim=24)
+    (tmp_path / "config.json").write_text(config.to_json())
+    assert build_config(log, config_file=tmp_path / "config.json") == config
+
+
+def test_every_dataset_has_settings():
+    assert DEFAULTS.keys() == DATASETS.keys()
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("dim", "field=value"),
+        ("dims=3", "unknown setting 'dims'"),
+        ("dim=many", "dim must be a whole number"),
+        ("dim=7.5", "dim must be a whole number"),
+        ("num_heads=5", "num_heads must divide dim"),
+        ("alpha.like=1", "unknown behaviour 'like'"),
+        ("alpha.buy=-1", "alpha of 'buy'"),
+        ("alpha=3", "alpha must map"),
+        ("num_items=5", "comes from the dataset"),
+        ("dropout=1.0", "dropout must be in"),
+        ("learning_rate=NaN", "finite"),
+    ],
+)
+def test_bad_assignments_are_named(log, assignment, message):
+    with pytest.raises(InputError, match=message):
+        build_config(log, assignments=[assignment])
+
+
+def test_bad_files_are_named(log, tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        build_config(log, config_file=tmp_path / "none.json")
+    file = tmp_path / "file.json"
+    for content, message in (
+        ("{", "not JSON"),
+        ("[1]", "JSON object"),
+        ('{"num_items": 5}', "not that of test_log"),
+        ('{"behaviors": {"names": ["like"], "target": "like"}}', "not that of test_log"),
+    ):
+        file.write_text(content)
+        with pytest.raises(InputError, match=message):
+            build_config(log, config_file=file)
+
+
+def test_unknown_presets_are_named(log):
+    with pytest.raises(InputError, match="taobao, tianchi, yelp, movielens"):
+        build_config(log, "amazon")

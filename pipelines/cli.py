@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -183,6 +184,8 @@ def _prepare_tensorflow():
         raise InputError(
             "the pipelines run on TensorFlow; unset KERAS_BACKEND or set it to tensorflow."
         )
+    # One line, without the place in our code that a user has no use for.
+    warnings.formatwarning = lambda message, *place, **more: f"warning: {message}\n"
     # While it is imported, TensorFlow tells about the machine on stderr whatever the log level.
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:

@@ -15,9 +15,6 @@ import sys
 
 from pipelines.errors import InputError
 
-if "tensorflow" not in sys.modules:  # else it is too late
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
-
 
 def load(name, entries, data_dir, cache_dir, download):
     """Loads a dataset; see `pipelines.datasets.load_dataset`."""

@@ -1,42 +1,84 @@
-"""The commands as a user runs them, each in a process of its own."""
+"""The commands as a user runs them: one whole run in processes of its own, the rest in this one."""
 
+import contextlib
+import dataclasses
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
+
+from pipelines.cli import main
 
 SMALL = ["--set", "dim=8", "--set", "max_length=8", "--epochs", "2"]
 TINY = ["--dataset", "synthetic_shop/tiny"]
 
 
+@dataclasses.dataclass
+class Finished:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture(scope="module")
-def hmar(tmp_path_factory):
-    """Runs `hmar` in an empty directory; gives back the finished process."""
-    home = tmp_path_factory.mktemp("cli")
-    environment = {**os.environ, "HMAR_CACHE": str(home / "cache"), "COLUMNS": "100"}
+def home(tmp_path_factory):
+    """The directory in which all commands run."""
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def hmar(home):
+    """Runs `hmar` in this process."""
 
     def call(*arguments, **extra):
-        command = [sys.executable, "-c", "from pipelines.cli import main; main()"]
-        return subprocess.run(
-            [*command, *map(str, arguments)],
-            cwd=home,
-            env={**environment, **extra},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        environment = {"HMAR_CACHE": str(home / "cache"), "COLUMNS": "100", **extra}
+        stdout, stderr, status = io.StringIO(), io.StringIO(), 0
+        with (
+            contextlib.chdir(home),
+            mock.patch.dict(os.environ, environment),
+            mock.patch.object(sys, "argv", ["hmar", *map(str, arguments)]),
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                status = end.code or 0
+        return Finished(status, stdout.getvalue(), stderr.getvalue())
 
     call.home = home
     return call
 
 
 @pytest.fixture(scope="module")
-def finished(hmar):
+def fresh_hmar(home):
+    """Runs `hmar` in a process of its own."""
+    environment = {**os.environ, "HMAR_CACHE": str(home / "cache"), "COLUMNS": "100"}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+
+    def call(*arguments):
+        command = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+        return subprocess.run(
+            [*command, *map(str, arguments)],
+            cwd=home,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def finished(fresh_hmar):
     """`hmar run` on the tiny shop, from nothing."""
-    process = hmar("run", *TINY, *SMALL, "--output", "first", "--seed", "1")
+    process = fresh_hmar("run", *TINY, *SMALL, "--output", "first", "--seed", "1")
     assert process.returncode == 0, process.stderr
     return process
 
@@ -80,10 +122,10 @@ def test_run_trains_evaluates_exports_and_answers(hmar, finished):
     assert scores == sorted(scores, reverse=True)
 
 
-def test_the_printed_recommend_command_gives_the_same_answer(hmar, finished):
+def test_the_printed_recommend_command_gives_the_same_answer(fresh_hmar, finished):
     (line,) = [line for line in finished.stderr.splitlines() if "hmar recommend" in line]
     model, history = re.search(r"--model (\S+) --history '(\S+)'", line).groups()
-    process = hmar("recommend", "--model", model, "--history", history, "-k", 5)
+    process = fresh_hmar("recommend", "--model", model, "--history", history, "-k", 5)
     assert process.returncode == 0, process.stderr
     answer = [line for line in finished.stdout.splitlines() if "\t" in line]
     assert process.stdout.splitlines() == answer
@@ -130,6 +172,10 @@ def test_train_and_resume_with_more_epochs(hmar, finished):
     fails(hmar("train", *TINY, *other, "--seed", "1"), "other settings")
     fails(hmar("train", *TINY, "--output", "resumed", "--resume"), "--seed 1")
     fails(hmar("train", *TINY, "--resume"), "--output")
+
+
+def test_bad_input_in_a_fresh_process_is_one_sentence(fresh_hmar):
+    fails(fresh_hmar("train", "--dataset", "movielens/1m", "--data-dir", "nowhere"), "nowhere")
 
 
 def test_help_does_not_import_tensorflow(hmar):

@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.models.hmar import HMAR, compile_arguments
-from pipelines.evaluation import SAMPLED, Evaluator, model_scorer, primary_protocol
+from pipelines.evaluation import Evaluator, model_scorer, validation_score
 from pipelines.input_pipeline import TrainingData
 from pipelines.progress import TrainingProgress
 from pipelines.run_directory import RunDirectory, written_at_once
 from pipelines.splits import Splits
 
-MONITORED = "val_ndcg@10"  # of the primary protocol; higher is better
+MONITORED = "val_score"  # see `evaluation.validation_score`; higher is better
 
 
 def train(splits: Splits, config: HMARConfig, run: RunDirectory, seed: int) -> HMAR:
@@ -86,8 +86,8 @@ def _is_finished(history, config):
 class ValidationAndCheckpoint(keras.callbacks.Callback):
     """After every epoch: validate on the whole catalogue, save, and stop when it is time.
 
-    Adds to the logs, for whatever callback follows, `val_` metrics of the primary protocol and
-    `val_sampled_` metrics of the paper's.
+    Adds to the logs, for whatever callback follows, `val_PROTOCOL_hr@10`, `val_PROTOCOL_ndcg@10`
+    and the score that decides, `val_score`.
 
     Args:
         splits: the split dataset; only its validation questions are used.
@@ -124,12 +124,10 @@ class ValidationAndCheckpoint(keras.callbacks.Callback):
         if self._scorer is None:
             self._scorer = model_scorer(self.model, self._dataset)
         results = self._evaluator(self._scorer)
-        for prefix, protocol in (
-            ("val_", primary_protocol(self._dataset)),
-            ("val_sampled_", SAMPLED),
-        ):
+        for protocol, metrics in results.items():
             for metric in ("hr@10", "ndcg@10"):
-                logs[prefix + metric] = results[protocol][metric]
+                logs[f"val_{protocol}_{metric}"] = metrics[metric]
+        logs[MONITORED] = validation_score(self._dataset, results)
         seconds = round(time.monotonic() - self._started, 2)
         entry = {name: float(value) for name, value in logs.items()}
         self._history.append({"epoch": epoch + 1, **entry, "seconds": seconds})

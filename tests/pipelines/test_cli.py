@@ -113,8 +113,10 @@ def test_run_trains_evaluates_exports_and_answers(hmar, finished):
                 names = {f"{m}@{k}" for m in ("hr", "ndcg") for k in (1, 5, 10, 20)}
                 assert set(values) == {"questions", "candidates", *names}
     history = json.loads((run / "history.json").read_text())
-    best = max(entry["val_ndcg@10"] for entry in history)
-    assert metrics["validation"]["HMAR"]["full"]["ndcg@10"] == pytest.approx(best, abs=1e-6)
+    best = max(history, key=lambda entry: entry["val_score"])
+    assert metrics["best_epoch"] == best["epoch"]
+    for protocol, values in metrics["validation"]["HMAR"].items():
+        assert values["ndcg@10"] == pytest.approx(best[f"val_{protocol}_ndcg@10"], abs=1e-9)
     # The answer: five items with scores, best first, on stdout after the tables.
     answer = [line.split("\t") for line in finished.stdout.splitlines() if "\t" in line]
     assert len(answer) == 5

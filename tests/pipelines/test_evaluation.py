@@ -5,7 +5,7 @@ import pytest
 
 from hmar_keras.models.hmar import HMAR
 from pipelines.baselines import ItemCooccurrence, Popularity, RepeatHistory, item_popularity
-from pipelines.evaluation import CUTOFFS, Evaluator, model_scorer, primary_protocol
+from pipelines.evaluation import CUTOFFS, Evaluator, model_scorer, validation_score
 from pipelines.splits import split
 
 
@@ -104,10 +104,11 @@ def test_the_models_scorer_scores_as_the_model(log, config):
     np.testing.assert_allclose(scores[row, 1:], expected, atol=1e-5)
 
 
-def test_primary_protocol_follows_the_dataset(datasets):
+def test_the_validation_score_follows_the_dataset(datasets):
+    results = {"full": {"ndcg@10": 0.4}, "full_unseen": {"ndcg@10": 0.1}}
     users = [[(1, 3)]]
-    assert primary_protocol(datasets["make"](users, repeats=True)) == "full"
-    assert primary_protocol(datasets["make"](users, repeats=False)) == "full_unseen"
+    assert validation_score(datasets["make"](users, repeats=True), results) == 0.25
+    assert validation_score(datasets["make"](users, repeats=False), results) == 0.1
 
 
 def test_popularity_counts_targets_and_breaks_ties_by_events(datasets):

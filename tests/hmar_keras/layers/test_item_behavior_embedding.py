@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import reference
+from keras import ops
+from layer_checks import randomize, run_layer_test
+from reference_model import assert_close
+
+from hmar_keras.layers import ItemBehaviorEmbedding
+
+ITEMS, DIM, BEHAVIORS = 5, 4, 3
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "scaled"])
+def layer(request):
+    layer = ItemBehaviorEmbedding(ITEMS, DIM, scale_embeddings=request.param)
+    layer.build((None, None), (None, None, BEHAVIORS))
+    randomize(layer)
+    return layer
+
+
+def weights_of(layer):
+    array = ops.convert_to_numpy
+    return {
+        "W_v": array(layer.item_table.embeddings)[1:],
+        "B_v": array(layer.item_bias),
+        "W_c": array(layer.indicator_dense.kernel),
+        "B_c": array(layer.indicator_dense.bias),
+        "W_r": array(layer.combine.kernel),
+        "B_r": array(layer.combine.bias),
+    }
+
+
+@pytest.mark.parametrize("shape", [(2, 6), (2, 3, 4)], ids=["sequence", "candidates"])
+def test_layer(tmp_path, shape):
+    rng = np.random.default_rng(0)
+    items = rng.integers(0, ITEMS + 1, shape).astype("int32")
+    counts = rng.integers(0, 4, (*shape, BEHAVIORS)).astype("float32")
+    kwargs = {"num_items": ITEMS, "dim": DIM, "scale_embeddings": True}
+    run_layer_test(ItemBehaviorEmbedding, kwargs, (items, counts), tmp_path)
+
+
+def test_equals_the_reference(layer):
+    rng = np.random.default_rng(1)
+    items = np.arange(ITEMS + 1, dtype="int32").reshape(1, 2, 3)
+    counts = rng.integers(0, 4, (1, 2, 3, BEHAVIORS)).astype("float32")
+    encoded = ops.convert_to_numpy(layer(items, counts))
+    for index in np.ndindex(items.shape):
+        expected = reference.encode(
+            items[index], counts[index], weights_of(layer), scale_embeddings=layer.scale_embeddings
+        )
+        assert_close(encoded[index], expected)
+
+
+def test_fold_is_the_encoding_of_the_whole_catalogue(layer):
+    rng = np.random.default_rng(2)
+    items = np.arange(1, ITEMS + 1, dtype="int32")[None]
+    counts = rng.integers(0, 4, (1, ITEMS, BEHAVIORS)).astype("float32")
+    base, effect = (ops.convert_to_numpy(part) for part in layer.fold())
+    assert base.shape == (ITEMS + 1, DIM)
+    assert effect.shape == (BEHAVIORS, DIM)
+    encoded = ops.convert_to_numpy(layer(items, counts))
+    assert_close(base[1:] + counts[0] @ effect, encoded[0])

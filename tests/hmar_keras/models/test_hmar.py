@@ -1,0 +1,218 @@
+"""What the model computes: the reference's outputs, and the properties that follow."""
+
+import functools
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from histories import candidates, histories, property_test
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import ops
+from reference_model import (
+    assert_close,
+    call,
+    call_reference,
+    load_reference_weights,
+    make_config,
+    make_pair,
+    random_batch,
+    random_histories,
+)
+
+from hmar_keras import HMAR, HMARBackbone, HMARConfig
+from hmar_keras.layers.behavior_encoder import PROJECTIONS
+from hmar_keras.models.hmar import LOWEST_SCORE
+
+LENGTH = 6
+OPTIONS = {
+    "num_heads": [1, 2],
+    "blocks": [1, 2],
+    "feed_forward_residual": [False, True],
+    "layer_norm": [False, True],
+    "scale_embeddings": [False, True],
+}
+
+
+def settings_of(index):
+    """An orthogonal array: any eight indices in a row hold every pair of choices."""
+    one, two, three = (index >> bit & 1 for bit in range(3))
+    bits = (one, two, three, one ^ two, one ^ three)
+    chosen = {name: OPTIONS[name][bit] for name, bit in zip(OPTIONS, bits, strict=True)}
+    blocks = chosen.pop("blocks")
+    return {**chosen, "num_behavior_blocks": blocks, "num_sequence_blocks": blocks}
+
+
+CASES = [
+    (num_behaviors, {"behavior_projection": projection, **settings_of(index)})
+    for index, (num_behaviors, projection) in enumerate(itertools.product(range(1, 6), PROJECTIONS))
+]
+if keras.backend.backend() != "tensorflow":
+    CASES = CASES[-8:]  # every pair of choices, once
+each_case = pytest.mark.parametrize(("num_behaviors", "settings"), CASES)
+
+
+def test_the_cases_hold_every_pair_of_choices():
+    names = set(CASES[0][1]) - {"behavior_projection"}
+    for one, other in itertools.combinations(names, 2):
+        together = {(settings[one], settings[other]) for _, settings in CASES}
+        same = {one, other} == {"num_behavior_blocks", "num_sequence_blocks"}
+        assert len(together) == (2 if same else 4)
+
+
+@each_case
+def test_equals_the_reference(num_behaviors, settings):
+    config = make_config(num_behaviors, **settings)
+    model, w = make_pair(config)
+    rng = np.random.default_rng(1)
+    # As long as can be, shorter, and with fewer steps than positions.
+    for shape in ({}, {"length": 4}, {"steps": 2, "candidates": 6}, {"steps": 1, "length": 1}):
+        batch = random_batch(rng, config, **shape)
+        actual, expected = call(model, batch), call_reference(w, config, batch)
+        for name in ("states", "ranking", "behavior"):
+            assert_close(actual[name], expected[name])
+
+
+@each_case
+def test_score_catalog_equals_ranking(num_behaviors, settings):
+    config = make_config(num_behaviors, **settings)
+    model, _ = make_pair(config, seed=2)
+    histories = random_histories(np.random.default_rng(3), config, batch=6)
+    histories["item_ids"][0], histories["behavior_ids"][0] = 5, 1  # the same event, again and again
+    everything = np.arange(1, config.num_items + 1, dtype="int32")
+    everything = np.broadcast_to(everything, (6, 1, config.num_items))
+    ranking = call(model, {**histories, "candidate_ids": everything})["ranking"][:, 0]
+    scores = ops.convert_to_numpy(model.score_catalog(**histories))
+    assert scores.shape == (6, config.num_items + 1)
+    assert scores.dtype == "float32"
+    assert_close(scores[:, 1:], ranking)
+    assert (scores[:, 0] == np.finfo("float32").min).all()
+    assert np.finfo("float32").min == np.float32(LOWEST_SCORE)
+
+
+@pytest.mark.parametrize(("num_behaviors", "settings"), CASES[-3:])
+def test_behavior_logits_equal_the_output_of_each_candidate(num_behaviors, settings):
+    config = make_config(num_behaviors, **settings)
+    model, _ = make_pair(config, seed=4)
+    rng = np.random.default_rng(5)
+    batch = random_batch(rng, config, batch=4, steps=1, candidates=5)
+    history = batch["item_ids"], batch["behavior_ids"]
+    chosen = batch["candidate_ids"][:, 0]
+    logits = ops.convert_to_numpy(model.behavior_logits(*history, chosen))
+    assert logits.shape == (4, 5, num_behaviors)
+    for column in range(5):
+        alone = {**batch, "candidate_ids": chosen[:, None, column : column + 1]}
+        assert_close(logits[:, column], call(model, alone)["behavior"][:, 0])
+
+
+def test_the_embedding_of_padding_does_not_matter():
+    config = make_config()
+    model, w = make_pair(config)
+    batch = random_batch(np.random.default_rng(4), config)
+    before = call(model, batch)
+    load_reference_weights(model, w, padding_row=1e3)
+    for name, value in call(model, batch).items():
+        np.testing.assert_allclose(value, before[name], atol=1e-6)
+
+
+@functools.cache
+def property_model():
+    config = make_config(3, num_items=4, num_heads=2, num_behavior_blocks=2, num_sequence_blocks=2)
+    model, _ = make_pair(config)
+    inputs = model.input
+    history = {name: inputs[name] for name in ("item_ids", "behavior_ids")}
+    model = keras.Model(inputs, {**model(inputs), "states": model.backbone(history)})
+    model.compile(jit_compile=keras.backend.backend() == "jax")
+    return model
+
+
+def run(*cases):
+    """The outputs of several (history, candidates), all as one batch and one below the other."""
+    names = ("item_ids", "behavior_ids", "candidate_ids")
+    columns = zip(*((*history, chosen) for history, chosen in cases), strict=True)
+    batch = {name: np.concatenate(ids) for name, ids in zip(names, columns, strict=True)}
+    return property_model().predict_on_batch(batch)
+
+
+@property_test
+@given(
+    histories(LENGTH, 4, 3),
+    histories(LENGTH, 4, 3, min_events=LENGTH),
+    candidates(LENGTH, 2, 4),
+    candidates(LENGTH, 2, 4),
+    st.integers(0, LENGTH - 1),
+)
+def test_nothing_after_a_position_changes_it(history, other, chosen, others, t):
+    def edit(ids, new):
+        return np.concatenate([ids[:, : t + 1], new[:, t + 1 :]], axis=1)
+
+    edited = tuple(edit(*pair) for pair in zip(history, other, strict=True))
+    outputs = run((history, chosen), (edited, edit(chosen, others)))
+    for before, after in outputs.values():
+        np.testing.assert_allclose(after[: t + 1], before[: t + 1], atol=1e-5)
+
+
+@property_test
+@given(histories(LENGTH, 4, 3, min_events=1), candidates(2, 3, 4), st.data())
+def test_padding_added_or_trimmed_changes_nothing(history, chosen, data):
+    events = int((history[0] != 0).sum())
+    # Not any length: each compiles.
+    lengths = [length for length in (2, 4, LENGTH) if length >= events]
+    shorter = data.draw(st.sampled_from(lengths))
+    full = run((history, chosen))
+    trimmed = run((tuple(ids[:, -shorter:] for ids in history), chosen))
+    for name in ("ranking", "behavior"):
+        np.testing.assert_allclose(trimmed[name], full[name], atol=1e-5)
+    np.testing.assert_allclose(trimmed["states"], full["states"][:, -shorter:], atol=1e-5)
+    assert (full["states"][:, : LENGTH - events] == 0).all()
+
+
+@property_test
+@given(histories(LENGTH, 4, 3), histories(LENGTH, 4, 3), candidates(2, 3, 4))
+def test_users_in_one_batch_do_not_see_each_other(one, other, chosen):
+    together = run((one, chosen), (other, chosen))
+    for row, history in enumerate((one, other)):
+        for name, value in run((history, chosen)).items():
+            np.testing.assert_allclose(together[name][row], value[0], atol=1e-5)
+
+
+@property_test
+@given(histories(LENGTH, 4, 3), candidates(1, 4, 4), st.permutations(range(4)))
+def test_candidates_are_scored_each_by_itself(history, chosen, order):
+    others_gone = np.where(np.arange(4) == 0, chosen, 0)
+    outputs = run((history, chosen), (history, chosen[:, :, order]), (history, others_gone))
+    before, permuted, alone = outputs["ranking"]
+    np.testing.assert_allclose(permuted, before[:, order], atol=1e-5)
+    np.testing.assert_allclose(alone[:, 0], before[:, 0], atol=1e-5)
+    np.testing.assert_allclose(outputs["behavior"][2], outputs["behavior"][0], atol=1e-5)
+
+
+def test_padded_candidates_score_zero():
+    chosen = np.zeros((1, LENGTH, 3), "int32")
+    history = np.full((1, LENGTH), 2, "int32"), np.full((1, LENGTH), 1, "int32")
+    assert (run((history, chosen))["ranking"] == 0).all()
+
+
+def test_a_history_that_is_too_long_is_an_error():
+    config = make_config(max_length=3)
+    batch = random_batch(np.random.default_rng(0), config, length=4)
+    with pytest.raises(ValueError, match="longer than max_length 3"):
+        HMAR(config)(batch)
+
+
+@pytest.mark.parametrize("cls", [HMAR, HMARBackbone])
+def test_a_dict_serves_as_configuration(cls):
+    config = make_config(2, layer_norm=True)
+    model = cls(config.to_dict(), name="mine")
+    assert isinstance(model.config, HMARConfig)
+    assert model.config == config
+    assert model.get_config() == {"name": "mine", "config": config.to_dict()}
+    assert cls.from_config(model.get_config()).config == config
+
+
+def test_outputs_and_inputs_carry_their_names():
+    model = HMAR(make_config())
+    assert set(model.input) == {"item_ids", "behavior_ids", "candidate_ids"}
+    assert set(model.output) == {"ranking", "behavior"}
+    assert set(model.output_names) == {"ranking", "behavior"}

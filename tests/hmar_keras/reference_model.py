@@ -1,0 +1,165 @@
+"""HMAR models that carry the reference's weights, and random batches to try them on."""
+
+import numpy as np
+import reference
+from keras import ops
+
+from hmar_keras import HMAR, Behaviors, HMARConfig
+
+NAMES = ("view", "like", "share", "cart", "buy")
+
+
+def make_config(num_behaviors=3, **changes):
+    """A tiny configuration with the given number of behaviours."""
+    behaviors = Behaviors(NAMES[-num_behaviors:], target="buy")
+    settings = {"num_items": 7, "dim": 4, "max_length": 6, "dropout": 0.0}
+    return HMARConfig(behaviors=behaviors, **{**settings, **changes})
+
+
+def make_weights(config, seed=0):
+    """Random weights of the reference, of the shapes that the configuration asks for."""
+    return reference.random_weights(
+        np.random.default_rng(seed),
+        config.num_items,
+        config.num_behaviors,
+        config.dim,
+        config.max_length,
+        config.num_behavior_blocks,
+        config.num_sequence_blocks,
+        config.behavior_projection,
+        norm=config.layer_norm,
+    )
+
+
+def make_pair(config, seed=0):
+    """A model and the reference's weights that were loaded into it."""
+    model, w = HMAR(config), make_weights(config, seed)
+    load_reference_weights(model, w)
+    return model, w
+
+
+def load_reference_weights(model, w, padding_row=0.0):
+    """Copies the reference's weights into the model's.
+
+    `padding_row` fills the embedding of the padding id, which must not matter.
+    """
+    backbone, classifier = model.backbone, model.get_layer("behavior")
+    items = backbone.item_encoder
+    padding = np.full((1, w["W_v"].shape[1]), padding_row)
+    items.item_table.embeddings.assign(np.concatenate([padding, w["W_v"]]))
+    items.item_bias.assign(w["B_v"])
+    _load_dense(items.indicator_dense, w["W_c"], w["B_c"])
+    _load_dense(items.combine, w["W_r"], w["B_r"])
+    backbone.get_layer("position_embedding").positions.assign(w["P"])
+    for number, block in enumerate(w["behavior_blocks"]):
+        load_behavior_block(backbone.get_layer(f"behavior_encoder_{number}"), block)
+    for number, block in enumerate(w["sequence_blocks"]):
+        load_sequence_block(backbone.get_layer(f"sequence_encoder_{number}"), block)
+    _load_dense(classifier.hidden, w["classifier"]["W_1"], w["classifier"]["B_1"])
+    _load_dense(classifier.output_dense, w["classifier"]["W_2"], w["classifier"]["B_2"])
+
+
+def load_behavior_block(encoder, block):
+    """Copies one behaviour block, whose weights are lists over behaviours, into the layer."""
+    if encoder.projection == "shared":
+        _load_dense(encoder.input_dense, block["W_e"][0], block["B_e"][0])
+    elif encoder.projection == "per_behavior":
+        _load_dense(encoder.input_dense, np.stack(block["W_e"]), np.stack(block["B_e"]))
+    stacks = (block["W_Q"], block["W_K"], block["W_V"])
+    fused = [fuse(*weights) for weights in zip(*stacks, strict=True)]
+    encoder.attention.query_key_value.kernel.assign(np.stack(fused))
+    _load_dense(encoder.feed_forward.hidden, np.stack(block["W_1"]), np.stack(block["B_1"]))
+    _load_dense(encoder.feed_forward.output_dense, np.stack(block["W_2"]), np.stack(block["B_2"]))
+    encoder.rezero.gamma.assign(block["gamma"])
+
+
+def load_sequence_block(encoder, block):
+    """Copies one sequence block into the layer."""
+    kernel = fuse(block["W_Q"], block["W_K"], block["W_V"])
+    encoder.attention.query_key_value.kernel.assign(kernel)
+    _load_dense(encoder.feed_forward.hidden, block["W_1"], block["B_1"])
+    _load_dense(encoder.feed_forward.output_dense, block["W_2"], block["B_2"])
+    if encoder.layer_norm:
+        encoder.norm.gamma.assign(block["norm_scale"])
+        encoder.norm.beta.assign(block["norm_offset"])
+
+
+def fuse(query, key, value):
+    """The three kernels side by side, as the fused layer holds them."""
+    return np.concatenate([query, key, value], axis=1)
+
+
+def _load_dense(layer, kernel, bias):
+    layer.kernel.assign(kernel)
+    layer.bias.assign(bias)
+
+
+def random_histories(rng, config, batch=5, length=None):
+    """Item and behaviour ids: row 0 full, row 1 all padding, the others left-padded.
+
+    Items repeat, and every row lacks some behaviour where there are several.
+    """
+    length = length or config.max_length
+    items = rng.integers(1, config.num_items + 1, (batch, length))
+    items[:, ::2] = items[:, :1]
+    behaviors = np.zeros_like(items)
+    for row in range(batch):
+        present = 1 + rng.permutation(config.num_behaviors)[: max(1, config.num_behaviors - 1)]
+        behaviors[row] = rng.choice(present, length)
+    lengths = rng.integers(1, length + 1, batch)
+    lengths[:2] = [length, 0][:batch]
+    padding = np.arange(length)[None] < length - lengths[:, None]
+    items[padding] = behaviors[padding] = 0
+    return {"item_ids": items.astype("int32"), "behavior_ids": behaviors.astype("int32")}
+
+
+def random_batch(rng, config, batch=5, length=None, steps=None, candidates=4):
+    """Histories with candidates: touched and untouched ones and padding."""
+    histories = random_histories(rng, config, batch, length)
+    length = histories["item_ids"].shape[1]
+    shape = (batch, steps or length, candidates)
+    chosen = rng.integers(0, config.num_items + 1, shape)
+    columns = rng.integers(0, length, shape)
+    touched = histories["item_ids"][np.arange(batch)[:, None, None], columns]
+    chosen = np.where(rng.random(shape) < 0.5, touched, chosen)
+    return {**histories, "candidate_ids": chosen.astype("int32")}
+
+
+def random_targets(rng, config, batch):
+    """Next behaviours `[batch, steps]`, 0 for padding: of each step whose history is not empty."""
+    steps = batch["candidate_ids"].shape[1]
+    known = batch["item_ids"][:, -steps:] != 0
+    behaviors = rng.integers(1, config.num_behaviors + 1, known.shape)
+    return np.where(known, behaviors, 0).astype("int32")
+
+
+def to_numpy(outputs):
+    """A dict of tensors as a dict of arrays."""
+    return {name: ops.convert_to_numpy(value) for name, value in outputs.items()}
+
+
+def call(model, batch):
+    """The model's outputs and its backbone's states, as arrays."""
+    history = {name: batch[name] for name in ("item_ids", "behavior_ids")}
+    states = model.backbone(history, training=False)
+    return to_numpy({**model(batch, training=False), "states": states})
+
+
+def call_reference(w, config, batch):
+    """What `call` should give."""
+    return reference.hmar(
+        *(batch[name] for name in ("item_ids", "behavior_ids", "candidate_ids")),
+        w,
+        num_heads=config.num_heads,
+        feed_forward_residual=config.feed_forward_residual,
+        scale_embeddings=config.scale_embeddings,
+    )
+
+
+def assert_close(actual, expected, tolerance=1e-5):
+    """Fails where the two differ by more than `tolerance` of the scale of `expected`."""
+    actual, expected = np.asarray(actual, "float64"), np.asarray(expected, "float64")
+    assert actual.shape == expected.shape
+    assert np.isfinite(actual).all()
+    scale = max(1.0, np.abs(expected).max(initial=0.0))
+    assert np.abs(actual - expected).max(initial=0.0) <= tolerance * scale

@@ -1,0 +1,109 @@
+"""The package under the other Keras backends: the same tests, and the same models from disk."""
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from layer_checks import randomize
+from reference_model import assert_close, call, make_config, random_batch
+
+from hmar_keras import HMAR
+
+HERE = pathlib.Path(__file__).parent
+BACKENDS = ["jax", "torch"]
+# The others hardly depend on the backend.
+TESTS = ["layers", "models/test_hmar.py", "models/test_hmar_training.py"]
+TESTS += ["test_masks.py", "test_losses.py", "test_metrics.py"]
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the other backends are started from here"
+)
+
+LOAD = """
+import sys
+import keras
+import numpy as np
+sys.path.append(sys.argv[1])
+from reference_model import call
+from hmar_keras import HMAR, HMARConfig
+folder = sys.argv[2]
+batch = dict(np.load(f"{folder}/batch.npz"))
+with open(f"{folder}/config.json") as file:
+    refilled = HMAR(HMARConfig.from_json(file.read()))
+refilled.load_weights(f"{folder}/model.weights.h5")
+loaded = keras.saving.load_model(f"{folder}/model.keras")
+for name, model in (("loaded", loaded), ("refilled", refilled)):
+    scores = keras.ops.convert_to_numpy(
+        model.score_catalog(batch["item_ids"], batch["behavior_ids"])
+    )
+    np.savez(f"{folder}/{name}.npz", catalog=scores[:, 1:], **call(model, batch))
+print(keras.backend.backend())
+"""
+
+
+def start(backend, *arguments):
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        env=environment,
+        cwd=HERE.parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def suites():
+    """The tests under all other backends, side by side."""
+    options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
+    started = {
+        backend: start(backend, *options, *(str(HERE / test) for test in TESTS))
+        for backend in BACKENDS
+        if importlib.util.find_spec(backend)
+    }
+    yield started
+    for process in started.values():
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_suite(backend, suites):
+    pytest.importorskip(backend)
+    output, _ = suites[backend].communicate(timeout=3600)
+    assert suites[backend].returncode == 0, output[-8000:]
+    assert " passed" in output
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_models_saved_here_load_there(tmp_path, backend):
+    pytest.importorskip(backend)
+    config = make_config(
+        3,
+        **{"num_heads": 2, "num_behavior_blocks": 2, "num_sequence_blocks": 2},
+        **{"layer_norm": True, "behavior_projection": "per_behavior"},
+    )
+    model = HMAR(config)
+    randomize(model)
+    batch = random_batch(np.random.default_rng(0), config)
+    expected = call(model, batch)
+    catalog = model.score_catalog(batch["item_ids"], batch["behavior_ids"])
+    expected["catalog"] = keras.ops.convert_to_numpy(catalog)[:, 1:]
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+    (tmp_path / "config.json").write_text(config.to_json())
+    np.savez(tmp_path / "batch.npz", **batch)
+    process = start(backend, "-c", LOAD, str(HERE), str(tmp_path))
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert output.split()[-1] == backend
+    for name in ("loaded", "refilled"):
+        actual = np.load(tmp_path / f"{name}.npz")
+        for key, value in expected.items():
+            assert_close(actual[key], value)

@@ -1,0 +1,22 @@
+"""The examples in the docstrings do what they say."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import hmar_keras
+
+MODULES = ["hmar_keras"] + [
+    module.name for module in pkgutil.walk_packages(hmar_keras.__path__, "hmar_keras.")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    module = importlib.import_module(name)
+    failed, attempted = doctest.testmod(module, verbose=False)
+    assert failed == 0
+    with open(module.__file__, encoding="utf-8") as file:
+        assert attempted == file.read().count(">>> ")

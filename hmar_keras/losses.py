@@ -10,7 +10,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from hmar_keras.schema import PADDING_ID
+from hmar_keras.masks import event_weights
 
 
 class _LossOverEvents(keras.losses.Loss):
@@ -23,12 +23,7 @@ class _LossOverEvents(keras.losses.Loss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Leaves padding out of the mean. `sample_weight` may be `[batch]` or `[batch, steps]`."""
         y_true = ops.convert_to_tensor(y_true)
-        weights = ops.cast(ops.not_equal(y_true, PADDING_ID), "float32")
-        if sample_weight is not None:
-            sample_weight = ops.cast(sample_weight, "float32")
-            if len(sample_weight.shape) == 1:
-                sample_weight = sample_weight[:, None]
-            weights = weights * sample_weight
+        weights = event_weights(y_true, sample_weight)
         return super().__call__(y_true, y_pred, sample_weight=weights)
 
 

@@ -38,3 +38,22 @@ def same_behavior_mask(behavior_ids):
     """
     same = ops.equal(behavior_ids[:, :, None], behavior_ids[:, None, :])
     return ops.logical_and(same, history_mask(behavior_ids))
+
+
+def event_weights(ids, sample_weight=None):
+    """Weights of positions in a mean over events: 0 at padding.
+
+    Args:
+        ids: `[batch, steps]`, 0 for padding; any number type.
+        sample_weight: None for 1, or `[batch]` or `[batch, steps]`.
+
+    Returns:
+        float32 `[batch, steps]`.
+    """
+    weights = ops.cast(event_mask(ids), "float32")
+    if sample_weight is None:
+        return weights
+    sample_weight = ops.cast(sample_weight, "float32")
+    if len(sample_weight.shape) == 1:
+        sample_weight = sample_weight[:, None]
+    return weights * sample_weight

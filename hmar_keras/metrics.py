@@ -11,7 +11,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from hmar_keras.schema import PADDING_ID
+from hmar_keras.masks import event_weights
 
 
 def positive_rank(scores):
@@ -37,12 +37,7 @@ class _MeanOverEvents(keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds `[batch, steps]` truths and `[batch, steps, ...]` predictions."""
         y_true = ops.convert_to_tensor(y_true)
-        weights = ops.cast(ops.not_equal(y_true, PADDING_ID), "float32")
-        if sample_weight is not None:
-            sample_weight = ops.cast(sample_weight, "float32")
-            if len(sample_weight.shape) == 1:
-                sample_weight = sample_weight[:, None]
-            weights = weights * sample_weight
+        weights = event_weights(y_true, sample_weight)
         return super().update_state(self.values(y_true, y_pred), sample_weight=weights)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 from rich.console import Console
 from rich.progress import (
@@ -23,9 +25,10 @@ class TrainingProgress(keras.callbacks.Callback):
         epochs: at most this many epochs.
         steps: steps an epoch.
         monitored: the validation metric to show.
+        history: the scores of epochs finished before, the oldest first.
     """
 
-    def __init__(self, epochs: int, steps: int, monitored: str):
+    def __init__(self, epochs: int, steps: int, monitored: str, history: Sequence[float] = ()):
         super().__init__()
         self._epochs = epochs
         self._steps = steps
@@ -33,7 +36,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self._console = Console(stderr=True)
         self._bar = None
         self._epoch = 0
-        self._best = (0.0, 0)
+        self._best = max(((score, -row) for row, score in enumerate(history, 1)), default=(0.0, 0))
 
     def on_train_begin(self, logs=None):
         """Shows the bar."""
@@ -64,14 +67,13 @@ class TrainingProgress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Shows the validation score."""
         score = logs[self._monitored]
-        if score > self._best[0]:
-            self._best = (score, epoch + 1)
+        self._best = max(self._best, (score, -(epoch + 1)))  # the earliest of equals
         if self._bar:
             self._bar.update(self._task, description=self._description())
         else:
             self._console.print(
                 f"epoch {epoch + 1}/{self._epochs}  loss {logs['loss']:.4f}  "
-                f"{self._monitored} {score:.4f}  best {self._best[0]:.4f} ({self._best[1]})",
+                f"{self._monitored} {score:.4f}  best {self._best[0]:.4f} ({-self._best[1]})",
                 highlight=False,
             )
 
@@ -87,5 +89,5 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def _description(self):
         text = f"epoch {self._epoch + 1}/{self._epochs}"
-        best, epoch = self._best
+        best, epoch = self._best[0], -self._best[1]
         return text + (f"  best {self._monitored} {best:.4f} (epoch {epoch})" if epoch else "")

@@ -44,22 +44,31 @@ def train(splits: Splits, config: HMARConfig, run: RunDirectory, seed: int) -> H
         model.optimizer.build(model.trainable_variables)
         model.load_weights(run.checkpoint(len(history)))
     if not _is_finished(history, config):
-        data = TrainingData(splits, config, seed)
-        checkpoints = ValidationAndCheckpoint(splits, config, run, seed)
+        run.model.unlink(missing_ok=True)  # of a shorter training
+        _fit(model, splits, config, run, seed)
+    return save_best(run, config)
+
+
+def _fit(model, splits, config, run, seed):
+    data = TrainingData(splits, config, seed)
+    scores = [epoch[MONITORED] for epoch in run.history()]
+    progress = TrainingProgress(config.epochs, data.steps_per_epoch, MONITORED, scores)
+    try:
         model.fit(
-            data.dataset(initial_epoch=len(history)),
-            initial_epoch=len(history),
+            data.dataset(initial_epoch=len(scores)),
+            initial_epoch=len(scores),
             epochs=config.epochs,
             steps_per_epoch=data.steps_per_epoch,
             callbacks=[
-                checkpoints,
+                ValidationAndCheckpoint(splits, config, run, seed),
                 keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
-                TrainingProgress(config.epochs, data.steps_per_epoch, MONITORED),
+                progress,
             ],
-            shuffle=False,  # the data comes in order of the seed
+            shuffle=False,  # the data comes in the order of the seed
             verbose=0,
         )
-    return save_best(run, config)
+    finally:
+        progress.close()
 
 
 def save_best(run: RunDirectory, config: HMARConfig) -> HMAR:

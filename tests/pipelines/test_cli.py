@@ -6,8 +6,10 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from unittest import mock
 
 import pytest
@@ -178,6 +180,25 @@ def test_train_and_resume_with_more_epochs(hmar, finished):
 
 def test_bad_input_in_a_fresh_process_is_one_sentence(fresh_hmar):
     fails(fresh_hmar("train", "--dataset", "movielens/1m", "--data-dir", "nowhere"), "nowhere")
+
+
+def test_an_interrupted_training_says_how_to_continue(home, finished):
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "train", *TINY]
+    process = subprocess.Popen(
+        [*command, *SMALL, "--epochs", "100000", "--set", "patience=1000", "--output", "stopped"],
+        cwd=home,
+        env={**os.environ, "HMAR_CACHE": str(home / "cache")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (home / "stopped" / "history.json").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert re.search(r"interrupted after \d+ finished epochs; .* --output stopped --resume", stderr)
 
 
 def test_help_does_not_import_tensorflow(hmar):

@@ -38,8 +38,8 @@ DEFAULTS = {
         },
     ),
     "movielens": ("movielens", _QUICK),
-    # Its test list asks for items that the user never touched. Purchases in the log nearly all
-    # follow a click on the same item, so what leads to new items is learned from clicks.
+    # Its test list asks for items that the user never touched, but most purchases in the log are
+    # of items touched before; what leads to new items is learned from clicks.
     "ijcai15": (
         "tianchi",
         {

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime
-import os
 import sys
-import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from pipelines.data_cli import data_app
 from pipelines.datasets import DATASETS
 from pipelines.errors import InputError
+from pipelines.log_options import takes_log
+from pipelines.terminal import prepare_tensorflow, say, say_what_was_kept
+
+if TYPE_CHECKING:
+    from pipelines.datasets.event_log import LogSpec
 
 # TensorFlow is imported inside the commands: `--help` and a misspelt option should not wait for it.
 
@@ -26,10 +30,17 @@ app = typer.Typer(
     "Begin with: [bold]hmar run[/bold]",
 )
 
-_DATASETS = "; ".join(f"{name} ({entry.description})" for name, entry in DATASETS.items())
+app.add_typer(data_app, name="data")
+
+_DEFAULT_DATASET = "synthetic_shop"
 
 Dataset = Annotated[
-    str, typer.Option(help=f"Name, with size where there are several: {_DATASETS}.")
+    str | None,
+    typer.Option(
+        help=f"One of {', '.join(DATASETS)}; hmar data list says more. "
+        rf"\[default: {_DEFAULT_DATASET}, unless there is a --log]",
+        show_default=False,
+    ),
 ]
 DataDir = Annotated[
     str | None,
@@ -62,7 +73,7 @@ Epochs = Annotated[
 ]
 Output = Annotated[
     str | None,
-    typer.Option(help="Directory of the run. [default: runs/DATASET-TIME]", show_default=False),
+    typer.Option(help=r"Directory of the run. \[default: runs/DATASET-TIME]", show_default=False),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --output.")]
 Models = Annotated[str, typer.Option(help="Where models are exported to, as MODELS/NAME/VERSION.")]
@@ -70,8 +81,9 @@ Run = Annotated[str, typer.Argument(help="Directory of a run, see --output of hm
 
 
 @app.command("run")
+@takes_log
 def run_command(
-    dataset: Dataset = "synthetic_shop",
+    dataset: Dataset = None,
     data_dir: DataDir = None,
     preset: Preset = None,
     config: Config = None,
@@ -81,13 +93,13 @@ def run_command(
     output: Output = None,
     resume: Resume = False,
     models: Models = "saved_models",
+    log: LogSpec | None = None,
 ):
     """Everything: train, evaluate, export, and answer one user from the export."""
-    _prepare_tensorflow()
-    from pipelines import workflow
+    prepare_tensorflow()
     from pipelines.export import make_temporary
 
-    request = workflow.Request(dataset, data_dir, preset, config, tuple(set_ or ()), epochs, seed)
+    request = _request(dataset, data_dir, preset, config, set_, epochs, seed, log)
     make_temporary(models).rmdir()  # hours of training must not end in an unwritable directory
     run, data, model = _train(request, output, resume)
     _evaluate(run, data, model)
@@ -96,8 +108,9 @@ def run_command(
 
 
 @app.command("train")
+@takes_log
 def train_command(
-    dataset: Dataset = "synthetic_shop",
+    dataset: Dataset = None,
     data_dir: DataDir = None,
     preset: Preset = None,
     config: Config = None,
@@ -106,19 +119,18 @@ def train_command(
     epochs: Epochs = None,
     output: Output = None,
     resume: Resume = False,
+    log: LogSpec | None = None,
 ):
     """Train, with early stopping on the validation split."""
-    _prepare_tensorflow()
-    from pipelines import workflow
-
-    request = workflow.Request(dataset, data_dir, preset, config, tuple(set_ or ()), epochs, seed)
+    prepare_tensorflow()
+    request = _request(dataset, data_dir, preset, config, set_, epochs, seed, log)
     _train(request, output, resume)
 
 
 @app.command("evaluate")
 def evaluate_command(run: Run, data_dir: DataDir = None):
     """Results on validation and test under both protocols, beside the baselines'."""
-    _prepare_tensorflow()
+    prepare_tensorflow()
     from pipelines import workflow
     from pipelines.run_directory import RunDirectory
 
@@ -132,12 +144,12 @@ def export_command(
     run: Run,
     models: Models = "saved_models",
     name: Annotated[
-        str | None, typer.Option(help="Name of the model. [default: the dataset's]")
+        str | None, typer.Option(help=r"Name of the model. \[default: the dataset's]")
     ] = None,
     data_dir: DataDir = None,
 ):
     """Write a SavedModel for TensorFlow Serving."""
-    _prepare_tensorflow()
+    prepare_tensorflow()
     from pipelines import workflow
     from pipelines.run_directory import RunDirectory
 
@@ -150,7 +162,11 @@ def export_command(
 def recommend_command(
     model: Annotated[str, typer.Option(help="Exported model, saved_models/NAME or a version.")],
     history: Annotated[
-        str, typer.Option(help="Events, oldest first: 'item:behaviour,item:behaviour'.")
+        str,
+        typer.Option(
+            help="Events, oldest first: 'item:behaviour,item:behaviour', or as JSON: "
+            r'\[\["item", "behaviour"], ...].'
+        ),
     ],
     k: Annotated[int, typer.Option("-k", help="How many items.", min=1)] = 10,
     exclude_seen: Annotated[
@@ -158,14 +174,14 @@ def recommend_command(
     ] = False,
 ):
     """Answer from an exported model alone."""
-    _prepare_tensorflow()
+    prepare_tensorflow()
     from pipelines.recommender import Recommender, parse_history
 
     recommender = Recommender(model)
     events = parse_history(history, recommender.behaviors)
     unknown = sorted({item for item, _ in events} - recommender.vocabulary)
     if unknown:
-        _say(f"not in the catalogue, left out: {', '.join(unknown)}")
+        say(f"not in the catalogue, left out: {', '.join(unknown)}")
     _print_answer(recommender(events, k, exclude_seen))
 
 
@@ -178,27 +194,13 @@ def main():
         sys.exit(2)
 
 
-def _prepare_tensorflow():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
-        raise InputError(
-            "the pipelines run on TensorFlow; unset KERAS_BACKEND or set it to tensorflow."
-        )
-    # One line, without the place in our code that a user has no use for.
-    warnings.formatwarning = lambda message, *place, **more: f"warning: {message}\n"
-    # While it is imported, TensorFlow tells about the machine on stderr whatever the log level.
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        import keras  # noqa: F401
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+def _request(dataset, data_dir, preset, config, assignments, epochs, seed, log):
+    from pipelines import workflow
 
-
-def _say(text):
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
+    if log is None:
+        dataset = dataset or _DEFAULT_DATASET
+    assignments = tuple(assignments or ())
+    return workflow.Request(dataset, data_dir, preset, config, assignments, epochs, seed, log)
 
 
 def _train(request, output, resume):
@@ -212,15 +214,14 @@ def _train(request, output, resume):
         data = workflow.load_run_dataset(run, request.data_dir)
         run.write_json("config.json", workflow.same_request(run, request, data).to_dict())
     else:
-        run = workflow.start(request, output or _new_output(request.dataset))
+        run = workflow.start(request, output or _new_output(request))
         data = workflow.load_run_dataset(run)
-    counts = ", ".join(f"{name} {count:,}" for name, count in data.events_by_behavior().items())
-    _say(f"{data.name}: {data.num_users:,} users, {data.num_items:,} items, {counts}")
-    _say(f"run directory: {run.path}")
+    say_what_was_kept(data)
+    say(f"run directory: {run.path}")
     try:
         model = workflow.train_run(run, data)
     except KeyboardInterrupt:
-        _say(
+        say(
             f"interrupted after {len(run.history())} finished epochs; continue with the same "
             f"command and --output {run.path} --resume"
         )
@@ -228,9 +229,14 @@ def _train(request, output, resume):
     return run, data, model
 
 
-def _new_output(dataset):
+def _new_output(request):
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{dataset.replace('/', '-')}-{now}"
+    name = request.dataset
+    if request.log:
+        from pipelines.datasets.event_log.files import find_files, log_name
+
+        name = f"log-{log_name(find_files(request.log.files)[0])}"
+    return Path("runs") / f"{name.replace('/', '-')}-{now}"
 
 
 def _evaluate(run, data, model):
@@ -240,7 +246,7 @@ def _evaluate(run, data, model):
     results = workflow.evaluate_run(run, data, model)
     for part in ("validation", "test"):
         Console().print(results_table(part, results[part]))
-    _say(f"all metrics: {run.path / 'metrics.json'}")
+    say(f"all metrics: {run.path / 'metrics.json'}")
 
 
 def _export(run, data, model, models, name):
@@ -248,21 +254,21 @@ def _export(run, data, model, models, name):
 
     directory = Path(models) / (name or data.name.replace("/", "-"))
     version = workflow.export_run(run, data, model, directory)
-    _say(f"exported: {version}")
+    say(f"exported: {version}")
     return version
 
 
 def _answer_example(data, version):
     """Shows that the export answers, with the last events of the dataset's first user."""
-    from pipelines.recommender import Recommender
+    from pipelines.recommender import Recommender, format_history
 
     last = slice(max(data.offsets[0], data.offsets[1] - 3), data.offsets[1])
     items = data.items[data.item_ids[last] - 1]
     behaviors = [data.behaviors.names[row - 1] for row in data.behavior_ids[last]]
     history = list(zip(items.tolist(), behaviors, strict=True))
-    text = ",".join(f"{item}:{behavior}" for item, behavior in history)
+    text = format_history(history).replace("'", "'\\''")
     seen = "" if data.repeats else " --exclude-seen"
-    _say(f"\nhmar recommend --model {version.parent} --history '{text}' -k 5{seen}")
+    say(f"\nhmar recommend --model {version.parent} --history '{text}' -k 5{seen}")
     _print_answer(Recommender(version)(history, 5, not data.repeats))
 
 

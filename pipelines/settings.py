@@ -50,6 +50,12 @@ DEFAULTS = {
             "patience": 15,
         },
     ),
+    "taobao": ("taobao", {}),
+    "tianchi": ("tianchi", {}),
+    "yelp": ("yelp", {}),
+    "retailrocket": (None, _QUICK),
+    "otto": (None, _QUICK),
+    "log": (None, _QUICK),  # a user's own
 }
 
 

@@ -12,11 +12,13 @@ from hmar_keras.config import HMARConfig
 from hmar_keras.models.hmar import HMAR
 from hmar_keras.version import __version__
 from pipelines.baselines import baselines, item_popularity
-from pipelines.datasets import load_dataset
+from pipelines.datasets import load_dataset, load_log
+from pipelines.datasets.event_log.spec import LogSpec
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.evaluation import Evaluator, model_scorer
 from pipelines.export import export
+from pipelines.log_options import load_chosen
 from pipelines.run_directory import RunDirectory
 from pipelines.settings import build_config
 from pipelines.splits import split
@@ -30,22 +32,24 @@ class Request:
     """What the user asks a training to be; None means the default.
 
     Args:
-        dataset: its name.
+        dataset: its name, or None if there is a `log`.
         data_dir: where its raw files are.
         preset: name of one of the paper's settings.
         config_file: JSON file of settings.
         assignments: `field=value`.
         epochs: at most this many.
         seed: of everything random.
+        log: the user's own log.
     """
 
-    dataset: str
+    dataset: str | None
     data_dir: str | None = None
     preset: str | None = None
     config_file: str | None = None
     assignments: tuple[str, ...] = ()
     epochs: int | None = None
     seed: int = 0
+    log: LogSpec | None = None
 
 
 def start(request: Request, output: str | os.PathLike) -> RunDirectory:
@@ -54,15 +58,15 @@ def start(request: Request, output: str | os.PathLike) -> RunDirectory:
     Raises:
         InputError: if the request cannot be met or the directory exists.
     """
-    dataset = load_dataset(request.dataset, request.data_dir)
+    dataset = load_chosen(request.dataset, request.data_dir, request.log)
     config = build_config(
         dataset, request.preset, request.config_file, request.assignments, request.epochs
     )
     split(dataset)  # what cannot be evaluated shall not leave a directory behind
-    data_dir = request.data_dir and str(Path(request.data_dir).expanduser().resolve())
     settings = {
         "dataset": dataset.name,
-        "data_dir": data_dir,
+        "data_dir": request.data_dir and str(Path(request.data_dir).expanduser().resolve()),
+        "log": request.log and request.log.with_absolute_files().to_dict(),
         "seed": request.seed,
         "statistics": statistics(dataset),
         "versions": {"hmar_keras": __version__, "keras": keras.__version__},
@@ -90,7 +94,11 @@ def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> Interact
         InputError: if it cannot be loaded or is no longer the same.
     """
     settings = run.settings()
-    dataset = load_dataset(settings["dataset"], data_dir or settings["data_dir"])
+    if settings.get("log"):
+        spec = LogSpec.from_dict(settings["log"])
+        dataset = load_log(spec.moved_to(data_dir) if data_dir else spec)
+    else:
+        dataset = load_dataset(settings["dataset"], data_dir or settings["data_dir"])
     if statistics(dataset) != settings["statistics"]:
         raise InputError(
             f"{dataset.name} has changed since {run.path} was started; start a new run."

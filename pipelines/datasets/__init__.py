@@ -10,9 +10,11 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipelines.datasets.event_log.beam_settings import BeamSettings
+    from pipelines.datasets.event_log.spec import LogSpec
     from pipelines.datasets.interaction_dataset import InteractionDataset
 
-__all__ = ["DATASETS", "DatasetEntry", "load_dataset"]
+__all__ = ["DATASETS", "DatasetEntry", "load_dataset", "load_log"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +46,46 @@ DATASETS = {
     "movielens": DatasetEntry(
         description="ratings of films: dislike, neutral, like",
         builder="pipelines.datasets.movielens.movielens_dataset_builder:MovielensBehaviors",
-        configs=("100k", "1m", "10m", "latest-small"),
+        configs=("100k", "1m", "10m", "latest-small", "10m-csr", "10m-text"),
         default_config="1m",
     ),
     "ijcai15": DatasetEntry(
         description="the IJCAI-15 (Tmall) log: click, fav, cart, buy, with official test items",
         builder="pipelines.datasets.ijcai15.ijcai15_dataset_builder:Ijcai15",
+        needs_files=True,
+    ),
+    "taobao": DatasetEntry(
+        description="the paper's Taobao log: pv, fav, cart, buy, with official test items",
+        builder="pipelines.datasets.taobao.taobao_dataset_builder:Taobao",
+        configs=("csr", "text"),
+        default_config="csr",
+        needs_files=True,
+    ),
+    "tianchi": DatasetEntry(
+        description="the paper's Tianchi log with official test items, or the whole log of the "
+        "contest: pv, fav, cart, buy",
+        builder="pipelines.datasets.tianchi.tianchi_dataset_builder:Tianchi",
+        configs=("text", "raw"),
+        default_config="text",
+        needs_files=True,
+    ),
+    "yelp": DatasetEntry(
+        description="the paper's Yelp log: tip, neg, neutral, pos, with official test items",
+        builder="pipelines.datasets.yelp.yelp_dataset_builder:Yelp",
+        configs=("csr", "text"),
+        default_config="csr",
+        needs_files=True,
+    ),
+    "retailrocket": DatasetEntry(
+        description="the Retailrocket log: view, addtocart, transaction",
+        builder="pipelines.datasets.retailrocket.retailrocket_dataset_builder:Retailrocket",
+        configs=("raw", "csr"),
+        default_config="raw",
+        needs_files=True,
+    ),
+    "otto": DatasetEntry(
+        description="the OTTO sessions: clicks, carts, orders",
+        builder="pipelines.datasets.otto.otto_dataset_builder:Otto",
         needs_files=True,
     ),
 }
@@ -60,6 +96,7 @@ def load_dataset(
     data_dir: os.PathLike | str | None = None,
     cache_dir: os.PathLike | str | None = None,
     download: bool = True,
+    beam: BeamSettings | None = None,
 ) -> InteractionDataset:
     """Loads a dataset, preparing it first if that was not done before.
 
@@ -70,11 +107,39 @@ def load_dataset(
         cache_dir: where prepared records and downloads are kept; by default `$HMAR_CACHE`, else
             `~/.cache/hmar`. A raw file that has changed is prepared anew.
         download: whether raw files may be downloaded.
+        beam: prepares it on Apache Beam, if it is a log of events that need not fit into memory;
+            see `pipelines.datasets.event_log.beam_settings`. The records are the same.
 
     Raises:
-        InputError: if the dataset is unknown, its raw files are missing or damaged, or the cache
-            cannot be written.
+        InputError: if the dataset is unknown, its raw files are missing or damaged, the cache
+            cannot be written, or Beam cannot be used.
     """
     from pipelines.datasets import loading
 
-    return loading.load(name, DATASETS, data_dir, cache_dir, download)
+    return loading.load(name, DATASETS, data_dir, cache_dir, download, beam)
+
+
+def load_log(
+    spec: LogSpec,
+    cache_dir: os.PathLike | str | None = None,
+    beam: BeamSettings | None = None,
+) -> InteractionDataset:
+    """Loads a log of your own, preparing it first if that was not done before.
+
+    Args:
+        spec: its files, its columns and what is to be kept; see
+            `pipelines.datasets.event_log.LogSpec`.
+        cache_dir: as for `load_dataset`. A file that has changed is prepared anew.
+        beam: as for `load_dataset`.
+
+    Returns:
+        the dataset, called `"log/NAME"` after its first file; its `report` says what was read,
+        dropped and kept.
+
+    Raises:
+        InputError: if a file is missing or damaged, a row cannot be understood, nothing is left,
+            the cache cannot be written, or Beam cannot be used.
+    """
+    from pipelines.datasets import loading
+
+    return loading.load_log(spec, cache_dir, beam)

@@ -11,6 +11,7 @@ import numpy as np
 from hmar_keras.schema import Behaviors
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.datasets.interaction_log import check_times
+from pipelines.datasets.numbered_log import MOST_ITEMS, group_numbered, held_out_item_ids
 from pipelines.datasets.numeric_pickle import CsrMatrix, load_numeric_pickle
 from pipelines.datasets.raw_files import RawFiles
 from pipelines.errors import InputError
@@ -52,25 +53,20 @@ def read_csr_log(
         behavior_ids.append(np.full(len(matrix.indices), behavior_id, np.int32))
         times.append(matrix.data)
     tests = load_numeric_pickle(files.read(held_out), files.label(held_out))
-    held_out_items = _test_items(files.label(held_out), tests, shape)
+    held_out_items = held_out_item_ids(files.label(held_out), tests, *shape)
 
     rows, columns, behavior_ids, times = map(np.concatenate, (rows, columns, behavior_ids, times))
-    if not len(rows):
-        raise InputError(f"{name}: the log is empty; it must have at least one event.")
-    counts = np.bincount(rows, minlength=shape[0])
-    present = (counts > 0) | (held_out_items > 0)
     order = np.lexsort((columns, behavior_ids, times, rows))
-    return InteractionDataset(
-        name=name,
-        behaviors=behaviors,
-        repeats=repeats,
-        users=np.flatnonzero(present).astype(str),
-        items=np.arange(shape[1]).astype(str),
-        offsets=np.concatenate([[0], np.cumsum(counts[present])]).astype(np.int64),
-        item_ids=(columns[order] + 1).astype(np.int32),
+    return group_numbered(
+        name,
+        behaviors,
+        repeats,
+        users=rows[order],
+        item_ids=columns[order] + 1,
         behavior_ids=behavior_ids[order],
-        timestamps=np.floor(times[order]).astype(np.int64),
-        held_out_items=held_out_items[present],
+        timestamps=np.floor(times[order]),
+        held_out_items=held_out_items,
+        num_items=shape[1],
     )
 
 
@@ -88,6 +84,8 @@ def check_matrix(label: str, matrix, shape: tuple[int, int] | None) -> None:
             f"{label} is {rows} x {columns}, the matrices before it are {shape[0]} x {shape[1]}; "
             f"all must be [users, items] of one shape."
         )
+    if columns > MOST_ITEMS:
+        raise InputError(f"{label} is damaged: it has {columns} items, more than {MOST_ITEMS}.")
     for part in (matrix.indptr, matrix.indices, matrix.data):
         if part.ndim != 1 or part.dtype.kind not in ("iuf" if part is matrix.data else "iu"):
             raise InputError(f"{label} is damaged: its parts must be one row of numbers each.")
@@ -107,20 +105,3 @@ def check_matrix(label: str, matrix, shape: tuple[int, int] | None) -> None:
     cells = np.repeat(np.arange(rows), np.diff(pointers)) * columns + matrix.indices
     if len(np.unique(cells)) != stored:
         raise InputError(f"{label} is damaged: it stores an item of a user twice.")
-
-
-def _test_items(label, tests, shape):
-    """int32 [rows]: item id of each row's test item, 0 for None."""
-    users, items = shape
-    if isinstance(tests, CsrMatrix) or len(tests) != users:
-        raise InputError(f"{label} must be a list with one entry for each of {users} users.")
-    found = np.zeros(users, np.int32)
-    for row, item in enumerate(tests):
-        if item is None:
-            continue
-        if isinstance(item, bool) or not isinstance(item, int | np.integer):
-            raise InputError(f"{label}: entry {row} must be None or a whole number, got {item!r}.")
-        if not 0 <= item < items:
-            raise InputError(f"{label}: entry {row} must be from 0 to {items - 1}, got {item}.")
-        found[row] = item + 1
-    return found

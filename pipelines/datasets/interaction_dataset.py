@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hmar_keras.schema import Behaviors
+
+if TYPE_CHECKING:
+    from pipelines.datasets.event_log.report import PreparationReport
+
+_EVENTS_PER_SHARD = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +47,7 @@ class InteractionDataset:
     behavior_ids: np.ndarray
     timestamps: np.ndarray
     held_out_items: np.ndarray
+    report: PreparationReport | None = None
 
     @property
     def num_users(self) -> int:
@@ -63,3 +73,36 @@ class InteractionDataset:
         """Number of events of each behaviour, by name."""
         counts = np.bincount(self.behavior_ids, minlength=len(self.behaviors) + 1)[1:]
         return dict(zip(self.behaviors.names, counts.tolist(), strict=True))
+
+    def shards(self) -> list[Callable[[], InteractionDataset]]:
+        """Functions that give the users piece by piece, in order, about a million events each."""
+        cuts = shard_bounds(np.diff(self.offsets))
+        pairs = itertools.pairwise(cuts)
+        return [functools.partial(self._users, first, end) for first, end in pairs]
+
+    def _users(self, first, end):
+        events = slice(self.offsets[first], self.offsets[end])
+        return dataclasses.replace(
+            self,
+            users=self.users[first:end],
+            offsets=self.offsets[first : end + 1] - self.offsets[first],
+            item_ids=self.item_ids[events],
+            behavior_ids=self.behavior_ids[events],
+            timestamps=self.timestamps[events],
+            held_out_items=self.held_out_items[first:end],
+        )
+
+
+def shard_bounds(lengths: np.ndarray) -> list[int]:
+    """Where to cut users into pieces of about a million events, each of at least one user.
+
+    Args:
+        lengths: int [users], the events of each.
+
+    Returns:
+        user rows, from 0 to the number of users.
+    """
+    ends = np.cumsum(lengths)
+    full = np.arange(_EVENTS_PER_SHARD, ends[-1], _EVENTS_PER_SHARD)
+    cuts = np.searchsorted(ends, full) + 1
+    return np.unique([0, *cuts, len(lengths)]).tolist()

@@ -1,4 +1,4 @@
-"""Finds, prepares and reads a dataset; `pipelines.datasets.load_dataset` is the way in."""
+"""Finds, prepares and reads a dataset; `load_dataset` and `load_log` are the way in."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import pathlib
 import shutil
 import sys
 
+from pipelines.datasets.event_log.beam_settings import input_error_of
+from pipelines.datasets.event_log.workspace import remove_left_over
 from pipelines.errors import InputError
 
 
-def load(name, entries, data_dir, cache_dir, download):
-    """Loads a dataset; see `pipelines.datasets.load_dataset`."""
+def load(name, entries, data_dir, cache_dir, download, beam):
+    """Loads a dataset by name; see `pipelines.datasets.load_dataset`."""
     dataset, config_name = _parse(name, entries)
     builder_class = _import_builder(entries[dataset].builder)
     full_name = f"{dataset}/{config_name}" if config_name else dataset
@@ -33,36 +35,76 @@ def load(name, entries, data_dir, cache_dir, download):
     else:
         identity = [sources.url]
 
-    cache = _cache_root(cache_dir)
-    key = _fingerprint(builder_class, config_name, identity)
-    folder = cache / f"{full_name.replace('/', '-')}-{key}"
-    make = _BuilderFactory(builder_class, folder, config_name, data_dir)
+    config = builder_class.builder_configs.get(config_name)
+    options = dataclasses.asdict(config) if config else None
+    make = _BuilderFactory(
+        builder_class,
+        _cache_root(cache_dir),
+        full_name,
+        _fingerprint(builder_class, options, identity),
+        {"config": config_name, "source": data_dir},
+    )
+    downloads = identity and data_dir is None
+    if downloads and not download and not make.is_prepared():
+        raise InputError(f"{full_name} is not in {make.cache} yet: {sources.advice}.")
+    return _prepare_and_read(make, sources if downloads else None, beam)
+
+
+def load_log(spec, cache_dir, beam):
+    """Loads a user's own log; see `pipelines.datasets.load_log`."""
+    from pipelines.datasets.event_log.files import find_files, fingerprint, log_name
+    from pipelines.datasets.own_log.own_log_dataset_builder import OwnLog
+
+    paths = find_files(spec.files)
+    options = {**spec.to_dict(), "files": None}  # where they lie makes no difference
+    make = _BuilderFactory(
+        OwnLog,
+        _cache_root(cache_dir),
+        f"log/{log_name(paths[0])}",
+        _fingerprint(OwnLog, options, fingerprint(paths)),
+        {"spec": spec},
+    )
+    return _prepare_and_read(make, None, beam)
+
+
+def _prepare_and_read(make, downloaded, beam):
     if not make.is_prepared():
-        if identity and data_dir is None and not download:
-            raise InputError(f"{full_name} is not in {cache} yet: {sources.advice}.")
-        _prepare(make, cache, full_name, sources)
+        _prepare(make, downloaded, beam)
 
     from pipelines.datasets.prepared_records import read_prepared
 
-    return read_prepared(make(), full_name)
+    return read_prepared(make(), make.full_name)
 
 
 @dataclasses.dataclass(frozen=True)
 class _BuilderFactory:
-    """Makes builders of one prepared folder; a new one sees what is on disk by then."""
+    """Makes builders of one prepared folder; a new one sees what is on disk by then.
+
+    Args:
+        builder_class: the TFDS builder.
+        cache: directory of all prepared folders.
+        full_name: of the dataset, with its configuration.
+        key: differs whenever what would be prepared may differ.
+        arguments: of the builder.
+    """
 
     builder_class: type
-    folder: pathlib.Path
-    config_name: str | None
-    source: os.PathLike | str | None
+    cache: pathlib.Path
+    full_name: str
+    key: str
+    arguments: dict
+
+    @property
+    def folder(self) -> pathlib.Path:
+        return self.cache / f"{self.full_name.replace('/', '-')}-{self.key}"
 
     def __call__(self):
         from google.protobuf import json_format
 
         try:
-            return self.builder_class(
-                data_dir=self.folder, config=self.config_name, source=self.source
-            )
+            return self.builder_class(data_dir=self.folder, **self.arguments)
+        except InputError:
+            raise
         except (ValueError, OSError, json_format.Error) as error:  # it reads what is on disk
             raise InputError(
                 f"the prepared records in {self.folder} are damaged; delete that folder."
@@ -95,59 +137,65 @@ def _cache_root(cache_dir):
     return pathlib.Path(given).expanduser().absolute()
 
 
-def _fingerprint(builder_class, config_name, identity):
+def _fingerprint(builder_class, options, identity):
     """Differs whenever what would be prepared may differ."""
-    config = builder_class.builder_configs.get(config_name)
-    parts = [
-        builder_class.name,
-        str(builder_class.VERSION),
-        dataclasses.asdict(config) if config else None,
-        identity,
-    ]
+    parts = [builder_class.name, str(builder_class.VERSION), options, identity]
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _prepare(make, cache, full_name, sources):
+def _prepare(make, downloaded, beam):
+    """Prepares the records; `downloaded` are the sources if they come from the network."""
     import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
+    on_beam = beam.download_config() if beam else {}
     try:
         make.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"the cache directory {cache} cannot be written ({error.strerror}); choose another "
-            f"with HMAR_CACHE."
+            f"the cache directory {make.cache} cannot be written ({error.strerror}); choose "
+            f"another with HMAR_CACHE."
         ) from error
     builder = make()
     try:
         with _quiet(tfds):
             builder.download_and_prepare(
-                download_dir=cache / "downloads",
-                download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+                download_dir=make.cache / "downloads",
+                download_config=tfds.download.DownloadConfig(try_download_gcs=False, **on_beam),
             )
     except Exception as error:
         if make.is_prepared():  # another process was faster
             return
-        if isinstance(error, InputError):
+        mended = _as_input_error(error, make, downloaded, beam)
+        if mended is error:
             raise
-        if isinstance(error, NonMatchingChecksumError):
-            raise InputError(
-                f"{sources.url} is not the file whose checksum is recorded; {sources.advice}."
-            ) from error
-        if make.source is None and sources and _is_network_error(error):
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"{sources.url} cannot be downloaded ({reason}); {sources.advice}."
-            ) from error
-        if isinstance(error, OSError):
-            raise InputError(
-                f"{full_name} cannot be prepared in {make.folder} ({error.strerror or error}); "
-                f"free the disk or choose another cache directory."
-            ) from error
-        raise
+        raise mended from error
     for left_over in builder.data_path.parent.glob("incomplete.*"):  # of killed runs
         shutil.rmtree(left_over, ignore_errors=True)
+    remove_left_over(builder.data_path.parent)
+
+
+def _as_input_error(error, make, downloaded, beam):
+    """What the user can mend, in a sentence; any other error as it is."""
+    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+
+    if isinstance(error, InputError):
+        return error
+    if beam and (of_worker := input_error_of(error)):
+        return of_worker
+    if downloaded and isinstance(error, NonMatchingChecksumError):
+        return InputError(
+            f"{downloaded.url} is not the file whose checksum is recorded; {downloaded.advice}."
+        )
+    if downloaded and _is_network_error(error):
+        reason = str(error).splitlines()[0]
+        return InputError(f"{downloaded.url} cannot be downloaded ({reason}); {downloaded.advice}.")
+    if isinstance(error, OSError):
+        return InputError(
+            f"{make.full_name} cannot be prepared in {make.folder} ({error.strerror or error}); "
+            f"free the disk or choose another cache directory."
+        )
+    return error
 
 
 def _is_network_error(error):

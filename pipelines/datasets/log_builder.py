@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import abc
+import functools
+import itertools
+import json
 import os
 import pathlib
 import warnings
@@ -11,22 +14,29 @@ import numpy as np
 import requests
 import tensorflow_datasets as tfds
 
-from hmar_keras.schema import Behaviors
+from pipelines.datasets.event_log.beam_log import BeamLog
+from pipelines.datasets.event_log.beam_settings import BeamPipelines
+from pipelines.datasets.event_log.ordered_log import OrderedLog
+from pipelines.datasets.event_log.workspace import Workspace
 from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.datasets.prepared_records import write_records
 from pipelines.datasets.raw_files import RawFiles, SourceFiles
 from pipelines.errors import InputError
 
 _REACH_SECONDS = 15
 
 
-class LogBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class LogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     """Turns a log into TFDS records, in the order of its users, in the one split `train`.
 
     An example has `user` (text), `item_ids` and `behavior_ids` (int32 `[length]`), `timestamps`
     (int64 `[length]`) and `held_out_item` (int32, 0 for none). `info.metadata` has the
-    catalogue (`items`), the `behaviors` from weak to strong, the `target` and `repeats`.
+    catalogue (`items`), the `behaviors` from weak to strong, the `target`, `repeats` and, where the
+    log was cleaned, the `report` of it.
 
-    Subclasses set `BEHAVIORS` and `REPEATS` and implement `sources` and `read_log`.
+    Records are written shard by shard, so a log need not fit into memory. With the `beam_runner`
+    and `beam_options` of a `tfds.download.DownloadConfig` such a log is prepared on Apache Beam.
+    Subclasses implement `sources` and `read_log`.
 
     Args:
         source: the raw archive or the directory it lies in; by default the manual directory of
@@ -37,8 +47,6 @@ class LogBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = "See the README of the dataset."
-    BEHAVIORS: Behaviors
-    REPEATS: bool
 
     def __init__(self, *, source: os.PathLike | str | None = None, **kwargs):
         self._source = source
@@ -50,8 +58,10 @@ class LogBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """The raw files of a configuration; None if it is made from nothing."""
 
     @abc.abstractmethod
-    def read_log(self, name: str, files: RawFiles | None) -> InteractionDataset:
-        """Reads the whole log.
+    def read_log(
+        self, name: str, files: RawFiles | None
+    ) -> InteractionDataset | OrderedLog | BeamLog:
+        """Reads the whole log; one that is too large for memory is worked on in `self.workspace`.
 
         Args:
             name: to give to the dataset.
@@ -78,31 +88,75 @@ class LogBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             disable_shuffling=True,
         )
 
-    def _split_generators(self, dl_manager):
+    def _download_and_prepare(self, dl_manager, download_config=None):
+        parent = pathlib.Path(self.data_path).parent
+        parent.mkdir(parents=True, exist_ok=True)
+        beam = None
+        if download_config and download_config.beam_runner:
+            beam = BeamPipelines(download_config.beam_runner, download_config.beam_options)
+        with Workspace(parent, beam) as self.workspace:
+            if beam:
+                super()._download_and_prepare(dl_manager, download_config)
+            else:
+                self._write_shards(self._shard_iterators_per_split(dl_manager)["train"])
+        if beam:
+            self._mend_shard_lengths()
+
+    def _write_shards(self, shards):
+        """What TFDS does with shards, in a sixth of the time."""
+        template = self._get_filename_template(split_name="train")
+        paths = [
+            template.sharded_filepath(shard_index=number, num_shards=len(shards))
+            for number in range(len(shards))
+        ]
+        lengths = [
+            write_records(path, examples()) for path, examples in zip(paths, shards, strict=True)
+        ]
+        written = tfds.core.SplitInfo(
+            name="train",
+            shard_lengths=lengths,
+            num_bytes=sum(path.stat().length for path in paths),
+            filename_template=template,
+        )
+        self.info.set_splits(tfds.core.SplitDict([written]))
+
+    def _shard_iterators_per_split(self, dl_manager):
         config = self.builder_config.name if self.builder_config else None
         name = f"{self.name}/{config}" if config else self.name
-        log = self.read_log(name, self._find_files(self.sources(config), dl_manager))
+        files = self._find_files(self.sources(config), dl_manager)
+        log = self.read_log(name, files)
+        if self.workspace.beam and isinstance(log, InteractionDataset):
+            raise InputError(f"{name} fits into memory; prepare it without Beam.")
         self._compare_counts(log)
         self.info.metadata.update(
             items=log.items.tolist(),
             behaviors=list(log.behaviors.names),
             target=log.behaviors.target,
             repeats=log.repeats,
+            report=log.report.to_dict() if log.report else None,
         )
-        return {"train": self._generate_examples(log)}
+        return {"train": self._example_generators(log.shards())}
 
-    def _generate_examples(self, log):
-        for user, (start, end) in enumerate(zip(log.offsets[:-1], log.offsets[1:], strict=True)):
-            yield (
-                user,
-                {
-                    "user": str(log.users[user]),
-                    "item_ids": log.item_ids[start:end],
-                    "behavior_ids": log.behavior_ids[start:end],
-                    "timestamps": log.timestamps[start:end],
-                    "held_out_item": log.held_out_items[user],
-                },
-            )
+    def _example_generators(self, shards):
+        if self.workspace.beam:  # they go to the workers, without the builder
+            return [functools.partial(_examples_of, read) for read in shards]
+        return [
+            functools.partial(self._examples, read, number, len(shards))
+            for number, read in enumerate(shards)
+        ]
+
+    def _examples(self, read, number, of):
+        self.workspace.progress("writing records", number, of)
+        yield from _examples_of(read)
+
+    def _mend_shard_lengths(self):
+        """Puts them in order: TFDS sorts the numbers of Beam's shards as texts, 0, 1, 10, 2."""
+        split = self.info.splits["train"]
+        path = pathlib.Path(f"{split.filename_template.filepath_prefix()}.shard_infos.json")
+        written = {int(number): length for number, length in json.loads(path.read_text()).items()}
+        lengths = [written[number] for number in sorted(written)]
+        self.info.set_splits(tfds.core.SplitDict([split.replace(shard_lengths=lengths)]))
+        path.unlink()
 
     def _find_files(self, sources, dl_manager):
         if sources is None:
@@ -113,9 +167,7 @@ class LogBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             return sources.locate(pathlib.Path(dl_manager.manual_dir))
         except (AssertionError, InputError):  # TFDS asserts that the directory exists
             if sources.url is None:
-                raise InputError(
-                    f"{sources.archive} is not downloaded: {sources.advice}."
-                ) from None
+                raise InputError(f"{sources.title} is not downloaded: {sources.advice}.") from None
         _check_reachable(sources)
         return sources.locate(dl_manager.download(sources.url))
 
@@ -133,6 +185,22 @@ class LogBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 f"{log.name} differs from the official files: {', '.join(differing)}.",
                 stacklevel=2,
             )
+
+
+def _examples_of(read):
+    log = read()
+    for row, (start, end) in enumerate(itertools.pairwise(log.offsets)):
+        user = str(log.users[row])
+        yield (
+            user,
+            {
+                "user": user,
+                "item_ids": log.item_ids[start:end],
+                "behavior_ids": log.behavior_ids[start:end],
+                "timestamps": log.timestamps[start:end],
+                "held_out_item": log.held_out_items[row],
+            },
+        )
 
 
 def _check_reachable(sources):

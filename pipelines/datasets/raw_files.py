@@ -1,17 +1,14 @@
-"""Where a dataset's raw files lie: in an archive, or unpacked in a directory."""
+"""Where a dataset's raw files lie: in an archive, or loose in a directory."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
-import zipfile
-import zlib
 
+from pipelines.datasets import zip_members
 from pipelines.errors import InputError
-
-# What the zip module raises for archives that are damaged, locked or packed in an unknown way.
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,15 +35,45 @@ class RawFiles:
         Raises:
             InputError: if it cannot be read or unpacked.
         """
+        if not self.location.is_dir():
+            return b"".join(self._unpacked(name, zip_members.MOST_IN_MEMORY))
         try:
-            if self.location.is_dir():
-                return pathlib.Path(self.entries[name]).read_bytes()
-            with zipfile.ZipFile(self.location) as archive:
-                return archive.read(self.entries[name])
-        except _ZIP_ERRORS as error:
+            return pathlib.Path(self.entries[name]).read_bytes()
+        except OSError as error:
             raise InputError(
-                f"{self.label(name)} cannot be read ({error}); fetch the file again."
+                f"{self.label(name)} cannot be read ({error.strerror or error}); fetch the file "
+                f"again."
             ) from error
+
+    def path(self, name: str, scratch: pathlib.Path) -> pathlib.Path:
+        """A file on disk with the content of a file, for what is too large for the memory.
+
+        Args:
+            name: of the file.
+            scratch: where it is unpacked to, as `scratch / name`, if it lies in an archive. It is
+                made if it is not there, and whoever gives it also deletes it.
+
+        Raises:
+            InputError: if it cannot be unpacked.
+        """
+        if self.location.is_dir():
+            return pathlib.Path(self.entries[name])
+        target = scratch / name
+        try:
+            scratch.mkdir(parents=True, exist_ok=True)
+            with open(target, "wb") as file:
+                for chunk in self._unpacked(name, zip_members.MOST_ON_DISK):
+                    file.write(chunk)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                target.unlink()
+            if not isinstance(error, OSError):
+                raise
+            raise InputError(
+                f"{self.label(name)} cannot be unpacked to {scratch} ({error.strerror or error}); "
+                f"free the disk, or unpack it yourself."
+            ) from error
+        return target
 
     def identity(self) -> list[list]:
         """Name, size and time of change of everything that is read; differs once that differs."""
@@ -54,40 +81,51 @@ class RawFiles:
         stats = [(pathlib.Path(path).name, os.stat(path)) for path in sorted(paths)]
         return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
+    def _unpacked(self, name, most):
+        return zip_members.read_chunks(self.location, self.entries[name], self.label(name), most)
+
 
 @dataclasses.dataclass(frozen=True)
 class SourceFiles:
     """What a dataset is distributed as.
 
     Args:
-        archive: file name of the official archive.
+        archive: file name of the official archive; None where the files lie loose, e.g. in a
+            repository.
         members: names of the files that are read, without folders.
-        folder: where these lie when the archive is unpacked, `""` for no folder.
-        homepage: where to get the archive by hand.
+        folder: where these lie when the archive is unpacked, or in the repository; `""` for no
+            folder.
+        homepage: where to get the archive or the files by hand.
         url: where to download the archive; None where that is not possible, or where no
             checksum of it is recorded.
+        packed: members that the homepage has as rar archives, which are not read: they must be
+            unpacked by hand.
     """
 
-    archive: str
+    archive: str | None
     members: tuple[str, ...]
     folder: str
     homepage: str
     url: str | None = None
+    packed: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """How a message calls what is distributed."""
+        return self.archive or ", ".join(self.members)
 
     @property
     def advice(self) -> str:
         """What a user should do who has no data yet."""
-        return (
-            f"get {self.archive} from {self.homepage} and give the directory it lies in as "
-            f"--data-dir"
-        )
+        lie = "it lies" if self.archive else "they lie"
+        return f"{self._get(self.members)} and give the directory {lie} in as --data-dir"
 
     def locate(self, path: os.PathLike | str) -> RawFiles:
         """Finds the files.
 
         Args:
-            path: the archive under any name, or a directory with the archive or the unpacked
-                files.
+            path: an archive of the files under any name, a directory with the official archive
+                or the loose files, or one of the loose files.
 
         Raises:
             InputError: if something is missing, or the archive is no archive.
@@ -96,24 +134,18 @@ class SourceFiles:
         if not path.exists():
             raise InputError(f"there is no {path}; {self.advice}.")
         if path.is_file():
-            if self.members == (path.name,):
-                return RawFiles(path.parent, {path.name: str(path)})
+            if path.name in self.members:
+                return self._in_directory(path.parent)
             return self._in_archive(path)
-        if (path / self.archive).is_file():
+        if self.archive and (path / self.archive).is_file():
             return self._in_archive(path / self.archive)
         return self._in_directory(path)
 
     def _in_archive(self, path):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                names = [name for name in archive.namelist() if not name.endswith("/")]
-        except _ZIP_ERRORS as error:
-            raise InputError(
-                f"{path} is not a complete zip archive ({error}); fetch {self.archive} again."
-            ) from error
-        by_name = {name.rpartition("/")[2]: name for name in sorted(names, reverse=True)}
-        self._check_complete(path, by_name)
-        return RawFiles(path, {name: by_name[name] for name in self.members})
+        again = f"fetch {self.archive} again" if self.archive else self.advice
+        found = zip_members.find_members(path, self.members, self.folder, again)
+        self._check_complete(path, found)
+        return RawFiles(path, found)
 
     def _in_directory(self, path):
         found = {}
@@ -122,8 +154,9 @@ class SourceFiles:
                 if file.is_file():
                     found[name] = str(file)
         if not found:
-            files = "the unpacked " + ", ".join(self.members)
-            raise InputError(f"{path} has neither {self.archive} nor {files}; {self.advice}.")
+            files = ", ".join(self.members)
+            has = f"neither {self.archive} nor the unpacked" if self.archive else "none of"
+            raise InputError(f"{path} has {has} {files}; {self.advice}.")
         self._check_complete(path, found)
         return RawFiles(path, found)
 
@@ -131,5 +164,14 @@ class SourceFiles:
         missing = [name for name in self.members if name not in found]
         if missing:
             raise InputError(
-                f"{path} lacks {', '.join(missing)}; it must have all of {', '.join(self.members)}."
+                f"{path} lacks {', '.join(missing)}; it must have all of "
+                f"{', '.join(self.members)}: {self._get(missing)}."
             )
+
+    def _get(self, names):
+        if self.archive:
+            return f"get {self.archive} from {self.homepage}"
+        folder = f" (folder {self.folder})" if self.folder else ""
+        packed = " and ".join(name for name in names if name in self.packed)
+        unpack = f", unpack {packed} (packed as rar there)" if packed else ""
+        return f"get {', '.join(names)} from {self.homepage}{folder}{unpack}"

@@ -1,11 +1,21 @@
-"""Small logs that the tests of the pipelines share."""
+"""Small logs and runs of the command that the tests of the pipelines share."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
+from pipelines.cli import main
 from pipelines.datasets.interaction_dataset import InteractionDataset
+
+from .commands import Finished
 
 SHOP = Behaviors(("view", "cart", "buy"), target="buy")
 
@@ -58,3 +68,53 @@ def config():
 def datasets():
     """The makers of logs above."""
     return {"make": make_dataset, "random": random_dataset}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """The directory in which all commands run."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def hmar(home):
+    """Runs `hmar` in this process."""
+
+    def call(*arguments, **extra):
+        environment = {"HMAR_CACHE": str(home / "cache"), "COLUMNS": "100", **extra}
+        stdout, stderr, status = io.StringIO(), io.StringIO(), 0
+        with (
+            contextlib.chdir(home),
+            mock.patch.dict(os.environ, environment),
+            mock.patch.object(sys, "argv", ["hmar", *map(str, arguments)]),
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                status = end.code or 0
+        return Finished(status, stdout.getvalue(), stderr.getvalue())
+
+    call.home = home
+    return call
+
+
+@pytest.fixture(scope="module")
+def fresh_hmar(home):
+    """Runs `hmar` in a process of its own."""
+    environment = {**os.environ, "HMAR_CACHE": str(home / "cache"), "COLUMNS": "100"}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+
+    def call(*arguments):
+        command = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+        return subprocess.run(
+            [*command, *map(str, arguments)],
+            cwd=home,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return call

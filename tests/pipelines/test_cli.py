@@ -1,8 +1,6 @@
 """The commands as a user runs them: one whole run in processes of its own, the rest in this one."""
 
 import contextlib
-import dataclasses
-import io
 import json
 import os
 import re
@@ -10,71 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from unittest import mock
 
 import pytest
 
-from pipelines.cli import main
+from .commands import fails
 
 SMALL = ["--set", "dim=8", "--set", "max_length=8", "--epochs", "2"]
 TINY = ["--dataset", "synthetic_shop/tiny"]
-
-
-@dataclasses.dataclass
-class Finished:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """The directory in which all commands run."""
-    return tmp_path_factory.mktemp("cli")
-
-
-@pytest.fixture(scope="module")
-def hmar(home):
-    """Runs `hmar` in this process."""
-
-    def call(*arguments, **extra):
-        environment = {"HMAR_CACHE": str(home / "cache"), "COLUMNS": "100", **extra}
-        stdout, stderr, status = io.StringIO(), io.StringIO(), 0
-        with (
-            contextlib.chdir(home),
-            mock.patch.dict(os.environ, environment),
-            mock.patch.object(sys, "argv", ["hmar", *map(str, arguments)]),
-            contextlib.redirect_stdout(stdout),
-            contextlib.redirect_stderr(stderr),
-        ):
-            try:
-                main()
-            except SystemExit as end:
-                status = end.code or 0
-        return Finished(status, stdout.getvalue(), stderr.getvalue())
-
-    call.home = home
-    return call
-
-
-@pytest.fixture(scope="module")
-def fresh_hmar(home):
-    """Runs `hmar` in a process of its own."""
-    environment = {**os.environ, "HMAR_CACHE": str(home / "cache"), "COLUMNS": "100"}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-
-    def call(*arguments):
-        command = [sys.executable, "-c", "from pipelines.cli import main; main()"]
-        return subprocess.run(
-            [*command, *map(str, arguments)],
-            cwd=home,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +23,6 @@ def finished(fresh_hmar):
     process = fresh_hmar("run", *TINY, *SMALL, "--output", "first", "--seed", "1")
     assert process.returncode == 0, process.stderr
     return process
-
-
-def fails(process, *parts):
-    """One sentence on stderr, exit status 2, no traceback."""
-    assert process.returncode == 2, process.stderr
-    assert "Traceback" not in process.stderr
-    (line,) = [line for line in process.stderr.splitlines() if line.strip()]
-    assert line.startswith("hmar: ")
-    for part in parts:
-        assert part in line, line
 
 
 def test_run_trains_evaluates_exports_and_answers(hmar, finished):

@@ -11,7 +11,7 @@ from hmar_keras.models.hmar import HMAR, LOWEST_SCORE
 from pipelines.baselines import item_popularity
 from pipelines.errors import InputError
 from pipelines.export import export, versions
-from pipelines.recommender import Recommender, parse_history
+from pipelines.recommender import Recommender, format_history, parse_history
 from pipelines.splits import split
 
 NAMES = ("view", "cart", "buy")
@@ -279,6 +279,29 @@ def test_a_history_that_is_none_is_an_error(text, message):
 
 def test_item_names_may_hold_colons():
     assert parse_history("urn:item:7:view", NAMES) == [("urn:item:7", "view")]
+    names = ("cart", "add:cart")
+    assert parse_history("a:b:add:cart,c:cart", names) == [("a:b", "add:cart"), ("c", "cart")]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [("12", "view"), ("7", "buy")],
+        [("c,d", "view")],
+        [(" lead", "view"), ("trail ", "cart")],
+        [("[odd]", "view")],
+        [("it's", "buy"), ('"q"', "view")],
+        [("a:b", "view")],
+    ],
+)
+def test_any_history_can_be_written_and_read(history):
+    assert parse_history(format_history(history), NAMES) == history
+
+
+@pytest.mark.parametrize("text", ["[", "[]", "[1]", '[["a"]]', '[["a", 1]]', '{"a": "view"}'])
+def test_a_history_that_is_no_list_of_pairs(text):
+    with pytest.raises(InputError, match=r"list of pairs|item:behaviour"):
+        parse_history(text, NAMES)
 
 
 def test_no_export_is_an_error(tmp_path, exported):

@@ -11,6 +11,7 @@ from pipelines.datasets.interaction_log import group_by_user
 from pipelines.datasets.log_builder import LogBuilder
 from pipelines.datasets.movielens.ratings import parse_ratings
 from pipelines.datasets.raw_files import SourceFiles
+from pipelines.datasets.release_forms import CsrForm, TextForm
 
 _SITE = "https://files.grouplens.org/datasets/movielens/"
 _HOMEPAGE = "https://grouplens.org/datasets/movielens/"
@@ -39,13 +40,29 @@ _EXPECTED = {
     },
     "10m": {"users": 69_878, "items": 10_677, "events": 10_000_054},
     "latest-small": {"users": 610, "items": 9_724, "events": 100_836},
+    "10m-csr": {"users": 67_788, "items": 8_704, "events": 9_922_036},
+    "10m-text": {"users": 67_788, "items": 8_704, "events": 9_922_036},
+}
+
+# The paper's MovieLens: ratings of 10M that were prepared elsewhere, with official test likes.
+_PAPER_BEHAVIORS = Behaviors(("neg", "neutral", "pos"), target="pos")
+_FORMS = {
+    "10m-csr": CsrForm(
+        _PAPER_BEHAVIORS,
+        homepage="https://github.com/akaxlh/KHGT",
+        folder="Datasets/MultiInt-ML10M",
+        packed=("trn_neutral", "trn_pos"),
+        expected=_EXPECTED["10m-csr"],
+    ),
+    "10m-text": TextForm(_PAPER_BEHAVIORS, "ml10mnew", _EXPECTED["10m-text"]),
 }
 
 
 class MovielensBehaviors(LogBuilder):
     """Ratings up to 2 are dislikes, from 4 likes, those between neutral.
 
-    Registered as `movielens_behaviors`: TFDS has a `movielens` of its own.
+    The forms of the paper, `10m-csr` and `10m-text`, have behaviours of their own: `neg`,
+    `neutral` and `pos`. Registered as `movielens_behaviors`: TFDS has a `movielens` of its own.
     """
 
     BUILDER_CONFIGS = [
@@ -58,11 +75,13 @@ class MovielensBehaviors(LogBuilder):
 
     @classmethod
     def sources(cls, config_name) -> SourceFiles:
-        """The official archive of a configuration."""
-        return _SOURCES[config_name]
+        """The official archive of a configuration, or the loose files of the paper's forms."""
+        return _FORMS[config_name].sources if config_name in _FORMS else _SOURCES[config_name]
 
     def read_log(self, name, files) -> InteractionDataset:
         """Reads the ratings; those of one second stay in the order of the file."""
+        if self.builder_config.name in _FORMS:
+            return _FORMS[self.builder_config.name].read(name, self.REPEATS, files)
         (file,) = files.entries
         ratings = parse_ratings(files.read(file), file, files.label(file))
         return group_by_user(

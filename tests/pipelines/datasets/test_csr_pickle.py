@@ -55,6 +55,10 @@ def test_float_times_and_object_array(csr_files):
     ("changed", "message"),
     [
         ({"trn_buy": scipy.sparse.csr_matrix((3, 5))}, "trn_buy is 3 x 5, .* are 3 x 4"),
+        (
+            {"trn_click": scipy.sparse.csr_matrix((3, 10**8))},
+            "trn_click is damaged: it has 1000000",
+        ),
         ({"trn_fav": [1, 2]}, "trn_fav must hold a SciPy CSR matrix, got list"),
         ({"trn_fav": broken(indices=[1, 4])}, "trn_fav is damaged: a column number"),
         ({"trn_fav": broken(indices=[-1, 2])}, "trn_fav is damaged: a column number"),

@@ -33,13 +33,13 @@ def cache(tmp_path):
 def preparations(monkeypatch):
     """List that grows by one name whenever a log is read."""
     names = []
-    split_generators = LogBuilder._split_generators
+    shard_iterators = LogBuilder._shard_iterators_per_split
 
     def counted(self, dl_manager):
         names.append(self.name)
-        return split_generators(self, dl_manager)
+        return shard_iterators(self, dl_manager)
 
-    monkeypatch.setattr(LogBuilder, "_split_generators", counted)
+    monkeypatch.setattr(LogBuilder, "_shard_iterators_per_split", counted)
     return names
 
 
@@ -102,14 +102,14 @@ def test_cache_by_environment(ratings_1m, cache, monkeypatch):
 
 def test_another_process_was_faster(ratings_1m, cache, monkeypatch):
     folder = ratings_1m(*LINES)
-    generate = LogBuilder._generate_examples
+    examples = LogBuilder._examples
 
-    def overtaken(self, log):
-        monkeypatch.setattr(LogBuilder, "_generate_examples", generate)
+    def overtaken(self, *shard):
+        monkeypatch.setattr(LogBuilder, "_examples", examples)
         load_dataset("movielens", folder, cache)
-        return generate(self, log)
+        return examples(self, *shard)
 
-    monkeypatch.setattr(LogBuilder, "_generate_examples", overtaken)
+    monkeypatch.setattr(LogBuilder, "_examples", overtaken)
     assert load_dataset("movielens", folder, cache).num_users == 2
 
 
@@ -237,7 +237,7 @@ def test_full_disk(cache, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(LogBuilder, "_generate_examples", fail)
+    monkeypatch.setattr(LogBuilder, "_examples", fail)
     message = "synthetic_shop/tiny cannot be prepared in .*No space left"
     assert_input_error(message, "synthetic_shop/tiny", cache_dir=cache)
 
@@ -263,15 +263,15 @@ FRESH_PROCESS = """
     load_dataset("synthetic_shop/tiny", cache_dir=sys.argv[1])
 
     from pipelines.datasets.log_builder import LogBuilder
-    generate = LogBuilder._generate_examples
+    examples = LogBuilder._examples
 
-    def killed(self, log):
-        for user, example in generate(self, log):
-            if user == 150:
+    def killed(self, *shard):
+        for user, example in examples(self, *shard):
+            if user == "150":
                 os.kill(os.getpid(), signal.SIGKILL)
             yield user, example
 
-    LogBuilder._generate_examples = killed
+    LogBuilder._examples = killed
     load_dataset("synthetic_shop/tiny", cache_dir=sys.argv[2])
 """
 
@@ -292,7 +292,9 @@ def test_other_process_prepares_and_is_killed(tmp_path, preparations):
     dataset = load_dataset("synthetic_shop/tiny", cache_dir=whole)
     assert not preparations  # the other process's records and metadata are complete
     assert list(half.glob("**/incomplete.*"))
+    assert list(half.glob("**/scratch.*"))
     assert_same(load_dataset("synthetic_shop/tiny", cache_dir=half), dataset)
     assert len(preparations) == 1
     assert dataset.num_users == 200
     assert not list(half.glob("**/incomplete.*"))
+    assert not list(half.glob("**/scratch.*"))

@@ -60,6 +60,15 @@ def test_behaviors_of_ratings(tmp_path, ratings_1m):
     assert not dataset.repeats
 
 
+@pytest.mark.parametrize("config", ["10m-csr", "10m-text"])
+def test_forms_of_the_paper_have_behaviors_of_their_own(tmp_path, config):
+    dataset = prepare(tmp_path, config, DUMMY_DATA)
+    assert dataset.behaviors.names == ("neg", "neutral", "pos")
+    assert dataset.behaviors.target == "pos"
+    assert not dataset.repeats
+    assert dataset.has_official_test
+
+
 def test_10m_is_not_downloaded_without_a_checksum(tmp_path):
     builder = MovielensBehaviors(config="10m", data_dir=tmp_path)
     with pytest.raises(InputError, match=r"ml-10m.zip is not downloaded: get ml-10m.zip from"):

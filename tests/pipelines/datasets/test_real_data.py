@@ -1,9 +1,13 @@
 """The official files give exactly the published counts, and no warning."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
-from pipelines.datasets import load_dataset
+from pipelines.datasets import load_dataset, load_log
+from pipelines.datasets.event_log import LogSpec
+from pipelines.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("error:.*differs from the official files")
 
@@ -41,3 +45,38 @@ def test_ijcai15(real_data, tmp_path):
     seen = np.unique(users * 100_000 + dataset.item_ids)
     tested = np.flatnonzero(dataset.held_out_items)
     assert not np.isin(tested * 100_000 + dataset.held_out_items[tested], seen).any()
+
+
+def test_movielens_as_an_own_log(real_data, tmp_path):
+    """A million real rows with many ties: the streaming reader gives what the builder gives."""
+    archive = real_data("ml-1m/ml-1m.zip")
+    with zipfile.ZipFile(archive) as opened:
+        (tmp_path / "ratings.dat").write_bytes(opened.read("ml-1m/ratings.dat"))
+    spec = LogSpec(
+        (str(tmp_path / "ratings.dat"),),
+        user="user",
+        item="film",
+        rating="stars",
+        levels="dislike<=2,neutral<4,like",
+        time="time",
+        target="like",
+        columns=("user", "film", "stars", "time"),
+    )
+    own = load_log(spec, tmp_path / "cache")
+    official = load_dataset("movielens/1m", archive, tmp_path / "cache")
+    for field in ("users", "items", "offsets", "item_ids", "behavior_ids", "timestamps"):
+        np.testing.assert_array_equal(getattr(own, field), getattr(official, field))
+    assert own.behaviors == official.behaviors
+    assert own.repeats == official.repeats
+    assert own.report.read == 1_000_209
+    assert [each.events for each in own.report.dropped] == [0]  # no duplicates
+
+
+def test_yelp_without_its_target(real_data, tmp_path):
+    folder = real_data("yelp")
+    with pytest.raises(InputError) as caught:
+        load_dataset("yelp", folder, tmp_path)
+    message = str(caught.value)
+    assert message.startswith(f"{folder} lacks trn_pos;")
+    assert "get trn_pos from https://github.com/akaxlh/KHGT (folder Datasets/Yelp)" in message
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,324 @@
+"""A whole log prepared on Apache Beam, on as many machines as its runner has.
+
+The records are those of `read_event_log` without Beam, and so is the report; only the cuts between
+the shards may lie elsewhere. Four kinds of pipelines follow each other:
+
+1. Every file of the log is read and checked by one worker. Nothing is grouped before all rows are
+   known to be sound.
+2. The rows are grouped by user: not user by user but in pieces, each of all users between two
+   bounds in shortlex order, about a million events. A worker drops a piece's duplicates and puts
+   its events in order. The events of every item are counted.
+3. With `min_item_count` or `min_user_events`, as often as it takes until nothing is dropped: rare
+   items and short users are dropped piece by piece, and the items that are left counted again.
+4. TFDS writes the shards, each the users of neighbouring pieces.
+
+What a runner needs is said in `beam_settings`.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import shutil
+from collections.abc import Callable
+
+from hmar_keras.schema import Behaviors
+from pipelines.datasets.event_log import beam_tasks as tasks
+from pipelines.datasets.event_log import cleaning
+from pipelines.datasets.event_log import files as log_files
+from pipelines.datasets.event_log.beam_files import (
+    file_summary,
+    items_in,
+    numbered,
+    piece_summaries,
+    write_rows,
+)
+from pipelines.datasets.event_log.checked_rows import check_same_form
+from pipelines.datasets.event_log.report import Dropped, PreparationReport
+from pipelines.datasets.event_log.spec import LogSpec
+from pipelines.datasets.event_log.sql import shortlex
+from pipelines.datasets.event_log.workspace import Workspace
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.errors import InputError
+
+_EVENTS_PER_SHARD = 1 << 20  # TFDS holds a shard in memory while it writes it
+_SAMPLES_PER_SHARD = 256  # users that are looked at to find the bounds of the pieces
+_MOST_ITEM_PARTS = 64
+
+
+class BeamLog:
+    """What `read_with_beam` returns; as an `OrderedLog`, but its shards can be read anywhere.
+
+    Args:
+        name: of the dataset.
+        behaviors: weak to strong, with the target.
+        report: what was read, dropped and kept.
+        items: str [items], in shortlex order.
+        folder: of the users, piece by piece.
+        pieces: what is in it.
+        vocabulary: file of the items and their ids.
+    """
+
+    def __init__(
+        self,
+        name,
+        behaviors: Behaviors,
+        report: PreparationReport,
+        items,
+        folder,
+        pieces,
+        vocabulary,
+    ):
+        self.name = name
+        self.behaviors = behaviors
+        self.report = report
+        self.repeats = report.repeats
+        self.items = items
+        self.num_items = report.items
+        self.num_users = report.users
+        self.num_events = report.events
+        self._folder = folder
+        self._pieces = pieces
+        self._vocabulary = vocabulary
+
+    def events_by_behavior(self) -> dict[str, int]:
+        """Number of events of each behaviour, by name."""
+        return dict(self.report.behaviors)
+
+    def shards(self) -> list[Callable[[], InteractionDataset]]:
+        """Functions that read the users piece by piece, in order, about a million events each."""
+        shards, room = [], 0
+        for piece in self._pieces:
+            if not piece.events:
+                continue
+            if piece.events > room:
+                shards.append([])
+                room = _EVENTS_PER_SHARD
+            shards[-1].append(str(numbered(self._folder, piece.number)))
+            room -= piece.events
+        return [
+            tasks.BeamShard(
+                self.name, self.behaviors, self.repeats, tuple(files), str(self._vocabulary)
+            )
+            for files in shards
+        ]
+
+
+def read_with_beam(name: str, spec: LogSpec, workspace: Workspace) -> BeamLog:
+    """Reads, checks, cleans and orders a log on the Beam runner of a workspace.
+
+    Args:
+        name: to give to the dataset.
+        spec: what to read and what to keep.
+        workspace: where, on a file system that all workers share; the result can be used as long
+            as it exists.
+
+    Raises:
+        InputError: as `read_event_log`.
+    """
+    return _Preparation(name, spec, workspace).run()
+
+
+class _Preparation:
+    def __init__(self, name, spec, workspace):
+        self._name = name
+        self._spec = spec
+        self._workspace = workspace
+        self._paths = log_files.find_files(spec.files)
+        self._steps = 0
+        self._dropped = collections.Counter()
+
+    def run(self):
+        spec = self._spec
+        rows, files = self._read_files()
+        bad_rows = _bad_rows(files)
+        read = sum(file.sound for file in files) + sum(each.events for each in bad_rows)
+        counts = collections.Counter()
+        for file in files:
+            counts.update(file.behaviors)
+        behaviors, inferred = cleaning.choose_behaviors(self._name, spec, counts)
+        cleaning.check_not_empty(self._name, sum(file.sound for file in files), read)
+        users, items = self._clean(rows, files, behaviors)
+        while cleaning.drops_rare(spec):
+            users, items, dropped = self._drop_rare(users, items, behaviors)
+            # Without a user less every item has as many events as before.
+            if not dropped["user"] or spec.min_item_count == 1:
+                break
+        pieces = piece_summaries(users)
+        cleaning.check_not_empty(self._name, sum(piece.events for piece in pieces), read)
+        vocabulary, names = self._number_items(items)
+        report = PreparationReport(
+            files=len(files),
+            read=read,
+            dropped=(*bad_rows, *self._rules()),
+            events=sum(piece.events for piece in pieces),
+            users=sum(piece.users for piece in pieces),
+            items=len(names),
+            behaviors={
+                each: sum(piece.behaviors[each] for piece in pieces) for each in behaviors.names
+            },
+            target=behaviors.target,
+            inferred_order=inferred,
+            repeats=self._repeats(pieces),
+        )
+        return BeamLog(self._name, behaviors, report, names, users, pieces, vocabulary)
+
+    def _read_files(self):
+        """The folder of the checked rows, and what became of each file."""
+        import apache_beam as beam
+
+        folder = self._new_folder("rows")
+        with self._pipeline("reading and checking the files") as pipeline:
+            _ = (
+                pipeline
+                | "files" >> beam.Create(range(len(self._paths)))
+                | "spread the files" >> beam.Reshuffle()
+                | "read"
+                >> beam.Map(
+                    tasks.read_file,
+                    spec=self._spec,
+                    paths=self._paths,
+                    folder=folder,
+                    step=_sample_step(),
+                )
+            )
+        files = [file_summary(folder, number) for number in range(len(self._paths))]
+        form = None
+        for path, file in zip(self._paths, files, strict=True):
+            if file.form:
+                check_same_form(path, file.form, form)
+                form = file.form
+            if file.error:
+                raise InputError(file.error)
+        return folder, files
+
+    def _clean(self, rows, files, behaviors):
+        """The folders of the users in order, and of the items that are kept."""
+        import apache_beam as beam
+
+        bounds = _bounds(files)
+        parts = [(number, part) for number, file in enumerate(files) for part in range(file.groups)]
+        self._item_parts = min(1 + len(bounds) // 4, _MOST_ITEM_PARTS)
+        users, items = self._new_folder("users"), self._new_folder("items")
+        with self._pipeline("ordering events") as pipeline:
+            counts = (
+                pipeline
+                | "parts of files" >> beam.Create(parts)
+                | "spread the parts" >> beam.Reshuffle()
+                | "cut" >> beam.FlatMap(tasks.cut_rows, folder=rows, bounds=bounds)
+                | "group the users" >> beam.GroupByKey()
+                | "clean"
+                >> beam.FlatMap(
+                    tasks.clean_users,
+                    spec=self._spec,
+                    behaviors=behaviors,
+                    folder=users,
+                    item_parts=self._item_parts,
+                )
+            )
+            self._keep_items(counts, items)
+        self._count_dropped(users)
+        shutil.rmtree(rows)
+        return users, items
+
+    def _drop_rare(self, before, kept, behaviors):
+        """One round; the new folders, and how many events were dropped for which reason."""
+        import apache_beam as beam
+
+        numbers = [piece.number for piece in piece_summaries(before) if piece.events]
+        users, items = self._new_folder("users"), self._new_folder("items")
+        with self._pipeline("counting items and users") as pipeline:
+            counts = (
+                pipeline
+                | "pieces" >> beam.Create(numbers)
+                | "spread the pieces" >> beam.Reshuffle()
+                | "drop"
+                >> beam.FlatMap(
+                    tasks.drop_rare,
+                    spec=self._spec,
+                    behaviors=behaviors,
+                    before=before,
+                    items=kept,
+                    folder=users,
+                    item_parts=self._item_parts,
+                )
+            )
+            self._keep_items(counts, items)
+        for old in (before, kept):
+            shutil.rmtree(old)
+        return users, items, self._count_dropped(users)
+
+    def _keep_items(self, counts, folder):
+        import apache_beam as beam
+
+        _ = (
+            counts
+            | "group the items" >> beam.GroupByKey()
+            | "keep items"
+            >> beam.Map(tasks.keep_items, folder=folder, least=self._spec.min_item_count)
+        )
+
+    def _count_dropped(self, users):
+        dropped = collections.Counter()
+        for piece in piece_summaries(users):
+            dropped.update(piece.dropped)
+        self._dropped.update(dropped)
+        return dropped
+
+    def _number_items(self, items):
+        """The file of the vocabulary, and the names in it."""
+        database = self._workspace.database()
+        database.execute(
+            f"CREATE TABLE vocabulary AS SELECT item, (row_number() OVER (ORDER BY "
+            f"{shortlex('item')}))::INTEGER AS id FROM {items_in(items)}"
+        )
+        path = self._workspace.directory / "vocabulary.parquet"
+        write_rows(database, "SELECT item, id FROM vocabulary ORDER BY id", path)
+        found = database.execute("SELECT item FROM vocabulary ORDER BY id").fetchnumpy()
+        return path, found["item"].astype(str)
+
+    def _rules(self):
+        """What the rules dropped, in the order in which they apply."""
+        spec = self._spec
+        rules = []
+        if cleaning.drops_duplicates(spec):
+            rules.append(Dropped(cleaning.DUPLICATE, self._dropped[cleaning.DUPLICATE]))
+        return rules + cleaning.rare_events(spec, self._dropped["item"], self._dropped["user"])
+
+    def _repeats(self, pieces):
+        if self._spec.repeats is not None:
+            return self._spec.repeats
+        repeated = sum(piece.repeated for piece in pieces)
+        return cleaning.may_repeat(repeated, sum(piece.targets for piece in pieces))
+
+    def _pipeline(self, what):
+        self._workspace.progress(what)
+        return self._workspace.beam.pipeline()
+
+    def _new_folder(self, what):
+        self._steps += 1
+        folder = self._workspace.directory / f"{what}-{self._steps}"
+        folder.mkdir()
+        return folder
+
+
+def _sample_step():
+    return max(1, _EVENTS_PER_SHARD // _SAMPLES_PER_SHARD)
+
+
+def _bounds(files):
+    """The first user of each piece; the pieces have about as many events as a shard."""
+    sample = sorted(
+        (user for file in files for user in file.sample), key=lambda user: (len(user), user)
+    )
+    every = _EVENTS_PER_SHARD // _sample_step()
+    return ["", *dict.fromkeys(sample[every::every])]
+
+
+def _bad_rows(files):
+    """The rows that were skipped in all files, as `CheckedRows` reports them."""
+    reasons = {}
+    for problem in (each for file in files for each in file.problems):
+        first = reasons.get(problem.reason, dataclasses.replace(problem, events=0))
+        reasons[problem.reason] = dataclasses.replace(first, events=first.events + problem.events)
+    return [each for file in files for each in file.malformed] + list(reasons.values())

@@ -1,0 +1,324 @@
+"""The files of a log: which there are, what they hold, and where a row of them stands."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import dataclasses
+import glob
+import gzip
+import hashlib
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow.parquet
+
+from pipelines.datasets.event_log.spec import LogSpec
+from pipelines.errors import InputError
+
+CSV, PARQUET, JSON_LINES = "csv", "parquet", "json lines"
+_KINDS = {
+    ".csv": CSV,
+    ".tsv": CSV,
+    ".txt": CSV,
+    ".dat": CSV,
+    ".parquet": PARQUET,
+    ".pq": PARQUET,
+    ".jsonl": JSON_LINES,
+    ".ndjson": JSON_LINES,
+    ".json": JSON_LINES,
+}
+_DELIMITERS = (",", "\t", ";", "|", "::", " ")
+_LONGEST_LINE = 1 << 24  # of what is read to learn the columns
+_LINES = 100  # that show the delimiter where no header does
+_MOST_FILES = 1 << 15
+_LONGEST_NAME = 60
+_PART = 1 << 16  # bytes at each end and in the middle that the fingerprint looks at
+_ENDINGS = ", ".join(_KINDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogFile:
+    """One file.
+
+    Args:
+        path: where it is.
+        kind: `CSV`, `PARQUET` or `JSON_LINES`.
+        names: its columns in order; for JSON lines those of the first object.
+        delimiter: between the columns of CSV.
+        has_header: whether the first line of CSV names the columns.
+        blank_lines: before the first line of CSV.
+    """
+
+    path: Path
+    kind: str
+    names: tuple[str, ...]
+    delimiter: str = ","
+    has_header: bool = True
+    blank_lines: int = 0
+
+    @property
+    def compression(self) -> str:
+        """DuckDB's name of how the file is packed."""
+        return "gzip" if _is_packed(self.path) else "none"
+
+
+def find_files(patterns: Iterable[str]) -> list[Path]:
+    """The files of a log in their order: as they were named, those of a pattern by name.
+
+    Of a directory these are the files of a known kind that are not empty and do not begin with a
+    dot or an underscore.
+
+    Raises:
+        InputError: if one is missing or of an unknown kind, or there are too many.
+    """
+    found = {}
+    for pattern in patterns:
+        path = Path(pattern).expanduser()
+        if path.is_dir():
+            matches = sorted(each for each in path.iterdir() if _is_part(each))
+        elif path.exists():
+            matches = [path]
+        else:
+            matches = sorted(map(Path, glob.glob(str(path), recursive=True)))
+        if not matches:
+            raise InputError(f"there is no log {pattern}; give a file, a pattern or a directory.")
+        for match in matches:
+            if not match.is_file() or _kind(match) is None:
+                raise InputError(
+                    f"{match} is no log that can be read; it must be a file that ends in "
+                    f"{_ENDINGS}, all but Parquet also with .gz."
+                )
+            # A link may have an ending where the file does not.
+            found.setdefault(match.resolve(), Path(os.path.abspath(match)))
+    if len(found) > _MOST_FILES:
+        raise InputError(
+            f"the log has {len(found):,} files; join them to {_MOST_FILES:,} or fewer."
+        )
+    return list(found.values())
+
+
+def log_name(path: Path) -> str:
+    """The name of a log after its first file, in letters that any directory may have."""
+    stem = path.name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")[:_LONGEST_NAME] or "events"
+
+
+def fingerprint(paths: list[Path]) -> list[list]:
+    """What tells one state of the files from another, wherever they lie.
+
+    Name, size and time of change of every file, and a sum of parts of it: archives give the same
+    time to all that they hold.
+    """
+    return [_state(path) for path in paths]
+
+
+def column_names(pattern: str) -> list[str]:
+    """The columns of the first file of a pattern, as far as they can be told without a `LogSpec`.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    path = find_files([pattern])[0]
+    kind = _kind(path)
+    if kind == PARQUET:
+        return list(_parquet_names(path))
+    number, line = _first_lines(path)[0]
+    if kind == JSON_LINES:
+        return list(_first_object(path, number, line))
+    return max((_split(path, line, delimiter) for delimiter in _DELIMITERS), key=len)
+
+
+def inspect(path: Path, spec: LogSpec) -> LogFile:
+    """Learns a file's columns from its beginning.
+
+    Raises:
+        InputError: if it cannot be read or lacks a column.
+    """
+    kind = _kind(path)
+    if spec.events and kind != JSON_LINES:
+        raise InputError(f"{path} is no JSON lines, where alone a list of events can stand.")
+    if kind == PARQUET:
+        return LogFile(path, kind, _parquet_names(path))
+    lines = _first_lines(path)
+    if kind == JSON_LINES:
+        first = _first_object(path, *lines[0])
+        wanted = [spec.user, spec.events] if spec.events else spec.named_columns.values()
+        check_columns(path, list(first), wanted)
+        return LogFile(path, JSON_LINES, tuple(first))
+    return (
+        _inspect_without_header(path, lines, spec)
+        if spec.columns
+        else _inspect_csv(path, lines, spec)
+    )
+
+
+def check_columns(path: Path, names, wanted) -> None:
+    """Checks that a file has the columns that the user named.
+
+    Raises:
+        InputError: if it does not.
+    """
+    missing = [column for column in wanted if column not in names]
+    if missing:
+        raise InputError(
+            f"{path} has no column {missing[0]!r}; its columns are {', '.join(map(str, names))}."
+        )
+
+
+def _is_packed(path):
+    return path.suffix.lower() == ".gz"
+
+
+def _kind(path):
+    name = path.with_suffix("") if _is_packed(path) else path
+    kind = _KINDS.get(name.suffix.lower())
+    return None if kind == PARQUET and _is_packed(path) else kind
+
+
+def _is_part(path):
+    """Whether a file of a directory is a part of the log; others mark, hide or are empty."""
+    return (
+        not path.name.startswith((".", "_"))
+        and path.is_file()
+        and path.stat().st_size > 0
+        and _kind(path) is not None
+    )
+
+
+def _state(path):
+    stat = os.stat(path)
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for place in (0, stat.st_size // 2, max(0, stat.st_size - _PART)):
+            file.seek(place)
+            digest.update(file.read(_PART))
+    return [path.name, stat.st_size, stat.st_mtime_ns, digest.hexdigest()]
+
+
+def open_unpacked(path: Path):
+    """A file as bytes, unpacked if it is compressed."""
+    return gzip.open(path, "rb") if _is_packed(path) else open(path, "rb")
+
+
+def _first_lines(path):
+    """The first lines that are not blank, with their numbers."""
+    found = []
+    try:
+        with open_unpacked(path) as content:
+            lines = iter(lambda: content.readline(_LONGEST_LINE), b"")
+            for number, line in enumerate(lines, start=1):
+                _check_text(path, number, line)
+                if line.strip():
+                    found.append((number, line.decode("utf-8-sig").rstrip("\r\n")))
+                if len(found) == _LINES:
+                    break
+    except UnicodeDecodeError as error:
+        if found:  # the reader says more of what follows
+            return found
+        raise InputError(
+            f"{path} line {number}: this is not UTF-8 text; convert the file."
+        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        if not found:
+            raise InputError(
+                f"{path} cannot be read ({error}); fetch or write it again."
+            ) from error
+    if not found:
+        raise InputError(f"{path} is empty; leave it out.")
+    return found
+
+
+def _check_text(path, number, line):
+    """Refuses what is often taken for a text file, by its first bytes."""
+    if number > 1:
+        return
+    if line.startswith(b"\x1f\x8b"):
+        raise InputError(f"{path} is packed with gzip; let its name end in .gz.")
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{path} is UTF-16 and not UTF-8 text; convert the file.")
+
+
+def _parquet_names(path):
+    try:
+        return tuple(pyarrow.parquet.read_schema(path).names)
+    except (OSError, pyarrow.ArrowException) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"{path} cannot be read as parquet ({reason}); write it again.") from error
+
+
+def _first_object(path, number, line):
+    if line.lstrip().startswith("["):
+        raise InputError(
+            f"{path} line {number}: every line must be a JSON object, but this is a list; write "
+            f"one object a line."
+        )
+    try:
+        first = json.loads(line)
+    except ValueError as error:
+        raise InputError(
+            f"{path} line {number}: this is not a JSON object a line ({error})."
+        ) from error
+    if not isinstance(first, dict):
+        raise InputError(
+            f"{path} line {number}: every line must be a JSON object, got {line[:40]!r}."
+        )
+    return first
+
+
+def _inspect_without_header(path, lines, spec):
+    columns = len(spec.columns)
+    number, line = lines[0]
+    fitting = [each for each in _DELIMITERS if len(_split(path, line, each)) == columns]
+    if not fitting:
+        found = max(len(_split(path, line, each)) for each in _DELIMITERS)
+        raise InputError(
+            f"{path} line {number} has {found} fields, but {columns} columns are named; name all "
+            f"columns of the file in their order."
+        )
+    if len(fitting) > 1:
+        fitting = _fitting_all(path, lines, fitting, columns)
+    if set(spec.named_columns.values()) <= set(_split(path, line, fitting[0])):
+        raise InputError(f"{path} line {number} is a header line; leave out --columns.")
+    return LogFile(path, CSV, spec.columns, fitting[0], False, number - 1)
+
+
+def _fitting_all(path, lines, fitting, columns):
+    """The delimiters that fit all of the first lines, of which there must be one."""
+    fitting = [
+        each
+        for each in fitting
+        if all(len(_split(path, line, each)) == columns for _, line in lines)
+    ]
+    if "\t" in fitting and ".tsv" in path.suffixes:
+        return ["\t"]
+    if len(fitting) != 1:
+        raise InputError(f"{path}: it is not clear what separates its columns; give it a header.")
+    return fitting
+
+
+def _inspect_csv(path, lines, spec):
+    number, line = lines[0]
+    wanted = set(spec.named_columns.values())
+    splits = {delimiter: _split(path, line, delimiter) for delimiter in _DELIMITERS}
+    best = max(_DELIMITERS, key=lambda each: (len(wanted & set(splits[each])), len(splits[each])))
+    names = splits[best]
+    check_columns(path, names, spec.named_columns.values())
+    twice = next((name for name in names if name in wanted and names.count(name) > 1), None)
+    if twice:
+        raise InputError(f"{path} line {number} names the column {twice!r} twice; rename one.")
+    return LogFile(path, CSV, tuple(names), best, blank_lines=number - 1)
+
+
+def _split(path, line, delimiter):
+    if len(delimiter) > 1:
+        return line.split(delimiter)
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error as error:
+        ends = " (its lines may end in a bare CR)" if "\r" in line else ""
+        raise InputError(f"{path} line 1 cannot be read as CSV ({error}){ends}.") from error

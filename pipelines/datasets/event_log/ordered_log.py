@@ -1,0 +1,72 @@
+"""A log whose events lie in order on disk, users one after the other."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+
+from hmar_keras.schema import Behaviors
+from pipelines.datasets.event_log.report import PreparationReport
+from pipelines.datasets.interaction_dataset import InteractionDataset, shard_bounds
+
+
+class OrderedLog:
+    """What `read_event_log` returns; valid as long as its workspace exists.
+
+    Args:
+        name: of the dataset.
+        behaviors: weak to strong, with the target.
+        report: what was read, dropped and kept.
+        items: str [items], in shortlex order.
+        lengths: int64 [users], the events of each.
+        database: has the tables `ordered_users` (`id` from 0, `name`) and `ordered_events`
+            (`user`, `item`, `behavior`, `time`), the latter in order.
+    """
+
+    def __init__(
+        self, name, behaviors: Behaviors, report: PreparationReport, items, lengths, database
+    ):
+        self.name = name
+        self.behaviors = behaviors
+        self.report = report
+        self.repeats = report.repeats
+        self.items = items
+        self.num_items = len(items)
+        self.num_users = len(lengths)
+        self.num_events = report.events
+        self._lengths = lengths
+        self._database = database
+
+    def events_by_behavior(self) -> dict[str, int]:
+        """Number of events of each behaviour, by name."""
+        return dict(self.report.behaviors)
+
+    def shards(self) -> list[Callable[[], InteractionDataset]]:
+        """Functions that read the users piece by piece, in order, about a million events each."""
+        cuts = shard_bounds(self._lengths)
+        pairs = itertools.pairwise(cuts)
+        return [functools.partial(self._read, first, end) for first, end in pairs]
+
+    def _read(self, first, end):
+        events = self._database.execute(
+            "SELECT item, behavior, time FROM ordered_events "
+            f'WHERE "user" >= {first} AND "user" < {end} ORDER BY rowid'
+        ).fetchnumpy()
+        users = self._database.execute(
+            f"SELECT name FROM ordered_users WHERE id >= {first} AND id < {end} ORDER BY id"
+        ).fetchnumpy()
+        return InteractionDataset(
+            name=self.name,
+            behaviors=self.behaviors,
+            repeats=self.repeats,
+            users=users["name"].astype(str),
+            items=self.items,
+            offsets=np.concatenate([[0], np.cumsum(self._lengths[first:end])]).astype(np.int64),
+            item_ids=events["item"].astype(np.int32),
+            behavior_ids=events["behavior"].astype(np.int32),
+            timestamps=events["time"].astype(np.int64),
+            held_out_items=np.zeros(end - first, np.int32),
+        )

@@ -1,0 +1,32 @@
+"""TFDS builder of a user's own log: CSV, Parquet or JSON lines."""
+
+from __future__ import annotations
+
+from pipelines.datasets.event_log import LogSpec
+from pipelines.datasets.event_log.files import find_files, log_name
+from pipelines.datasets.event_log.ordered_log import OrderedLog
+from pipelines.datasets.event_log.reading import read_event_log
+from pipelines.datasets.log_builder import LogBuilder
+
+
+class OwnLog(LogBuilder):
+    """Any log of events, one a row; what its columns mean is said by a `LogSpec`.
+
+    Args:
+        spec: the log.
+        **kwargs: as for every TFDS builder.
+    """
+
+    def __init__(self, *, spec: LogSpec, **kwargs):
+        self._spec = spec
+        super().__init__(**kwargs)
+
+    @classmethod
+    def sources(cls, config_name):
+        """None: the specification names the files."""
+        return None
+
+    def read_log(self, name, files) -> OrderedLog:
+        """Reads, cleans and orders the log, which is called after its first file."""
+        name = f"log/{log_name(find_files(self._spec.files)[0])}"
+        return read_event_log(name, self._spec, self.workspace)

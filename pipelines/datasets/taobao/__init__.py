@@ -1,0 +1,1 @@
+"""Taobao (Tmall) as the paper uses it."""

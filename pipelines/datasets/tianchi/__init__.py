@@ -1,0 +1,1 @@
+"""Tianchi as the paper uses it."""

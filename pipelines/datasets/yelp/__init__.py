@@ -1,0 +1,1 @@
+"""Yelp as the paper uses it."""

@@ -1,0 +1,75 @@
+"""From random rows to the windows of training: what is held out is never seen there."""
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hmar_keras.config import HMARConfig
+from pipelines.datasets import load_log
+from pipelines.datasets.event_log import LogSpec
+from pipelines.errors import InputError
+from pipelines.input_pipeline import training_windows
+from pipelines.splits import split
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["ann", "bob", "cleo"]),
+        st.sampled_from([f"item{n}" for n in range(12)]),
+        st.sampled_from(["view", "buy", "buy"]),
+        st.integers(0, 30),
+    ),
+    min_size=1,
+    max_size=60,
+    unique=True,
+)
+
+
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(rows=ROWS, windows=st.sampled_from(["all", "last"]), length=st.integers(1, 9))
+def test_what_is_held_out_is_never_trained_on(rows, windows, length, write_log, tmp_path_factory):
+    path = write_log("log.csv", rows)
+    spec = LogSpec(
+        (str(path),),
+        "user",
+        "item",
+        behavior="kind",
+        behaviors=("view", "buy"),
+        time="time",
+        target="buy",
+    )
+    dataset = load_log(spec, tmp_path_factory.mktemp("cache"))
+    buys = {u: sum(row[0] == u and row[2] == "buy" for row in rows) for u, *_ in rows}
+    try:
+        splits = split(dataset)
+    except InputError:
+        assert max(buys.values()) < 4  # with four there is a history before the validation answer
+        return
+    assert len(splits.test) == sum(count >= 3 for count in buys.values())
+
+    config = HMARConfig(dataset.num_items, dataset.behaviors, max_length=length, windows=windows)
+    trained = np.zeros(dataset.num_events, int)
+    for _, start, end in training_windows(splits, config):
+        trained[start:end] += 1
+    # An answer stands right behind its history.
+    answers = [*splits.validation.ends, *splits.test.ends]
+    assert len(set(answers)) == len(answers)  # validation and test are disjoint
+    assert not trained[answers].any()
+    for questions in (splits.validation, splits.test):
+        rows_of = dataset.offsets[questions.users]
+        assert np.array_equal(questions.starts, rows_of)
+        for start, end, answer in zip(
+            questions.starts, questions.ends, questions.positives, strict=True
+        ):
+            assert dataset.item_ids[end] == answer
+            assert dataset.behavior_ids[end] == dataset.behaviors.target_id
+            assert np.all(np.diff(dataset.timestamps[start : end + 1]) >= 0)
+    # Of an evaluated user nothing from the validation answer on is trained on.
+    for user, end in zip(splits.validation.users, splits.validation.ends, strict=True):
+        assert not trained[end : dataset.offsets[user + 1]].any()
+    if windows == "all":
+        expected = sum(
+            e - s for s, e in zip(splits.train_starts, splits.train_ends, strict=True) if e - s > 1
+        )
+        assert (trained > 0).sum() == expected  # and of the rest, all

@@ -113,10 +113,10 @@ def test_prepare_on_beam(hmar, home):
     pytest.importorskip("apache_beam")
     (home / "beam.csv").write_text(LOG)
     options = ["--log", "beam.csv", *COLUMNS, "--target", "buy"]
+    fails(hmar("data", "prepare", *options, "--beam-runner", "NoRunner"), "'NoRunner'")
     process = hmar("data", "prepare", *options, "--beam-runner", "DirectRunner")
     assert process.returncode == 0, process.stderr
     assert "log/beam: 2 users, 2 items, view 1, buy 2" in process.stderr
-    fails(hmar("data", "prepare", *options, "--beam-runner", "NoRunner"), "'NoRunner'")
 
 
 @pytest.mark.parametrize(

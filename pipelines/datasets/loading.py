@@ -208,10 +208,7 @@ def _is_network_error(error):
 @contextlib.contextmanager
 def _quiet(tfds):
     """Progress bars only on a terminal, and nothing of TFDS on standard output."""
-    if sys.stderr.isatty():
-        output = sys.stderr
-    else:
-        output = io.StringIO()
+    if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(output):
+    with contextlib.redirect_stdout(io.StringIO()):
         yield

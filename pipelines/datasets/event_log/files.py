@@ -144,7 +144,7 @@ def inspect(path: Path, spec: LogSpec) -> LogFile:
         raise InputError(f"{path} is no JSON lines, where alone a list of events can stand.")
     if kind == PARQUET:
         return LogFile(path, kind, _parquet_names(path))
-    lines = _first_lines(path)
+    lines = _first_lines(path, _LINES if spec.columns else 1)
     if kind == JSON_LINES:
         first = _first_object(path, *lines[0])
         wanted = [spec.user, spec.events] if spec.events else spec.named_columns.values()
@@ -205,7 +205,7 @@ def open_unpacked(path: Path):
     return gzip.open(path, "rb") if _is_packed(path) else open(path, "rb")
 
 
-def _first_lines(path):
+def _first_lines(path, most=1):
     """The first lines that are not blank, with their numbers."""
     found = []
     try:
@@ -215,7 +215,7 @@ def _first_lines(path):
                 _check_text(path, number, line)
                 if line.strip():
                     found.append((number, line.decode("utf-8-sig").rstrip("\r\n")))
-                if len(found) == _LINES:
+                if len(found) == most:
                     break
     except UnicodeDecodeError as error:
         if found:  # the reader says more of what follows

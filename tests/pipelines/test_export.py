@@ -300,7 +300,7 @@ def test_any_history_can_be_written_and_read(history):
 
 @pytest.mark.parametrize("text", ["[", "[]", "[1]", '[["a"]]', '[["a", 1]]', '{"a": "view"}'])
 def test_a_history_that_is_no_list_of_pairs(text):
-    with pytest.raises(InputError, match=r"list of pairs|item:behaviour"):
+    with pytest.raises(InputError, match=r"list of pairs|unknown behaviour"):
         parse_history(text, NAMES)
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import tensorflow_datasets as tfds
-
 from hmar_keras.schema import Behaviors
 from pipelines.datasets.event_log import LogSpec
-from pipelines.datasets.event_log.ordered_log import OrderedLog
-from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.datasets.log_builder import LogBuilder
 from pipelines.datasets.raw_files import SourceFiles
 from pipelines.datasets.release_forms import CsrForm, EventForm
+from pipelines.datasets.released_log import ReleasedLog
 
 _REPEATS = True  # what is bought may have been viewed or put into the cart before
 _RAW = SourceFiles(
@@ -50,28 +46,8 @@ _FORMS = {
 }
 
 
-class Retailrocket(LogBuilder):
+class Retailrocket(ReleasedLog):
     """Views, carts and purchases of a shop: all of them, or those of a research release."""
 
-    BUILDER_CONFIGS = [
-        tfds.core.BuilderConfig(name=name, description=form.description)
-        for name, form in _FORMS.items()
-    ]
-    DEFAULT_BUILDER_CONFIG_NAME = "raw"
+    FORMS = _FORMS
     REPEATS = _REPEATS
-
-    @classmethod
-    def sources(cls, config_name) -> SourceFiles:
-        """The files of a form of the log."""
-        return _FORMS[config_name].sources
-
-    def read_log(self, name, files) -> InteractionDataset | OrderedLog:
-        """Reads the form of the builder's configuration."""
-        form = _FORMS[self.builder_config.name]
-        if isinstance(form, EventForm):
-            return form.read(name, files, self.workspace)
-        return form.read(name, self.REPEATS, files)
-
-    def expected_counts(self):
-        """Counts of the official files."""
-        return _FORMS[self.builder_config.name].expected

@@ -233,9 +233,9 @@ def _new_output(request):
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     name = request.dataset
     if request.log:
-        from pipelines.datasets.event_log.files import find_files, log_name
+        from pipelines.datasets.event_log.files import dataset_name
 
-        name = f"log-{log_name(find_files(request.log.files)[0])}"
+        name = dataset_name(request.log.files)
     return Path("runs") / f"{name.replace('/', '-')}-{now}"
 
 

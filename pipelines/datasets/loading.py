@@ -52,7 +52,7 @@ def load(name, entries, data_dir, cache_dir, download, beam):
 
 def load_log(spec, cache_dir, beam):
     """Loads a user's own log; see `pipelines.datasets.load_log`."""
-    from pipelines.datasets.event_log.files import find_files, fingerprint, log_name
+    from pipelines.datasets.event_log.files import dataset_name, find_files, fingerprint
     from pipelines.datasets.own_log.own_log_dataset_builder import OwnLog
 
     paths = find_files(spec.files)
@@ -60,7 +60,7 @@ def load_log(spec, cache_dir, beam):
     make = _BuilderFactory(
         OwnLog,
         _cache_root(cache_dir),
-        f"log/{log_name(paths[0])}",
+        dataset_name(spec.files),
         _fingerprint(OwnLog, options, fingerprint(paths)),
         {"spec": spec},
     )

@@ -22,7 +22,6 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 
-from hmar_keras.schema import Behaviors
 from pipelines.datasets.event_log import beam_tasks as tasks
 from pipelines.datasets.event_log import cleaning
 from pipelines.datasets.event_log import files as log_files
@@ -34,6 +33,7 @@ from pipelines.datasets.event_log.beam_files import (
     write_rows,
 )
 from pipelines.datasets.event_log.checked_rows import check_same_form
+from pipelines.datasets.event_log.ordered_log import CleanedLog
 from pipelines.datasets.event_log.report import Dropped, PreparationReport
 from pipelines.datasets.event_log.spec import LogSpec
 from pipelines.datasets.event_log.sql import shortlex
@@ -46,44 +46,24 @@ _SAMPLES_PER_SHARD = 256  # users that are looked at to find the bounds of the p
 _MOST_ITEM_PARTS = 64
 
 
-class BeamLog:
+class BeamLog(CleanedLog):
     """What `read_with_beam` returns; as an `OrderedLog`, but its shards can be read anywhere.
 
     Args:
-        name: of the dataset.
-        behaviors: weak to strong, with the target.
-        report: what was read, dropped and kept.
-        items: str [items], in shortlex order.
+        name: as for `CleanedLog`.
+        behaviors: likewise.
+        report: likewise.
+        items: likewise.
         folder: of the users, piece by piece.
         pieces: what is in it.
         vocabulary: file of the items and their ids.
     """
 
-    def __init__(
-        self,
-        name,
-        behaviors: Behaviors,
-        report: PreparationReport,
-        items,
-        folder,
-        pieces,
-        vocabulary,
-    ):
-        self.name = name
-        self.behaviors = behaviors
-        self.report = report
-        self.repeats = report.repeats
-        self.items = items
-        self.num_items = report.items
-        self.num_users = report.users
-        self.num_events = report.events
+    def __init__(self, name, behaviors, report, items, folder, pieces, vocabulary):
+        super().__init__(name, behaviors, report, items)
         self._folder = folder
         self._pieces = pieces
         self._vocabulary = vocabulary
-
-    def events_by_behavior(self) -> dict[str, int]:
-        """Number of events of each behaviour, by name."""
-        return dict(self.report.behaviors)
 
     def shards(self) -> list[Callable[[], InteractionDataset]]:
         """Functions that read the users piece by piece, in order, about a million events each."""

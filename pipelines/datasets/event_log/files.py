@@ -108,6 +108,15 @@ def log_name(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")[:_LONGEST_NAME] or "events"
 
 
+def dataset_name(patterns: Iterable[str]) -> str:
+    """What the dataset of a log is called.
+
+    Raises:
+        InputError: as `find_files`.
+    """
+    return f"log/{log_name(find_files(patterns)[0])}"
+
+
 def fingerprint(paths: list[Path]) -> list[list]:
     """What tells one state of the files from another, wherever they lie.
 

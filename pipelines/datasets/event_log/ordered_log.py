@@ -13,36 +13,48 @@ from pipelines.datasets.event_log.report import PreparationReport
 from pipelines.datasets.interaction_dataset import InteractionDataset, shard_bounds
 
 
-class OrderedLog:
-    """What `read_event_log` returns; valid as long as its workspace exists.
+class CleanedLog:
+    """What is known of a log that was read, cleaned and ordered, wherever its events lie.
 
     Args:
         name: of the dataset.
         behaviors: weak to strong, with the target.
         report: what was read, dropped and kept.
         items: str [items], in shortlex order.
-        lengths: int64 [users], the events of each.
-        database: has the tables `ordered_users` (`id` from 0, `name`) and `ordered_events`
-            (`user`, `item`, `behavior`, `time`), the latter in order.
     """
 
-    def __init__(
-        self, name, behaviors: Behaviors, report: PreparationReport, items, lengths, database
-    ):
+    def __init__(self, name, behaviors: Behaviors, report: PreparationReport, items):
         self.name = name
         self.behaviors = behaviors
         self.report = report
         self.repeats = report.repeats
         self.items = items
-        self.num_items = len(items)
-        self.num_users = len(lengths)
+        self.num_items = report.items
+        self.num_users = report.users
         self.num_events = report.events
-        self._lengths = lengths
-        self._database = database
 
     def events_by_behavior(self) -> dict[str, int]:
         """Number of events of each behaviour, by name."""
         return dict(self.report.behaviors)
+
+
+class OrderedLog(CleanedLog):
+    """What `read_event_log` returns; valid as long as its workspace exists.
+
+    Args:
+        name: as for `CleanedLog`.
+        behaviors: likewise.
+        report: likewise.
+        items: likewise.
+        lengths: int64 [users], the events of each.
+        database: has the tables `ordered_users` (`id` from 0, `name`) and `ordered_events`
+            (`user`, `item`, `behavior`, `time`), the latter in order.
+    """
+
+    def __init__(self, name, behaviors, report, items, lengths, database):
+        super().__init__(name, behaviors, report, items)
+        self._lengths = lengths
+        self._database = database
 
     def shards(self) -> list[Callable[[], InteractionDataset]]:
         """Functions that read the users piece by piece, in order, about a million events each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.datasets.event_log import LogSpec
-from pipelines.datasets.event_log.files import find_files, log_name
+from pipelines.datasets.event_log.files import dataset_name
 from pipelines.datasets.event_log.ordered_log import OrderedLog
 from pipelines.datasets.event_log.reading import read_event_log
 from pipelines.datasets.log_builder import LogBuilder
@@ -28,5 +28,4 @@ class OwnLog(LogBuilder):
 
     def read_log(self, name, files) -> OrderedLog:
         """Reads, cleans and orders the log, which is called after its first file."""
-        name = f"log/{log_name(find_files(self._spec.files)[0])}"
-        return read_event_log(name, self._spec, self.workspace)
+        return read_event_log(dataset_name(self._spec.files), self._spec, self.workspace)

@@ -8,6 +8,8 @@ from pipelines.datasets import load_dataset
 from pipelines.datasets.otto.otto_dataset_builder import Otto
 from pipelines.errors import InputError
 
+from .records import events_of
+
 DUMMY_DATA = pathlib.Path(Otto.code_path).parent / "dummy_data"
 SESSIONS = DUMMY_DATA / "otto-recsys-train.jsonl"
 SMALL = (
@@ -20,20 +22,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*differs from the official file
 class OttoTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = Otto
     SPLITS = {"train": 5}  # noqa: RUF012
-
-
-def events_of(dataset):
-    """Every event in the order of the records: session, item, behaviour, time."""
-    return [
-        (
-            str(dataset.users[row]),
-            str(dataset.items[dataset.item_ids[event] - 1]),
-            dataset.behaviors.names[dataset.behavior_ids[event] - 1],
-            int(dataset.timestamps[event]),
-        )
-        for row in range(dataset.num_users)
-        for event in range(dataset.offsets[row], dataset.offsets[row + 1])
-    ]
 
 
 def test_records_are_the_sessions(tmp_path):

@@ -8,6 +8,8 @@ from pipelines.datasets import load_dataset
 from pipelines.datasets.retailrocket.retailrocket_dataset_builder import Retailrocket
 from pipelines.errors import InputError
 
+from .records import events_of
+
 DUMMY_DATA = pathlib.Path(Retailrocket.code_path).parent / "dummy_data"
 EVENTS = DUMMY_DATA / "events.csv"
 
@@ -24,20 +26,6 @@ class RetailrocketCsrTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = Retailrocket
     BUILDER_CONFIG_NAMES_TO_TEST = ("csr",)
     SPLITS = {"train": 5}  # noqa: RUF012
-
-
-def events_of(dataset):
-    """Every event in the order of the records: user, item, behaviour, time."""
-    return [
-        (
-            str(dataset.users[row]),
-            str(dataset.items[dataset.item_ids[event] - 1]),
-            dataset.behaviors.names[dataset.behavior_ids[event] - 1],
-            int(dataset.timestamps[event]),
-        )
-        for row in range(dataset.num_users)
-        for event in range(dataset.offsets[row], dataset.offsets[row + 1])
-    ]
 
 
 def test_records_are_the_rows(tmp_path):

@@ -14,6 +14,8 @@ from pipelines.datasets.tianchi.tianchi_dataset_builder import Tianchi
 from pipelines.errors import InputError
 from pipelines.log_options import takes_log
 
+from .records import events_of
+
 DUMMY_DATA = pathlib.Path(Tianchi.code_path).parent / "dummy_data"
 LOG = DUMMY_DATA / "user_log_format1.csv"
 LABELS = (("0", "pv"), ("3", "fav"), ("1", "cart"), ("2", "buy"))
@@ -24,20 +26,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*differs from the official file
 class TianchiTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = Tianchi
     SPLITS = {"train": 5}  # noqa: RUF012
-
-
-def events_of(dataset):
-    """Every event in the order of the records: user, item, behaviour, time."""
-    return [
-        (
-            str(dataset.users[row]),
-            str(dataset.items[dataset.item_ids[event] - 1]),
-            dataset.behaviors.names[dataset.behavior_ids[event] - 1],
-            int(dataset.timestamps[event]),
-        )
-        for row in range(dataset.num_users)
-        for event in range(dataset.offsets[row], dataset.offsets[row + 1])
-    ]
 
 
 @pytest.mark.parametrize("config", ["text", "raw"])

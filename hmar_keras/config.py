@@ -8,9 +8,16 @@ import math
 from collections.abc import Mapping
 
 from hmar_keras.layers.behavior_encoder import PROJECTIONS
+from hmar_keras.optimizers import Adam, LazyAdam
 from hmar_keras.schema import Behaviors
 
-WINDOWS = ("last", "all")
+OPTIMIZERS = {"lazy_adam": LazyAdam, "adam": Adam}
+_CHOICES = {
+    "behavior_projection": PROJECTIONS,
+    "windows": ("last", "all"),
+    "batching": ("by_length", "mixed"),
+    "optimizer": tuple(OPTIMIZERS),
+}
 _TARGET_ALPHA, _OTHER_ALPHA = 0.7, 0.1
 
 
@@ -40,9 +47,13 @@ class HMARConfig:
         num_negatives: negatives a position in training.
         windows: `"last"` trains on each user's most recent `max_length` events, as the paper
             does; `"all"` cuts the whole history into windows of that length.
+        optimizer: `"lazy_adam"` moves only those rows of the item table that a batch touches,
+            `"adam"` all of them; see `hmar_keras.optimizers`.
         learning_rate: of Adam.
         adam_beta_2: second-moment decay of Adam.
-        batch_size: windows a training step.
+        batching: `"by_length"` puts windows of like length together and pads no further than
+            they need; `"mixed"` draws batches from all windows and pads them to `max_length`.
+        batch_size: windows a training step; by length, on average.
         epochs: at most this many passes over the training windows.
         patience: stop after this many epochs without a better validation score.
 
@@ -76,8 +87,10 @@ class HMARConfig:
     theta: float = 0.1
     num_negatives: int = 1
     windows: str = "last"
+    optimizer: str = "lazy_adam"
     learning_rate: float = 1e-3
     adam_beta_2: float = 0.98
+    batching: str = "by_length"
     batch_size: int = 128
     epochs: int = 200
     patience: int = 10
@@ -132,7 +145,7 @@ class HMARConfig:
                 f"num_heads must divide dim, got num_heads={self.num_heads} and dim={self.dim}; "
                 f"choose a divisor of {self.dim}."
             )
-        for name, choices in (("behavior_projection", PROJECTIONS), ("windows", WINDOWS)):
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}."

@@ -2,7 +2,8 @@
 
 Every batch is gathered by tensor operations from the dataset's flat arrays; no Python runs per
 record. The order of the windows and the negatives depend on the seed and the epoch and on
-nothing else, so a training that resumes at epoch n sees what it would have seen.
+nothing else, so a training that resumes at epoch n sees what it would have seen. How windows
+become batches: `pipelines/batches.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, RANKING
+from pipelines.batches import BatchPlan
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.negatives import ExcludedItems, sample_distinct
@@ -64,7 +66,7 @@ class TrainingData:
 
     Attributes:
         num_windows: examples an epoch.
-        steps_per_epoch: batches an epoch, the last one possibly smaller.
+        steps_per_epoch: batches an epoch.
 
     Raises:
         InputError: if there is nothing to train on or some user leaves no item as a negative.
@@ -83,7 +85,8 @@ class TrainingData:
                 "negatives to train with; use a log with more items."
             )
         self.num_windows = len(windows)
-        self.steps_per_epoch = -(-len(windows) // config.batch_size)
+        self._plan = BatchPlan.of(windows[:, 2] - windows[:, 1] - 1, config)
+        self.steps_per_epoch = self._plan.num_batches
         self._config = config
         self._seed = seed
         self._windows = tf.constant(windows)
@@ -102,10 +105,10 @@ class TrainingData:
             epochs: the epoch to end before; None for the configuration's.
 
         Returns:
-            a dataset of `(inputs, targets)`: `item_ids` and `behavior_ids`
-            `[batch, max_length]`, `candidate_ids` `[batch, max_length, 1 + num_negatives]` with
-            the next item first; for both outputs the next behaviour, `[batch, max_length]`, 0
-            where there is none or nothing precedes it.
+            a dataset of `(inputs, targets)`: `item_ids` and `behavior_ids` `[rows, length]`,
+            `candidate_ids` `[rows, length, 1 + num_negatives]` with the next item first; for both
+            outputs the next behaviour, `[rows, length]`, 0 where there is none or nothing
+            precedes it. Rows and length differ from batch to batch, see `BatchPlan`.
         """
         epochs = self._config.epochs if epochs is None else epochs
         return (
@@ -115,23 +118,23 @@ class TrainingData:
         )
 
     def _epoch(self, epoch):
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(self.num_windows), seed=[self._seed, epoch]
-        )
-        batches = tf.data.Dataset.from_tensor_slices(order).batch(self._config.batch_size)
-        return batches.enumerate().map(
-            lambda step, rows: self._batch(epoch, step, rows),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
+        order, batches = self._plan.shuffled([self._seed, epoch])
+
+        def batch(number):
+            rows, length = self._plan.batch(order, number)
+            return self._batch(epoch, number, rows, length)
+
+        return tf.data.Dataset.from_tensor_slices(batches).map(
+            batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
 
-    def _batch(self, epoch, step, rows):
+    def _batch(self, epoch, number, rows, length):
         windows = tf.gather(self._windows, rows)
-        items, behaviors = self._events(windows)
+        items, behaviors = self._events(windows, length + 1)
         inputs, next_items = items[:, :-1], items[:, 1:]
         # Before the first event there is nothing to predict from.
         next_behaviors = tf.where(inputs > 0, behaviors[:, 1:], 0)
-        negatives = self._negatives(windows[:, 0], epoch, step)
+        negatives = self._negatives(windows[:, 0], length, epoch, number)
         features = {
             ITEM_IDS: inputs,
             BEHAVIOR_IDS: behaviors[:, :-1],
@@ -139,11 +142,10 @@ class TrainingData:
         }
         return features, {RANKING: next_behaviors, BEHAVIOR: next_behaviors}
 
-    def _events(self, windows):
-        """Item and behaviour ids, `[batch, max_length + 1]` each, left-padded."""
+    def _events(self, windows, length):
+        """Item and behaviour ids, `[rows, length]` each, left-padded."""
         starts, ends = windows[:, 1:2], windows[:, 2:3]
-        length = self._config.max_length + 1
-        events = ends - length + tf.range(length, dtype=tf.int64)
+        events = ends - length + tf.range(length)
         real = events >= starts
         events = tf.maximum(events, 0)
         return tuple(
@@ -151,12 +153,12 @@ class TrainingData:
             for values in (self._item_ids, self._behavior_ids)
         )
 
-    def _negatives(self, users, epoch, step):
-        """As `ExcludedItems.items_at`, at uniform places: `[batch, max_length, negatives]`."""
-        shape = (tf.size(users), self._config.max_length, self._config.num_negatives)
+    def _negatives(self, users, length, epoch, number):
+        """As `ExcludedItems.items_at`, at uniform places: `[rows, length, negatives]`."""
+        shape = (tf.size(users, tf.int64), length, self._config.num_negatives)
         users = users[:, None, None]
-        # One stream a batch: the seed is hashed with the epoch, then with the step.
-        seed = tf.random.experimental.stateless_fold_in([self._seed, epoch], step)
+        # One stream a batch: the seed is hashed with the epoch, then with the batch's number.
+        seed = tf.random.experimental.stateless_fold_in([self._seed, epoch], number)
         # Of 2^64 numbers the remainder is uniform to within I / 2^64.
         numbers = tf.random.stateless_uniform(shape, seed, None, None, tf.int64)
         places = tf.math.floormod(numbers, tf.gather(self._outside, users))

@@ -3,11 +3,12 @@
 from hmar_keras.layers.behavior_classifier import BehaviorClassifier
 from hmar_keras.layers.behavior_dense import BehaviorDense
 from hmar_keras.layers.behavior_encoder import BehaviorEncoder
+from hmar_keras.layers.dropout import Dropout
 from hmar_keras.layers.feed_forward import FeedForward
 from hmar_keras.layers.historical_behavior_indicators import HistoricalBehaviorIndicators
 from hmar_keras.layers.item_behavior_embedding import ItemBehaviorEmbedding
+from hmar_keras.layers.item_table import ItemTable
 from hmar_keras.layers.position_embedding import PositionEmbedding
-from hmar_keras.layers.ranking_head import RankingHead
 from hmar_keras.layers.rezero import ReZero
 from hmar_keras.layers.self_attention import SelfAttention
 from hmar_keras.layers.sequence_encoder import SequenceEncoder
@@ -16,11 +17,12 @@ __all__ = [
     "BehaviorClassifier",
     "BehaviorDense",
     "BehaviorEncoder",
+    "Dropout",
     "FeedForward",
     "HistoricalBehaviorIndicators",
     "ItemBehaviorEmbedding",
+    "ItemTable",
     "PositionEmbedding",
-    "RankingHead",
     "ReZero",
     "SelfAttention",
     "SequenceEncoder",

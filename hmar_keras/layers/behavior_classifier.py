@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from hmar_keras.layers.ranking_head import last_steps
+from hmar_keras.kernels import last_steps
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
@@ -40,8 +40,13 @@ class BehaviorClassifier(keras.layers.Layer):
 
     def call(self, states, candidates):
         """Logits of the behaviours."""
-        pairs = ops.concatenate([last_steps(states, candidates), candidates], axis=-1)
-        return self.output_dense(self.hidden(pairs))  # Eq. 16
+        # Eq. 16 is linear, so its two layers are one, of K columns and not of d.
+        kernel = ops.matmul(self.hidden.kernel, self.output_dense.kernel)
+        bias = ops.matmul(self.hidden.bias[None], self.output_dense.kernel)[0]
+        dim = states.shape[-1]
+        states, candidates = (ops.cast(x, "float32") for x in (states, candidates))
+        logits = ops.matmul(last_steps(states, candidates), kernel[:dim])
+        return logits + ops.matmul(candidates, kernel[dim:]) + bias + self.output_dense.bias
 
     def compute_output_shape(self, states_shape, candidates_shape):
         """`[batch, steps, K]`."""

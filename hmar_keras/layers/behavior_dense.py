@@ -5,14 +5,15 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hmar_keras.kernels import behavior_matmul
+
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class BehaviorDense(keras.layers.Layer):
     """y_t = x_t W^b + B^b with b the behaviour of position t.
 
-    These are K dense layers, each applied to the positions of its own behaviour, as one matrix
-    product: x_t is written into block b of a row of K blocks, the rest zero, and the K kernels
-    stand below each other. Padding (behaviour 0) yields zeros.
+    These are K dense layers, each applied to the positions of its own behaviour; see
+    `kernels.behavior_matmul` for how. Padding (behaviour 0) yields the activation of zero.
 
     Args:
         num_behaviors: number of behaviours K.
@@ -64,13 +65,9 @@ class BehaviorDense(keras.layers.Layer):
 
     def call(self, inputs, behavior_ids):
         """Applies to every position its own behaviour's weights."""
-        one_hot = ops.one_hot(behavior_ids, self.num_behaviors + 1, dtype=inputs.dtype)[..., 1:]
-        batch, length, dim = ops.shape(inputs)
-        blocks = one_hot[..., None] * inputs[:, :, None, :]
-        blocks = ops.reshape(blocks, (batch, length, self.num_behaviors * dim))
-        kernel = ops.reshape(self.kernel, (self.num_behaviors * dim, self.units))
-        outputs = ops.matmul(blocks, kernel)
+        outputs = behavior_matmul(inputs, self.kernel, behavior_ids)
         if self.use_bias:
+            one_hot = ops.one_hot(behavior_ids, self.num_behaviors + 1, dtype=inputs.dtype)[..., 1:]
             outputs = outputs + ops.matmul(one_hot, self.bias)
         return self.activation(outputs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from hmar_keras.layers.behavior_dense import BehaviorDense
+from hmar_keras.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
@@ -33,7 +34,7 @@ class FeedForward(keras.layers.Layer):
         self.residual = residual
         self.num_behaviors = num_behaviors
         self.seed = seed
-        self.drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
+        self.drop = Dropout(dropout, seed=seed, dtype=self.dtype_policy)
 
     def build(self, inputs_shape, behavior_ids_shape=None):
         """Creates the two dense layers, or K pairs of them."""

@@ -7,6 +7,8 @@ import math
 import keras
 from keras import ops
 
+from hmar_keras.kernels import last_steps
+from hmar_keras.layers.item_table import ItemTable
 from hmar_keras.masks import event_mask
 
 
@@ -23,9 +25,14 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
     Call arguments:
         item_ids: int `[...]`, any shape.
         indicators: float `[..., K]`, see `HistoricalBehaviorIndicators`.
+        states: optional float `[batch, length, dim]`; with them `item_ids` are candidates,
+            `[batch, steps, candidates]`, for the last `steps` states.
 
     Returns:
-        float `[..., dim]`, zero at padding.
+        float `[..., dim]`, zero at padding. With `states`, float32 `[batch, steps, candidates]`:
+        z . q (Eq. 14), which needs no encoding of the candidates. It is the logit. The sigmoid of
+        Eq. 14 is monotone, so it changes no ranking, but in float32 it makes large scores equal;
+        the loss applies it where it is needed.
     """
 
     def __init__(self, num_items, dim, scale_embeddings=False, **kwargs):
@@ -34,27 +41,40 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         self.dim = dim
         self.scale_embeddings = scale_embeddings
         # W_v. The bias of Eq. 1 is a weight of its own, shared by all items.
-        self.item_table = keras.layers.Embedding(
-            num_items + 1, dim, dtype=self.dtype_policy, name="item_table"
-        )
+        self.item_table = ItemTable(num_items + 1, dim, name="item_table")
         self.indicator_dense = keras.layers.Dense(
             dim, dtype=self.dtype_policy, name="indicator_dense"
         )
         self.combine = keras.layers.Dense(dim, dtype=self.dtype_policy, name="combine")
 
-    def build(self, item_ids_shape, indicators_shape):
+    def build(self, item_ids_shape, indicators_shape, states_shape=None):
         """Creates the weights of Eq. 1 to 3."""
         self.item_table.build(item_ids_shape)
         self.item_bias = self.add_weight(shape=(self.dim,), initializer="zeros", name="item_bias")
         self.indicator_dense.build(indicators_shape)
         self.combine.build((*item_ids_shape, 2 * self.dim))
 
-    def call(self, item_ids, indicators):
-        """Encodes items that come with the given counts."""
-        items = self._embed(self.item_table(item_ids))
-        history = self.indicator_dense(indicators)  # Eq. 2
-        encoded = self.combine(ops.concatenate([items, history], axis=-1))  # Eq. 3
+    def call(self, item_ids, indicators, states=None):
+        """Encodes items that come with the given counts, or scores them."""
+        if states is not None:
+            return self._score(item_ids, indicators, states)
+        item_kernel, effect, offset = self._linear()
+        items = ops.cast(self.item_table(item_ids), self.compute_dtype)
+        counts = ops.cast(indicators, items.dtype)
+        encoded = ops.matmul(items, item_kernel) + ops.matmul(counts, effect) + offset
         return encoded * ops.cast(event_mask(item_ids)[..., None], encoded.dtype)
+
+    def _score(self, item_ids, indicators, states):
+        """z . q = (z item_kernel^T) . item + (z effect^T) . counts + z . offset."""
+        states = last_steps(ops.cast(states, "float32"), item_ids)
+        item_kernel, effect, offset = (ops.cast(part, "float32") for part in self._linear())
+        items = self.item_table(item_ids)
+        by_item = ops.matmul(states, ops.transpose(item_kernel))
+        by_count = ops.matmul(states, ops.transpose(effect))[:, :, None, :]
+        scores = ops.einsum("bsd,bscd->bsc", by_item, items)
+        scores = scores + ops.sum(ops.cast(indicators, "float32") * by_count, axis=-1)
+        scores = scores + ops.matmul(states, offset[:, None])
+        return scores * ops.cast(event_mask(item_ids), "float32")
 
     def fold(self):
         """What Eq. 1 to 3 become for a whole catalogue, since they are linear in the counts.
@@ -64,21 +84,30 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             padding) without any history, `effect` `[K, dim]` what one more event of each
             behaviour adds, so that `q(item, counts) == base[item] + counts @ effect`.
         """
-        items = self._embed(ops.convert_to_tensor(self.item_table.embeddings))
-        kernel = ops.convert_to_tensor(self.combine.kernel)
+        item_kernel, effect, offset = self._linear()
+        items = ops.convert_to_tensor(self.item_table.embeddings)
+        return ops.matmul(items, item_kernel) + offset, effect
+
+    def _linear(self):
+        """Eq. 1 to 3 multiplied out: q = item @ item_kernel + counts @ effect + offset."""
+        kernel = ops.convert_to_tensor(self.combine.kernel)  # W_r
         item_kernel, history_kernel = kernel[: self.dim], kernel[self.dim :]
-        no_history = ops.matmul(self.indicator_dense.bias[None], history_kernel)
-        base = ops.matmul(items, item_kernel) + no_history + self.combine.bias
-        return base, ops.matmul(self.indicator_dense.kernel, history_kernel)
-
-    def _embed(self, items):
+        effect = ops.matmul(self.indicator_dense.kernel, history_kernel)  # of Eq. 2
+        offset = ops.matmul(self.item_bias[None], item_kernel)  # of Eq. 1
+        offset = offset + ops.matmul(self.indicator_dense.bias[None], history_kernel)
         if self.scale_embeddings:
-            items = items * ops.cast(math.sqrt(self.dim), items.dtype)
-        return items + ops.cast(self.item_bias, items.dtype)  # Eq. 1
+            item_kernel = item_kernel * math.sqrt(self.dim)
+        return item_kernel, effect, offset[0] + self.combine.bias
 
-    def compute_output_shape(self, item_ids_shape, indicators_shape):
-        """`[..., dim]`."""
-        return (*item_ids_shape, self.dim)
+    def compute_output_spec(self, item_ids, indicators, states=None):
+        """`[..., dim]`, or `[batch, steps, candidates]` with `states`."""
+        if states is not None:
+            return keras.KerasTensor(item_ids.shape, "float32")
+        return keras.KerasTensor((*item_ids.shape, self.dim), self.compute_dtype)
+
+    def compute_output_shape(self, item_ids_shape, indicators_shape, states_shape=None):
+        """As above."""
+        return item_ids_shape if states_shape else (*item_ids_shape, self.dim)
 
     def get_config(self):
         """The constructor's arguments."""

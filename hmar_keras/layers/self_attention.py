@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from hmar_keras.kernels import masked_attention
 from hmar_keras.layers.behavior_dense import BehaviorDense
 
 # Three square kernels side by side: by fan-in alone each is drawn as Glorot would draw it alone.
@@ -65,11 +66,10 @@ class SelfAttention(keras.layers.Layer):
         extra = () if self.num_behaviors is None else (behavior_ids,)
         projections = self.query_key_value(inputs, *extra)
         batch, length, dim = ops.shape(inputs)
-        shape = (batch, length, 3, self.num_heads, dim // self.num_heads)
-        projections = ops.reshape(projections, shape)
-        attended = ops.dot_product_attention(
-            projections[:, :, 0], projections[:, :, 1], projections[:, :, 2], mask=mask[:, None]
-        )
+        shape = (batch, length, self.num_heads, dim // self.num_heads)
+        # The gradient of a split is a concatenation, that of three slices three whole arrays.
+        parts = ops.split(projections, 3, axis=-1)
+        attended = masked_attention(*(ops.reshape(part, shape) for part in parts), mask)
         return ops.reshape(attended, (batch, length, dim))
 
     def compute_output_shape(self, inputs_shape, mask_shape=None, behavior_ids_shape=None):

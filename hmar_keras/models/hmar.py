@@ -5,14 +5,14 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from hmar_keras.config import HMARConfig
+from hmar_keras.config import OPTIMIZERS, HMARConfig
 from hmar_keras.layers import (
     BehaviorClassifier,
     BehaviorEncoder,
+    Dropout,
     HistoricalBehaviorIndicators,
     ItemBehaviorEmbedding,
     PositionEmbedding,
-    RankingHead,
     SequenceEncoder,
 )
 from hmar_keras.losses import BehaviorLoss, WeightedRankingLoss
@@ -58,7 +58,7 @@ class HMARBackbone(keras.Model):
         position_embedding = PositionEmbedding(
             config.max_length, dtype=dtype, name="position_embedding"
         )
-        dropout = keras.layers.Dropout(config.dropout, dtype=dtype, name="input_dropout")
+        dropout = Dropout(config.dropout, dtype=dtype, name="input_dropout")
         behavior_encoders = [
             BehaviorEncoder(
                 config.num_behaviors,
@@ -146,7 +146,7 @@ class HMAR(keras.Model):
         config = _as_config(config)
         # Layers
         backbone = HMARBackbone(config, dtype=kwargs.pop("dtype", None), name="backbone")
-        ranking_head = RankingHead(name=RANKING)
+        ranking_head = keras.layers.Identity(dtype="float32", name=RANKING)
         classifier = BehaviorClassifier(config.num_behaviors, name=BEHAVIOR)
 
         # Functional graph
@@ -157,10 +157,11 @@ class HMAR(keras.Model):
         history = {name: inputs[name] for name in (ITEM_IDS, BEHAVIOR_IDS)}
         states = backbone(history)
         counts = backbone.indicators(*history.values(), inputs[CANDIDATE_IDS])
-        candidates = backbone.item_encoder(inputs[CANDIDATE_IDS], counts)
+        scores = backbone.item_encoder(inputs[CANDIDATE_IDS], counts, states)  # Eq. 14
+        following = backbone.item_encoder(inputs[CANDIDATE_IDS][:, :, 0], counts[:, :, 0])
         outputs = {
-            RANKING: ranking_head(states, candidates),  # Eq. 14
-            BEHAVIOR: classifier(states, candidates[:, :, 0]),  # Eq. 16
+            RANKING: ranking_head(scores),
+            BEHAVIOR: classifier(states, following),  # Eq. 16
         }
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
 
@@ -237,7 +238,7 @@ def compile_arguments(config):
     >>> model.compile(**compile_arguments(config))
     """
     return {
-        "optimizer": keras.optimizers.Adam(config.learning_rate, beta_2=config.adam_beta_2),
+        "optimizer": OPTIMIZERS[config.optimizer](config.learning_rate, beta_2=config.adam_beta_2),
         "loss": {
             RANKING: WeightedRankingLoss(config.alpha_by_id, config.beta),
             BEHAVIOR: BehaviorLoss(),

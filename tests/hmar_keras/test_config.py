@@ -153,7 +153,7 @@ INTEGERS = [
 ]
 NUMBERS = ["dropout", "beta", "theta", "learning_rate", "adam_beta_2"]
 FLAGS = ["feed_forward_residual", "layer_norm", "scale_embeddings"]
-CHOICES = ["behavior_projection", "windows"]
+CHOICES = ["behavior_projection", "windows", "batching", "optimizer"]
 
 
 def test_every_setting_is_tried_below():

@@ -1,0 +1,97 @@
+"""Which training windows share a batch: windows of like length, in batches of like work.
+
+Padding a batch to the longest window of the whole log would spend most of a step on padding:
+histories are short but for a few. So windows are put in classes by length, each epoch shuffles
+every class, lays the classes end to end and cuts that row into batches, and shuffles the batches.
+Every window comes exactly once an epoch; with whom it shares its batch is random among windows
+of its length. A batch is only as long as its longest window needs, and the shorter it is the more
+windows it holds, so that every batch has about the same number of events: a step's gradient is a
+mean over as many events as without the classes, and steps take about equally long.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from hmar_keras.config import HMARConfig
+
+
+def padded_lengths(lengths: np.ndarray, max_length: int) -> np.ndarray:
+    """The length that a sequence is padded to, so that there are only a few lengths.
+
+    Multiples of 8, from 128 on of 16, from 256 on of 32 and so on: at most an eighth too long
+    beyond 64, and few enough to compile a step for each.
+
+    Args:
+        lengths: int [...], from 1 to `max_length`.
+        max_length: nothing is padded further.
+    """
+    lengths = np.asarray(lengths)
+    step = 2 ** np.maximum(np.floor(np.log2(np.maximum(lengths, 1))) - 3, 3).astype(np.int64)
+    return np.minimum(-(-lengths // step) * step, max_length)
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchPlan:
+    """Where an epoch is cut into batches; the same for every epoch.
+
+    Args:
+        classes: int64 [windows], ascending with falling length; windows of a class change places.
+        starts: int64 [batches + 1]; batch `i` is `starts[i]:starts[i + 1]` of the ordered windows.
+        lengths: int64 [batches], what its windows are padded to.
+    """
+
+    classes: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+
+    @classmethod
+    def of(cls, lengths: np.ndarray, config: HMARConfig) -> BatchPlan:
+        """The plan for windows of the given numbers of events.
+
+        Args:
+            lengths: int [windows], from 1 to `config.max_length`.
+            config: with `batching == "mixed"` windows of all lengths share batches of exactly
+                `batch_size` windows, padded to `max_length`; with `"by_length"` a batch holds
+                `batch_size` on average.
+        """
+        if config.batching == "mixed":
+            padded = np.full(len(lengths), config.max_length)
+        else:
+            padded = padded_lengths(lengths, config.max_length)
+        longest_first = np.sort(padded)[::-1]
+        budget = config.batch_size * padded.mean()
+        starts = [0]
+        while starts[-1] < len(padded):
+            rows = max(1, round(budget / longest_first[starts[-1]]))
+            starts.append(min(starts[-1] + rows, len(padded)))
+        starts = np.array(starts)
+        return cls(config.max_length - padded, starts, longest_first[starts[:-1]])
+
+    @property
+    def num_batches(self) -> int:
+        """Batches an epoch."""
+        return len(self.lengths)
+
+    def shuffled(self, seed):
+        """The windows in the order that is cut, and the batches in the order that they come in.
+
+        Args:
+            seed: int64 [2].
+
+        Returns:
+            int32 [windows] and int64 [batches].
+        """
+        seeds = tf.random.split(seed, 2)
+        ties = tf.random.stateless_uniform(self.classes.shape, seeds[0], dtype=tf.float64)
+        order = tf.argsort(tf.constant(self.classes, tf.float64) + ties)
+        batches = tf.range(self.num_batches, dtype=tf.int64)
+        return order, tf.random.experimental.stateless_shuffle(batches, seeds[1])
+
+    def batch(self, order, number):
+        """The windows of batch `number`, and the length to pad them to, int64."""
+        starts, lengths = tf.constant(self.starts), tf.constant(self.lengths)
+        return order[starts[number] : starts[number + 1]], lengths[number]

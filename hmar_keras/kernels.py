@@ -7,6 +7,7 @@ needs shapes that do not depend on the data, and a GPU prefers one large product
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 
@@ -125,10 +126,27 @@ def _swap_heads(x):
     return ops.transpose(x, (0, 2, 1, 3))
 
 
+_portable = False
+
+
+@contextlib.contextmanager
+def portable_kernels():
+    """Inside, every form is one for any device: for graphs that will run somewhere else."""
+    global _portable
+    before, _portable = _portable, True
+    try:
+        yield
+    finally:
+        _portable = before
+
+
 def sizes_may_vary(tensor):
     """Whether `tensor` is computed by TensorFlow on CPUs, operation by operation."""
     return (
-        keras.backend.backend() == "tensorflow" and not _has_accelerator() and not _in_xla(tensor)
+        keras.backend.backend() == "tensorflow"
+        and not _portable
+        and not _has_accelerator()
+        and not _in_xla(tensor)
     )
 
 

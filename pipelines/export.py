@@ -28,6 +28,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hmar_keras.kernels import portable_kernels
 from hmar_keras.models.hmar import HMAR, LOWEST_SCORE
 from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, RANKING
 from pipelines.errors import InputError
@@ -195,8 +196,9 @@ def _write(model, items, popularity, temporary, complete):
         archive.track(table)
     asked = [_STRINGS, _STRINGS]
     scalars = [tf.TensorSpec((), tf.int32), tf.TensorSpec((), tf.bool)]
-    archive.add_endpoint("serving_default", serving.recommend, [*asked, *scalars])
-    archive.add_endpoint("recommend", serving.recommend, [*asked, *scalars])
-    archive.add_endpoint("rank", serving.rank, [*asked, _STRINGS])
-    archive.add_endpoint("behavior", serving.behavior, [*asked, _STRINGS])
+    with portable_kernels():  # it may be served on a GPU
+        archive.add_endpoint("serving_default", serving.recommend, [*asked, *scalars])
+        archive.add_endpoint("recommend", serving.recommend, [*asked, *scalars])
+        archive.add_endpoint("rank", serving.rank, [*asked, _STRINGS])
+        archive.add_endpoint("behavior", serving.behavior, [*asked, _STRINGS])
     archive.write_out(str(complete), verbose=False)

@@ -19,7 +19,12 @@ def batches(data, first, last):
 
 
 def joined(batches, name):
-    return np.concatenate([inputs[name] for inputs, _ in batches])
+    return np.concatenate([inputs[name].ravel() for inputs, _ in batches])
+
+
+def padded(rows, length):
+    """Rows `[rows, steps]` with as much padding on the left as is missing to `length`."""
+    return np.pad(rows, ((0, 0), (length - rows.shape[1], 0)))
 
 
 def left_padded(values, length):
@@ -48,9 +53,12 @@ def test_last_windows_are_each_users_newest(log, config):
     assert windows[:, 2].tolist() == splits.train_ends[windows[:, 0]].tolist()
 
 
+@pytest.mark.parametrize("batching", ["by_length", "mixed"])
 @pytest.mark.parametrize("windows", ["last", "all"])
-def test_an_epoch_is_what_the_log_says(log, config, windows):
-    config = config.replace(windows=windows, num_negatives=3)
+def test_an_epoch_is_what_the_log_says(log, config, windows, batching):
+    config = config.replace(
+        windows=windows, batching=batching, num_negatives=3, max_length=20, batch_size=5
+    )
     splits = split(log)
     data = TrainingData(splits, config, seed=3)
     epoch = batches(data, 0, 1)
@@ -69,21 +77,19 @@ def test_an_epoch_is_what_the_log_says(log, config, windows):
             )
         )
     got = []
-    by_items = {}
-    for user, *rest in expected:
-        by_items.setdefault(tuple(rest), []).append(user)
     for inputs, targets in epoch:
         assert np.array_equal(targets["ranking"], targets["behavior"])
-        for row in range(len(inputs["item_ids"])):
-            parts = (
-                inputs["item_ids"][row],
-                inputs["behavior_ids"][row],
-                # The first event of a window is no target: nothing precedes it.
-                np.where(inputs["item_ids"][row] > 0, inputs["candidate_ids"][row, :, 0], 0),
-                targets["ranking"][row],
-            )
-            got.append(tuple(np.concatenate(parts).tolist()))
-    assert sorted(got) == sorted(tuple(rest) for _, *rest in expected)
+        parts = (
+            inputs["item_ids"],
+            inputs["behavior_ids"],
+            # The first event of a window is no target: nothing precedes it.
+            np.where(inputs["item_ids"] > 0, inputs["candidate_ids"][..., 0], 0),
+            targets["ranking"],
+        )
+        got += np.concatenate([padded(part, length) for part in parts], axis=1).tolist()
+    assert sorted(got) == sorted(rest for _, *rest in expected)
+    shapes = {inputs["item_ids"].shape for inputs, _ in epoch}
+    assert len({length for _, length in shapes}) == (1 if batching == "mixed" else 3)
 
 
 def test_negatives_never_hit_the_history(log, config):
@@ -96,7 +102,8 @@ def test_negatives_never_hit_the_history(log, config):
         touched[tuple(left_padded(log.item_ids[start:end][:-1], config.max_length))] = history
     rows = 0
     for inputs, _ in batches(data, 0, 20):
-        for items, candidates in zip(inputs["item_ids"], inputs["candidate_ids"], strict=True):
+        histories = padded(inputs["item_ids"], config.max_length)
+        for items, candidates in zip(histories, inputs["candidate_ids"], strict=True):
             negatives = candidates[:, 1:]
             assert negatives.min() >= 1
             assert negatives.max() <= log.num_items
@@ -133,7 +140,7 @@ def test_the_seed_and_the_epoch_decide_alone(log, config):
     assert not np.array_equal(joined(whole[:steps], "item_ids"), joined(other, "item_ids"))
     # Steps of one epoch differ in their negatives, too.
     assert not np.array_equal(
-        whole[0][0]["candidate_ids"][..., 1:], whole[1][0]["candidate_ids"][..., 1:]
+        whole[0][0]["candidate_ids"][:8, :, 1:], whole[1][0]["candidate_ids"][:8, :, 1:]
     )
 
 

@@ -1,0 +1,115 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from layer_checks import gradients
+from reference_model import assert_close
+
+from hmar_keras import kernels
+from hmar_keras.layers import BehaviorDense
+from hmar_keras.masks import history_mask
+
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="a form for TensorFlow alone"
+)
+FORMS = [
+    kernels.block_matmul,
+    pytest.param(kernels.partitioned_matmul, marks=on_tensorflow),
+]
+ROWS, DIM, UNITS, BEHAVIORS = 9, 3, 4, 3
+IDS = {
+    "some": [0, 3, 1, 1, 0, 3, 2, 1, 3],
+    "one behaviour missing": [3, 1, 1, 0, 3, 3, 3, 1, 1],
+    "no padding": [1, 2, 3, 3, 2, 1, 1, 1, 1],
+    "only padding": [0] * ROWS,
+}
+rng = np.random.default_rng(0)
+INPUTS = rng.normal(size=(ROWS, DIM)).astype("float32")
+KERNEL = rng.normal(size=(BEHAVIORS, DIM, UNITS)).astype("float32")
+
+
+class Product(keras.layers.Layer):
+    """A form of the product, whose kernel and inputs are both weights."""
+
+    def __init__(self, form, **kwargs):
+        super().__init__(**kwargs)
+        self.form = form
+
+    def build(self, ids_shape):
+        self.rows = self.add_weight(shape=(ROWS, DIM), name="rows")
+        self.kernel = self.add_weight(shape=KERNEL.shape, name="kernel")
+
+    def call(self, ids):
+        rows, kernel = (ops.reshape(w, w.shape) for w in (self.rows, self.kernel))
+        return self.form(rows, kernel, ids)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
+def test_every_form_has_the_values_and_gradients_of_a_loop(form, ids):
+    ids = np.array(ids, "int32")
+    layer = Product(form)
+    layer.build(ids.shape)
+    layer.set_weights([INPUTS, KERNEL])
+    expected = np.array(
+        [INPUTS[i] @ KERNEL[b - 1] if b else np.zeros(UNITS) for i, b in enumerate(ids)]
+    )
+    model = keras.Model(given := keras.Input(batch_shape=(ROWS,), dtype="int32"), layer(given))
+    assert_close(ops.convert_to_numpy(model(ids)), expected)
+    # Of the mean square of y - 1: 2 (y - 1) / its size.
+    _, found = gradients(model, ids, np.ones_like(expected), loss="mse")
+    upstream = 2 * (expected - 1) / expected.size
+    to_rows, to_kernel = np.zeros_like(INPUTS), np.zeros_like(KERNEL)
+    for i, b in enumerate(ids):
+        if b:
+            to_rows[i] = KERNEL[b - 1] @ upstream[i]
+            to_kernel[b - 1] += np.outer(INPUTS[i], upstream[i])
+    for path, gradient in found.items():
+        assert_close(gradient, to_rows if path.endswith("rows") else to_kernel, 1e-5)
+
+
+@on_tensorflow
+def test_xla_gets_shapes_that_do_not_depend_on_the_data():
+    """Also on a CPU, where the other form is the default and XLA would refuse it."""
+    ids = np.array([[0, 1, 3, 3], [2, 2, 1, 2]], "int32")
+    inputs = INPUTS[:8].reshape(2, 4, DIM)
+    losses = []
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(0)
+        symbolic = keras.Input((None, DIM)), keras.Input((None,), dtype="int32")
+        model = keras.Model(symbolic, BehaviorDense(BEHAVIORS, UNITS)(*symbolic))
+        model.compile("sgd", "mse", jit_compile=jit_compile)
+        logs = model.fit([inputs, ids], np.ones((2, 4, UNITS)), epochs=3, verbose=0).history
+        losses.append(logs["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[0][2] < losses[0][0]
+
+
+@on_tensorflow
+def test_a_form_for_any_device_can_be_asked_for():
+    tensor = ops.convert_to_tensor(INPUTS)
+    before = kernels.sizes_may_vary(tensor)
+    with pytest.raises(RuntimeError), kernels.portable_kernels():
+        assert not kernels.sizes_may_vary(tensor)
+        raise RuntimeError
+    assert kernels.sizes_may_vary(tensor) == before
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("length", [1, 5])
+def test_plain_attention_is_the_fused_one(heads, length):
+    query, key, value = rng.normal(size=(3, 2, length, heads, 4)).astype("float32")
+    ids = np.array([[0, 0, 1, 2, 3], [1, 2, 3, 4, 5]], "int32")[:, -length:]
+    mask = history_mask(ids)
+    plain = ops.convert_to_numpy(kernels.plain_attention(query, key, value, mask))
+    fused = ops.dot_product_attention(query, key, value, mask=mask[:, None])
+    real = ids > 0
+    assert_close(plain[real], ops.convert_to_numpy(fused)[real])
+    assert np.isfinite(plain).all()
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_last_steps(steps):
+    states = rng.normal(size=(2, 5, DIM)).astype("float32")
+    last = kernels.last_steps(ops.convert_to_tensor(states), np.zeros((2, steps, 7)))
+    np.testing.assert_array_equal(ops.convert_to_numpy(last), states[:, 5 - steps :])

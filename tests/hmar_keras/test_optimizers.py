@@ -1,0 +1,95 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from reference_model import assert_close
+
+from hmar_keras.optimizers import Adam, LazyAdam
+
+ROWS, DIM, BETAS, EPSILON, RATE = 6, 2, (0.9, 0.98), 1e-7, 0.1
+# Item 5 is never touched, item 1 several times in one batch, item 4 in some batches only.
+BATCHES = np.array([[[1, 1], [2, 1]], [[4, 2], [1, 3]], [[3, 3], [3, 3]], [[4, 1], [1, 1]]])
+WEIGHTS = np.random.default_rng(0).normal(size=(ROWS, DIM)).astype("float32")
+
+
+def train(optimizer, jit_compile):
+    """Mean squares of looked up rows, whose gradients are easy to write down."""
+    given = keras.Input((2,), dtype="int32")
+    model = keras.Model(given, keras.layers.Embedding(ROWS, DIM)(given))
+    model.set_weights([WEIGHTS])
+    model.compile(optimizer, "mse", jit_compile=jit_compile)
+    for batch in BATCHES:
+        model.train_on_batch(batch.astype("int32"), np.zeros((2, 2, DIM), "float32"))
+    moments = [ops.convert_to_numpy(variable) for variable in optimizer.variables[2:]]
+    return model, [model.get_weights()[0], *moments]
+
+
+def reference(lazy):
+    weights = WEIGHTS.astype("float64")
+    momentum, velocity = np.zeros_like(weights), np.zeros_like(weights)
+    for step, batch in enumerate(BATCHES, 1):
+        gradient = np.zeros_like(weights)
+        for item in batch.ravel():
+            gradient[item] += 2 * weights[item] / (batch.size * DIM)
+        touched = np.isin(np.arange(ROWS), batch) if lazy else np.full(ROWS, True)
+        for moment, beta, value in zip(
+            (momentum, velocity), BETAS, (gradient, gradient**2), strict=True
+        ):
+            moment[touched] += (1 - beta) * (value - moment)[touched]
+        first, second = (
+            m / (1 - b**step) for m, b in zip((momentum, velocity), BETAS, strict=True)
+        )
+        # As Keras has it: epsilon is added before the correction of the second moment.
+        epsilon = EPSILON / np.sqrt(1 - BETAS[1] ** step)
+        weights[touched] -= (RATE * first / (np.sqrt(second) + epsilon))[touched]
+    return weights, momentum, velocity
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_rows_of_a_repeated_item_are_one_gradient(lazy, jit_compile):
+    if jit_compile and keras.backend.backend() == "torch":
+        pytest.skip("torch does not compile here")
+    optimizer = (LazyAdam if lazy else Adam)(RATE, *BETAS, EPSILON)
+    _, found = train(optimizer, jit_compile)
+    for actual, expected in zip(found, reference(lazy), strict=True):
+        assert_close(actual, expected)
+    np.testing.assert_array_equal(found[0][5], WEIGHTS[5])
+
+
+def test_a_row_that_rests_keeps_its_moments():
+    assert not np.allclose(reference(True)[0][2], reference(False)[0][2], atol=1e-3)
+    _, (_, momentum, _) = train(LazyAdam(RATE, *BETAS), False)
+    assert (momentum[2] != 0).all()
+    assert (momentum[5] == 0).all()
+
+
+def test_weights_that_are_no_table_move_as_under_adam():
+    outcomes = []
+    for optimizer in (keras.optimizers.Adam(0.1), Adam(0.1), LazyAdam(0.1)):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile(optimizer, "mse")
+        inputs = np.eye(4, 3, dtype="float32")  # the last row and no column is zero
+        model.fit(inputs, np.ones((4, 2)), epochs=3, batch_size=2, shuffle=False, verbose=0)
+        outcomes.append(np.concatenate([weight.ravel() for weight in model.get_weights()]))
+    np.testing.assert_allclose(outcomes[1], outcomes[0], rtol=1e-6)
+    np.testing.assert_allclose(outcomes[2], outcomes[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("cls", [Adam, LazyAdam])
+def test_a_loaded_model_goes_on_as_if_it_had_not_been_saved(tmp_path, cls):
+    model, _ = train(cls(RATE, *BETAS), False)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded.optimizer) is cls
+    batch, truth = BATCHES[0].astype("int32"), np.zeros((2, 2, DIM), "float32")
+    for each in (model, loaded):
+        each.train_on_batch(batch, truth)
+    np.testing.assert_array_equal(model.get_weights()[0], loaded.get_weights()[0])
+
+
+@pytest.mark.parametrize("arguments", [{"amsgrad": True}, {"weight_decay": 0.1}])
+def test_what_moves_every_row_is_refused(arguments):
+    with pytest.raises(ValueError, match=r"use keras\.optimizers\.Adam"):
+        LazyAdam(**arguments)

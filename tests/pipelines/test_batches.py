@@ -1,0 +1,111 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.batches import BatchPlan, padded_lengths
+
+property_test = settings(deadline=None, max_examples=50, derandomize=True, database=None)
+
+
+def plan_of(lengths, config, **changes):
+    return BatchPlan.of(np.asarray(lengths), config.replace(**changes))
+
+
+def epoch(plan, seed):
+    """The windows of each batch and its length, in the order of an epoch."""
+    order, batches = plan.shuffled([seed, 0])
+    cut = [plan.batch(order, number) for number in batches.numpy()]
+    return [(rows.numpy(), int(length)) for rows, length in cut]
+
+
+def skewed_lengths(count, longest, seed=0):
+    drawn = np.random.default_rng(seed).lognormal(np.log(longest / 5), 0.9, count)
+    return np.clip(drawn.astype(int), 1, longest)
+
+
+@property_test
+@given(length=st.integers(1, 2000), longest=st.integers(1, 2000))
+def test_padding_is_enough_and_little(length, longest):
+    length = min(length, longest)
+    padded = int(padded_lengths(length, longest))
+    assert length <= padded <= longest
+    assert padded < length + 8 or padded <= length * 1.125
+    assert padded % 8 == 0 or padded == longest
+
+
+def test_there_are_few_lengths():
+    assert len(set(padded_lengths(np.arange(1, 51), 50).tolist())) == 7
+    assert len(set(padded_lengths(np.arange(1, 151), 150).tolist())) == 18
+    assert len(set(padded_lengths(np.arange(1, 1001), 1000).tolist())) == 16 + 8 + 8 + 8
+
+
+@pytest.mark.parametrize("batching", ["by_length", "mixed"])
+def test_every_window_comes_once_an_epoch_and_fits(config, batching):
+    lengths = skewed_lengths(999, 100)
+    plan = plan_of(lengths, config, max_length=100, batching=batching, batch_size=32)
+    assert plan.num_batches == len(epoch(plan, 0))
+    for seed in range(3):
+        batches = epoch(plan, seed)
+        windows = np.concatenate([rows for rows, _ in batches])
+        assert sorted(windows.tolist()) == list(range(999))
+        assert all(lengths[rows].max() <= length for rows, length in batches)
+
+
+def test_batches_have_about_the_same_number_of_events(config):
+    lengths = skewed_lengths(20_000, 150)
+    plan = plan_of(lengths, config, max_length=150, batch_size=128)
+    assert plan.num_batches == pytest.approx(20_000 / 128, rel=0.03)
+    positions = [len(rows) * length for rows, length in epoch(plan, 0)]
+    budget = 128 * padded_lengths(lengths, 150).mean()
+    full = sorted(positions)[1:]  # the last one holds what is left
+    assert min(full) > 0.95 * budget
+    assert max(full) < 1.05 * budget
+    # Little of it is padding, where padding all to the same length is mostly that.
+    assert sum(lengths) > 0.85 * sum(positions)
+    assert sum(lengths) < 0.35 * 150 * len(lengths)
+
+
+def test_a_batch_of_one_length_has_one_shape(config):
+    plan = plan_of(skewed_lengths(5000, 150), config, max_length=150, batch_size=64)
+    shapes = {(len(rows), length) for rows, length in epoch(plan, 0)}
+    assert len(shapes) <= len({length for _, length in shapes}) + 1  # and what is left
+
+
+def test_mixed_batches_are_of_the_size_and_length_asked_for(config):
+    plan = plan_of(skewed_lengths(100, 50), config, max_length=50, batching="mixed", batch_size=16)
+    shapes = sorted((len(rows), length) for rows, length in epoch(plan, 0))
+    assert shapes == [(4, 50), *[(16, 50)] * 6]
+
+
+def test_the_seed_decides_who_meets_whom_and_when(config):
+    plan = plan_of(skewed_lengths(500, 40), config, max_length=40)
+
+    def flat(seed):
+        return [rows.tolist() for rows, _ in epoch(plan, seed)]
+
+    assert flat(1) == flat(1)
+    assert flat(1) != flat(2)
+    assert [length for _, length in epoch(plan, 1)] != [length for _, length in epoch(plan, 2)]
+
+
+def test_whom_a_window_meets_is_uniform_among_its_like(config):
+    """Ten windows of a length in two batches: each pair meets in 4 of 9 epochs."""
+    plan = plan_of([5] * 10, config, batch_size=5, max_length=5)
+    meetings = np.zeros((10, 10))
+    epochs = 600
+    for seed in range(epochs):
+        for rows, _ in epoch(plan, seed):
+            meetings[np.ix_(rows, rows)] += 1
+    share = meetings[np.triu_indices(10, 1)] / epochs
+    deviation = np.sqrt(4 / 9 * 5 / 9 / epochs)
+    assert np.abs(share - 4 / 9).max() < 5 * deviation
+
+
+def test_a_window_longer_than_the_budget_is_a_batch(config):
+    plan = plan_of([1] * 50 + [48], config, batch_size=1, max_length=48)
+    sizes = [len(rows) for rows, length in epoch(plan, 0) if length == 48]
+    assert sizes == [1]
+    assert dataclasses.asdict(plan)["starts"][-1] == 51

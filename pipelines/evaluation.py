@@ -9,20 +9,33 @@ Of equal scores the answer's counts as the lowest, and a score that is not finit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.input_pipeline import evaluation_candidates, history_arrays, history_items
+from pipelines.input_pipeline import evaluation_candidates, history_items
+from pipelines.scoring import CandidateScorer, Scorer, model_scorer
 from pipelines.splits import EvaluationSet
 
-CUTOFFS = (1, 5, 10, 20)
-SAMPLED, FULL, FULL_UNSEEN = "sampled", "full", "full_unseen"
-_SCORES_AT_ONCE = 1 << 23  # 32 MiB
+__all__ = [
+    "CUTOFFS",
+    "FULL",
+    "FULL_UNSEEN",
+    "PROTOCOLS",
+    "SAMPLED",
+    "Evaluator",
+    "Ranks",
+    "Scorer",
+    "model_scorer",
+    "validation_score",
+]
 
-# Takes questions, gives float32 [questions, num_items + 1] by item id; column 0 is ignored.
-Scorer = Callable[[EvaluationSet], np.ndarray]
+CUTOFFS = (1, 5, 10, 20)
+PROTOCOLS = SAMPLED, FULL, FULL_UNSEEN = "sampled", "full", "full_unseen"
+_SCORES_AT_ONCE = 1 << 23  # 32 MiB
+_QUESTIONS_AT_ONCE = 512
 
 
 def validation_score(dataset: InteractionDataset, results: dict) -> float:
@@ -34,6 +47,30 @@ def validation_score(dataset: InteractionDataset, results: dict) -> float:
     """
     unseen = results[FULL_UNSEEN]["ndcg@10"]
     return (results[FULL]["ndcg@10"] + unseen) / 2 if dataset.repeats else unseen
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranks:
+    """How every question of a protocol was answered.
+
+    Args:
+        ranks: int64 [questions], how many items stand above the answer; -1 where the protocol
+            does not ask.
+        sizes: int64 [questions], how many items the answer was asked among.
+    """
+
+    ranks: np.ndarray
+    sizes: np.ndarray
+
+    def metrics(self) -> dict[str, float]:
+        """HR and NDCG at all cut-offs, `questions` and the mean of `candidates`."""
+        asked = self.ranks >= 0
+        ranks = self.ranks[asked]
+        metrics = {"questions": len(ranks)}
+        for k in CUTOFFS:
+            metrics[f"hr@{k}"] = _mean(ranks < k)
+            metrics[f"ndcg@{k}"] = _mean(np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0.0))
+        return {**metrics, "candidates": _mean(self.sizes[asked])}
 
 
 class Evaluator:
@@ -50,80 +87,117 @@ class Evaluator:
         self.questions = questions
         self.candidates = evaluation_candidates(dataset, questions, seed)
 
-    def __call__(self, scorer: Scorer) -> dict[str, dict[str, float]]:
+    def __call__(
+        self, scorer: Scorer, protocols: Collection[str] = PROTOCOLS
+    ) -> dict[str, dict[str, float]]:
         """HR and NDCG by protocol: `results["full"]["ndcg@10"]`.
 
         Beside the metrics stand `questions`, how many were asked, and `candidates`, how many
         items each was asked among (on average, where it varies).
+
+        Args:
+            scorer: what is evaluated. For `sampled` alone a `CandidateScorer` is not asked for
+                the catalogue, which is the faster the larger that is.
+            protocols: some of `PROTOCOLS`.
+
+        Raises:
+            ValueError: if there is no such protocol.
         """
-        ranks: dict[str, list] = {SAMPLED: [], FULL: [], FULL_UNSEEN: []}
-        sizes: dict[str, list] = {SAMPLED: [], FULL: [], FULL_UNSEEN: []}
-        for rows in self._batches():
-            questions = self.questions.take(rows)
-            scores = scorer(questions)
-            for protocol, (rank, size) in self._ranks(questions, rows, scores).items():
-                ranks[protocol].append(rank)
-                sizes[protocol].append(size)
-        return {
-            protocol: {
-                **_metrics(np.concatenate(ranks[protocol])),
-                "candidates": _mean(np.concatenate(sizes[protocol])),
-            }
-            for protocol in ranks
+        ranks = self.ranks(scorer, protocols)
+        return {protocol: ranks[protocol].metrics() for protocol in ranks}
+
+    def ranks(self, scorer: Scorer, protocols: Collection[str] = PROTOCOLS) -> dict[str, Ranks]:
+        """Question by question what `__call__` sums up."""
+        unknown = set(protocols) - set(PROTOCOLS)
+        if unknown:
+            raise ValueError(f"protocols must be of {PROTOCOLS}, got {sorted(unknown)}.")
+        count = len(self.questions)
+        results = {
+            protocol: Ranks(np.empty(count, np.int64), np.empty(count, np.int64))
+            for protocol in protocols
         }
+        if set(results) == {SAMPLED} and isinstance(scorer, CandidateScorer):
+            rank, width = self._rank_candidates, self.candidates.shape[1]
+        else:
+            rank, width = self._rank_catalog, self.dataset.num_items + 1
+        for rows in self._batches(width):
+            for protocol, (ranks, sizes) in rank(scorer, rows, results).items():
+                results[protocol].ranks[rows] = ranks
+                results[protocol].sizes[rows] = sizes
+        return results
 
-    def _batches(self) -> Iterator[slice]:
-        size = max(1, min(512, _SCORES_AT_ONCE // (self.dataset.num_items + 1)))
-        for start in range(0, len(self.questions), size):
-            yield slice(start, min(start + size, len(self.questions)))
+    def _batches(self, width) -> Iterator[np.ndarray]:
+        """Questions to be asked together when each has `width` scores.
 
-    def _ranks(self, questions, rows, scores):
-        own = np.arange(len(questions))
-        positive = scores[own, questions.positives]
-        # Everything that is not strictly and finitely below the positive stands above it; the
-        # positive itself too, which the "- 1" takes back.
-        positive = np.where(np.isfinite(positive), positive, -np.inf)[:, None]
-        above = ~(scores < positive)
-        if not np.isfinite(scores[:, 1:]).all():
-            above |= ~np.isfinite(scores)
-        above[:, 0] = False
+        Their histories are about equally long, so that a scorer can leave out most padding. All
+        batches are of one size, because some backends compile every size anew: the last one
+        repeats questions of the one before.
+        """
+        count = len(self.questions)
+        order = np.argsort(self.questions.ends - self.questions.starts, kind="stable")
+        size = min(count, _QUESTIONS_AT_ONCE, max(1, _SCORES_AT_ONCE // width))
+        for start in range(0, count, size):
+            start = min(start, count - size)
+            yield order[start : start + size]
+
+    def _rank_candidates(self, scorer, rows, protocols):
+        """Ranks and sizes of `sampled`, the scorer being asked for the candidates alone."""
         candidates = self.candidates[rows]
-        sampled = np.take_along_axis(above, candidates, axis=1).sum(axis=1) - 1
-        full = above.sum(axis=1) - 1
+        scores = scorer.candidates(self.questions.take(rows), candidates)
+        below = _below(scores, scores[:, 0])  # the positive is the first
+        return {SAMPLED: _ranks(candidates.shape[1], np.count_nonzero(below, axis=1))}
 
-        seen_rows, seen_items = history_items(self.dataset, questions)
-        seen = np.zeros_like(above)
-        seen[seen_rows, seen_items] = True
-        new = ~seen[own, questions.positives]
-        above &= ~seen
-        num_items = self.dataset.num_items
-        return {
-            SAMPLED: (sampled, np.full(len(own), candidates.shape[1])),
-            FULL: (full, np.full(len(own), num_items)),
-            FULL_UNSEEN: (above.sum(axis=1)[new] - 1, num_items - seen.sum(axis=1)[new]),
-        }
+    def _rank_catalog(self, scorer, rows, protocols):
+        """Ranks and sizes by protocol, from the scores of the whole catalogue."""
+        questions = self.questions.take(rows)
+        scores = scorer(questions)
+        below = _below(scores[:, 1:], scores[np.arange(len(rows)), questions.positives])
+        count = np.count_nonzero(below, axis=1)
+        results = {}
+        if SAMPLED in protocols:
+            candidates = self.candidates[rows]
+            chosen = np.take_along_axis(below, candidates - 1, axis=1)
+            results[SAMPLED] = _ranks(candidates.shape[1], np.count_nonzero(chosen, axis=1))
+        if FULL in protocols:
+            results[FULL] = _ranks(self.dataset.num_items, count)
+        if FULL_UNSEEN in protocols:
+            results[FULL_UNSEEN] = self._ranks_unseen(questions, below, count)
+        return results
+
+    def _ranks_unseen(self, questions, below, count):
+        """From what stands below in the whole catalogue, what the user has touched is taken out."""
+        num_items, num_questions = self.dataset.num_items, len(questions)
+        rows, items = history_items(self.dataset, questions)
+        rows, items = np.divmod(np.unique(rows * num_items + items - 1), num_items)
+        seen = np.bincount(rows, minlength=num_questions)
+        seen_below = np.bincount(rows[below[rows, items]], minlength=num_questions)
+        ranks, sizes = _ranks(num_items - seen, count - seen_below)
+        ranks[rows[items == questions.positives[rows] - 1]] = -1  # not asked
+        return ranks, sizes
 
 
-def _metrics(ranks):
-    metrics = {"questions": len(ranks)}
-    for k in CUTOFFS:
-        metrics[f"hr@{k}"] = _mean(ranks < k)
-        metrics[f"ndcg@{k}"] = _mean(np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0.0))
-    return metrics
+def _below(scores, positives):
+    """Which items stand below the positive: those strictly and finitely below it.
+
+    Args:
+        scores: float [questions, items].
+        positives: float [questions], the positives' own scores.
+
+    Returns:
+        bool [questions, items]; all False where the positive's score is not finite.
+    """
+    with np.errstate(invalid="ignore"):  # NaN is below nothing
+        below = scores < np.where(np.isfinite(positives), positives, -np.inf)[:, None]
+        # Only -inf is below the positive without being finite.
+        broken = np.flatnonzero(~np.isfinite(scores.min(axis=1)))
+    below[broken] &= np.isfinite(scores[broken])
+    return below
+
+
+def _ranks(sizes, below):
+    """Ranks among `sizes` items, the positive one of them, and the sizes, `[questions]` each."""
+    return sizes - below - 1, np.broadcast_to(sizes, below.shape)
 
 
 def _mean(values):
     return float(np.mean(values)) if len(values) else 0.0
-
-
-def model_scorer(model, dataset: InteractionDataset) -> Scorer:
-    """A `Scorer` of an `HMAR` model."""
-    import tensorflow as tf
-
-    ids = tf.TensorSpec((None, model.config.max_length), tf.int32)
-    score = tf.function(model.score_catalog, input_signature=[ids, ids])
-
-    def scorer(questions):
-        return score(*history_arrays(dataset, questions, model.config.max_length)).numpy()
-
-    return scorer

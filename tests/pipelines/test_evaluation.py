@@ -1,81 +1,258 @@
+import itertools
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hmar_keras.models.hmar import HMAR
-from pipelines.baselines import ItemCooccurrence, Popularity, RepeatHistory, item_popularity
-from pipelines.evaluation import CUTOFFS, Evaluator, model_scorer, validation_score
-from pipelines.splits import split
+from pipelines.baselines import Popularity, baselines
+from pipelines.errors import InputError
+from pipelines.evaluation import (
+    CUTOFFS,
+    FULL,
+    FULL_UNSEEN,
+    PROTOCOLS,
+    SAMPLED,
+    Evaluator,
+    validation_score,
+)
+from pipelines.splits import EvaluationSet, split
 
 
-def by_hand(dataset, questions, candidates, scores):
-    """All metrics, one question at a time."""
-    ranks = {"sampled": [], "full": [], "full_unseen": []}
+def rank_by_sorting(items, positive, scores):
+    """The positive's place in the list of `items`, best first, by the rules of the evaluation."""
+
+    def place(item):
+        broken = not math.isfinite(scores[item])
+        if item == positive:
+            return (1, math.inf) if broken else (0, -float(scores[item]), 1)  # last of its equals
+        return (-1, 0) if broken else (0, -float(scores[item]), 0)
+
+    return sorted(items, key=place).index(positive)
+
+
+def ranks_by_hand(dataset, questions, candidates, scores):
+    """`(ranks, sizes)` by protocol, one question at a time; None where it is not asked."""
+    results = {protocol: ([], []) for protocol in PROTOCOLS}
     for row in range(len(questions)):
         positive = int(questions.positives[row])
-        history = dataset.item_ids[questions.starts[row] : questions.ends[row]].tolist()
-        everything = range(1, dataset.num_items + 1)
-
-        def rank(items, own=scores[row], positive=positive):
-            if not math.isfinite(own[positive]):
-                return sum(1 for item in items if item != positive)
-            return sum(
-                1
-                for item in items
-                if item != positive and (not math.isfinite(own[item]) or own[item] >= own[positive])
-            )
-
-        ranks["sampled"].append(rank(candidates[row].tolist()))
-        ranks["full"].append(rank(everything))
-        if positive not in history:
-            ranks["full_unseen"].append(rank([i for i in everything if i not in history]))
-    results = {}
-    for protocol, values in ranks.items():
-        results[protocol] = {"questions": len(values)}
-        for k in CUTOFFS:
-            hits = [rank for rank in values if rank < k]
-            results[protocol][f"hr@{k}"] = len(hits) / len(values)
-            gains = sum(1 / math.log2(rank + 2) for rank in hits)
-            results[protocol][f"ndcg@{k}"] = gains / len(values)
+        history = set(dataset.item_ids[questions.starts[row] : questions.ends[row]].tolist())
+        everything = list(range(1, dataset.num_items + 1))
+        among = {
+            SAMPLED: candidates[row].tolist(),
+            FULL: everything,
+            FULL_UNSEEN: [item for item in everything if item not in history],
+        }
+        for protocol, items in among.items():
+            asked = positive in items
+            rank = rank_by_sorting(items, positive, scores[row]) if asked else None
+            results[protocol][0].append(rank)
+            results[protocol][1].append(len(items))
     return results
 
 
-@pytest.mark.parametrize("case", ["random", "ties", "broken"])
-def test_metrics_equal_a_slow_count(log, case):
-    questions = split(log).test
-    rng = np.random.default_rng(1)
-    scores = rng.normal(size=(len(questions), log.num_items + 1)).astype(np.float32)
-    if case == "ties":
+def metrics_by_hand(ranks, sizes):
+    asked = [(rank, size) for rank, size in zip(ranks, sizes, strict=True) if rank is not None]
+    metrics = {"questions": len(asked), "candidates": 0.0}
+    metrics |= {f"{metric}@{k}": 0.0 for metric in ("hr", "ndcg") for k in CUTOFFS}
+    for rank, size in asked:
+        metrics["candidates"] += size / len(asked)
+        for k in CUTOFFS:
+            if rank < k:
+                metrics[f"hr@{k}"] += 1 / len(asked)
+                metrics[f"ndcg@{k}"] += 1 / math.log2(rank + 2) / len(asked)
+    return metrics
+
+
+def scorer_of(scores, questions):
+    """A scorer that knows the scores of every user, whatever the order it is asked in."""
+    place = np.zeros(questions.users.max() + 1, int)
+    place[questions.users] = np.arange(len(questions))
+    return lambda asked: scores[place[asked.users]]
+
+
+class CandidateTable:
+    """The same as a scorer that can be asked for candidates alone."""
+
+    def __init__(self, scores, questions):
+        self._scorer = scorer_of(scores, questions)
+        self.widths = []
+
+    def __call__(self, questions):
+        self.widths.append(None)
+        return self._scorer(questions)
+
+    def candidates(self, questions, item_ids):
+        self.widths.append(item_ids.shape)
+        return np.take_along_axis(self._scorer(questions), item_ids, axis=1)
+
+
+def assert_as_by_hand(evaluator, scores, protocols=PROTOCOLS, scorer=None):
+    dataset, questions = evaluator.dataset, evaluator.questions
+    scorer = scorer or scorer_of(scores, questions)
+    results = evaluator(scorer, protocols)
+    ranks = evaluator.ranks(scorer, protocols)
+    expected = ranks_by_hand(dataset, questions, evaluator.candidates, scores)
+    assert list(results) == list(ranks) == list(protocols)
+    for protocol in protocols:
+        by_hand, sizes = expected[protocol]
+        actual = [None if rank < 0 else rank for rank in ranks[protocol].ranks.tolist()]
+        assert actual == by_hand, protocol
+        asked = [row for row, rank in enumerate(by_hand) if rank is not None]
+        assert ranks[protocol].sizes[asked].tolist() == [sizes[row] for row in asked]
+        metrics = metrics_by_hand(by_hand, sizes)
+        assert results[protocol] == pytest.approx(metrics, abs=1e-12), protocol
+
+
+def make_scores(rng, kind, shape):
+    scores = rng.normal(size=shape).astype(np.float32)
+    if kind == "ties":
         scores = np.round(scores)
-    if case == "broken":
-        broken = rng.choice([np.nan, np.inf, -np.inf], size=scores.shape)
-        scores = np.where(rng.random(scores.shape) < 0.1, broken, scores).astype(np.float32)
-    evaluator = Evaluator(log, questions, seed=0)
-    place = {user: row for row, user in enumerate(questions.users.tolist())}
-    results = evaluator(lambda asked: scores[[place[user] for user in asked.users.tolist()]])
-    expected = by_hand(log, questions, evaluator.candidates, scores)
-    for protocol, metrics in expected.items():
-        for name, value in metrics.items():
-            assert results[protocol][name] == pytest.approx(value, abs=1e-9), (protocol, name)
+    if kind == "broken":
+        broken = rng.choice([np.nan, np.inf, -np.inf], size=shape)
+        scores = np.where(rng.random(shape) < 0.1, broken, np.round(scores, 1))
+    if kind == "negative infinity":
+        scores[rng.random(shape) < 0.2] = -np.inf
+    if kind == "nothing finite":
+        scores = rng.choice([np.nan, np.inf, -np.inf], size=shape)
+    return scores.astype(np.float32)
 
 
-def test_batching_changes_nothing(log, monkeypatch):
+KINDS = ["random", "ties", "broken", "negative infinity", "nothing finite"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ranks_and_metrics_equal_a_slow_count(log, kind):
     questions = split(log).test
-    scorer = Popularity(split(log))
-    whole = Evaluator(log, questions, seed=0)(scorer)
-    monkeypatch.setattr("pipelines.evaluation._SCORES_AT_ONCE", 3 * (log.num_items + 1))
-    assert Evaluator(log, questions, seed=0)(scorer) == whole
+    scores = make_scores(np.random.default_rng(1), kind, (len(questions), log.num_items + 1))
+    assert_as_by_hand(Evaluator(log, questions, seed=0), scores)
 
 
-@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
-def test_a_constant_scorer_earns_nothing(datasets, value):
+@st.composite
+def logs_with_questions(draw):
+    """Logs with much repetition, users who know all items, and candidates of any number."""
+    num_items = draw(st.integers(2, 30))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    events, positives, candidates = [], [], []
+    num_candidates = int(rng.integers(1, num_items + 1))
+    for _ in range(draw(st.integers(1, 12))):
+        length = int(rng.choice([1, 2, 5, 4 * num_items]))
+        history = rng.integers(1, num_items + 1, size=length)
+        if rng.random() < 0.3:
+            history = np.concatenate([history, rng.permutation(num_items) + 1])
+        events.append([(int(item), int(rng.integers(1, 4))) for item in history])
+        positive = int(
+            rng.choice(history) if rng.random() < 0.3 else rng.integers(1, num_items + 1)
+        )
+        others = rng.permutation([item for item in range(1, num_items + 1) if item != positive])
+        positives.append(positive)
+        candidates.append([positive, *others[: num_candidates - 1]])
+    scores = make_scores(rng, draw(st.sampled_from(KINDS)), (len(events), num_items + 1))
+    return events, num_items, np.array(positives), np.array(candidates, np.int32), scores
+
+
+PROTOCOL_SETS = [
+    chosen for count in (1, 2, 3) for chosen in itertools.combinations(PROTOCOLS, count)
+]
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    case=logs_with_questions(),
+    protocols=st.sampled_from(PROTOCOL_SETS),
+    batch=st.integers(1, 13),
+    direct=st.booleans(),
+)
+def test_any_log_any_batches_any_protocols(datasets, case, protocols, batch, direct):
+    events, num_items, positives, candidates, scores = case
+    log = datasets["make"](events, num_items=num_items)
+    users = np.arange(len(events))
+    questions = EvaluationSet(users, log.offsets[:-1], log.offsets[1:], positives)
+    with (
+        mock.patch("pipelines.evaluation.evaluation_candidates", lambda *_: candidates),
+        mock.patch("pipelines.evaluation._QUESTIONS_AT_ONCE", batch),
+    ):
+        scorer = CandidateTable(scores, questions) if direct else None
+        assert_as_by_hand(Evaluator(log, questions, seed=0), scores, protocols, scorer)
+
+
+@pytest.mark.parametrize("limit", ["_SCORES_AT_ONCE", "_QUESTIONS_AT_ONCE"])
+@pytest.mark.parametrize("questions_at_once", [1, 3, 7, 1000])
+def test_batching_changes_nothing(log, monkeypatch, limit, questions_at_once):
+    questions, scorers = split(log).test, baselines(split(log))
+    whole = {name: Evaluator(log, questions, seed=0)(scorer) for name, scorer in scorers.items()}
+    width = log.num_items + 1 if limit == "_SCORES_AT_ONCE" else 1
+    monkeypatch.setattr(f"pipelines.evaluation.{limit}", questions_at_once * width)
+    for name, scorer in scorers.items():
+        assert Evaluator(log, questions, seed=0)(scorer) == whole[name]
+
+
+def test_batches_are_of_one_size_and_cover_all_questions(log, monkeypatch):
+    questions, asked = split(log).test, []
+    monkeypatch.setattr("pipelines.evaluation._QUESTIONS_AT_ONCE", 7)
+    assert len(questions) % 7
+
+    def scorer(batch):
+        asked.append(batch)
+        return np.zeros((len(batch), log.num_items + 1), np.float32)
+
+    Evaluator(log, questions, seed=0)(scorer)
+    assert {len(batch) for batch in asked} == {7}
+    assert len(asked) == -(-len(questions) // 7)
+    assert set(np.concatenate([batch.users for batch in asked])) == set(questions.users)
+    # By length, so that padding can be left out.
+    longest = [(batch.ends - batch.starts).max() for batch in asked]
+    assert longest == sorted(longest)
+
+
+def test_sampled_alone_does_not_score_the_catalogue(log):
+    questions = split(log).test
+    scores = make_scores(np.random.default_rng(2), "broken", (len(questions), log.num_items + 1))
+    evaluator = Evaluator(log, questions, seed=0)
+    scorer = CandidateTable(scores, questions)
+    alone = evaluator(scorer, (SAMPLED,))
+    assert scorer.widths == [evaluator.candidates.shape]
+    assert alone == {SAMPLED: evaluator(scorer)[SAMPLED]}
+    assert scorer.widths[1:] == [None]
+    # A scorer that cannot be asked for candidates is asked for everything.
+    assert evaluator(scorer_of(scores, questions), (SAMPLED,)) == alone
+
+
+def test_scores_are_left_as_they_are(log):
+    questions = split(log).test
+    scores = make_scores(np.random.default_rng(3), "broken", (len(questions), log.num_items + 1))
+    scores.flags.writeable = False
+    Evaluator(log, questions, seed=0)(lambda asked: scores[: len(asked)])
+    # A column of padding counts for nothing.
+    other = scores.copy()
+    other[:, 0] = np.inf
+    evaluator = Evaluator(log, questions, seed=0)
+    assert evaluator(scorer_of(scores, questions)) == evaluator(scorer_of(other, questions))
+
+
+def test_an_unknown_protocol_is_named(log):
+    with pytest.raises(ValueError, match="fulll"):
+        Evaluator(log, split(log).test, seed=0)(Popularity(split(log)), ("fulll",))
+
+
+def test_who_knows_all_items_leaves_no_negatives(datasets):
+    log = datasets["make"]([[(1, 3), (2, 3), (3, 3), (1, 3)]], num_items=3)
+    with pytest.raises(InputError, match="touched every item"):
+        Evaluator(log, split(log).test, seed=0)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("protocols", [PROTOCOLS, (SAMPLED,)])
+def test_a_constant_scorer_earns_nothing(datasets, value, protocols):
     log = datasets["random"](0, num_items=200)  # last of more than 20 is no hit at 20
-    results = Evaluator(log, split(log).test, seed=0)(
-        lambda asked: np.full((len(asked), log.num_items + 1), value, np.float32)
-    )
+    questions = split(log).test
+    scores = np.full((len(questions), log.num_items + 1), value, np.float32)
+    results = Evaluator(log, questions, seed=0)(CandidateTable(scores, questions), protocols)
     for metrics in results.values():
-        assert all(metrics[f"hr@{k}"] == 0 for k in CUTOFFS)
+        assert metrics["questions"] > 0
+        assert all(metrics[f"hr@{k}"] == metrics[f"ndcg@{k}"] == 0 for k in CUTOFFS)
 
 
 def test_an_oracle_earns_everything(log):
@@ -88,66 +265,8 @@ def test_an_oracle_earns_everything(log):
         assert all(metrics[f"ndcg@{k}"] == 1 for k in CUTOFFS)
 
 
-def test_the_models_scorer_scores_as_the_model(log, config):
-    model = HMAR(config)
-    questions = split(log).test
-    scores = model_scorer(model, log)(questions)
-    row = 3
-    start, end = questions.starts[row], questions.ends[row]
-    item_ids = log.item_ids[start:end][-config.max_length :][None]
-    behavior_ids = log.behavior_ids[start:end][-config.max_length :][None]
-    everything = np.arange(1, log.num_items + 1, dtype=np.int32)[None, None]
-    outputs = model(
-        {"item_ids": item_ids, "behavior_ids": behavior_ids, "candidate_ids": everything}
-    )
-    expected = np.asarray(outputs["ranking"])[0, 0]
-    np.testing.assert_allclose(scores[row, 1:], expected, atol=1e-5)
-
-
 def test_the_validation_score_follows_the_dataset(datasets):
     results = {"full": {"ndcg@10": 0.4}, "full_unseen": {"ndcg@10": 0.1}}
     users = [[(1, 3)]]
     assert validation_score(datasets["make"](users, repeats=True), results) == 0.25
     assert validation_score(datasets["make"](users, repeats=False), results) == 0.1
-
-
-def test_popularity_counts_targets_and_breaks_ties_by_events(datasets):
-    users = [
-        [(1, 3), (2, 1), (2, 1), (3, 3), (4, 1), (5, 3), (5, 3)],  # trained on the first five
-        [(3, 3), (6, 1)],
-    ]
-    splits = split(datasets["make"](users, num_items=7))
-    order = np.argsort(-item_popularity(splits)[1:], kind="stable") + 1
-    # 3 was bought twice in training, 1 once, 2 viewed twice, 4 and 6 once; 5 is held out.
-    assert order[:3].tolist() == [3, 1, 2]
-    popularity = item_popularity(splits)
-    assert popularity[5] == popularity[7] == 0
-
-
-def test_repeat_history_goes_by_recency_then_popularity(datasets):
-    users = [
-        [(4, 1), (2, 1), (4, 2), (1, 3), (5, 3), (9, 3), (6, 3)],
-        [(7, 3), (8, 1)],
-    ]
-    dataset = datasets["make"](users, num_items=10)
-    splits = split(dataset)
-    scores = RepeatHistory(splits)(splits.validation)
-    order = np.argsort(-scores[0, 1:], kind="stable") + 1
-    # The history of the validation question is 4 2 4 1 5, newest first: 5 1 4 2; then 7, bought.
-    assert order[:5].tolist() == [5, 1, 4, 2, 7]
-
-
-def test_cooccurrence_equals_the_cosine(log):
-    splits = split(log)
-    scorer = ItemCooccurrence(splits)
-    touched = np.zeros((log.num_users, log.num_items + 1))
-    for user in range(log.num_users):
-        touched[user, log.item_ids[splits.train_starts[user] : splits.train_ends[user]]] = 1
-    norms = np.maximum(np.sqrt(touched.sum(axis=0)), 1)
-    cosine = touched.T @ touched / norms[:, None] / norms[None]
-    np.fill_diagonal(cosine, 0)
-    scores = scorer(splits.test)
-    for row in range(len(splits.test)):
-        history = set(log.item_ids[splits.test.starts[row] : splits.test.ends[row]].tolist())
-        expected = sum(cosine[item] for item in history)
-        np.testing.assert_allclose(scores[row], expected, atol=1e-4)

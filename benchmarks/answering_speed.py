@@ -1,0 +1,103 @@
+"""How fast a model is evaluated, and answers when it is exported; see `speed.py`."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+
+import numpy as np
+import tensorflow as tf
+import workload
+from machine import machine_of
+from measuring import Limit, Row
+from roofline import Counts, Work, catalog_work, training_work
+from workload import SEED, Size
+
+from hmar_keras import HMAR, HMARConfig
+from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
+from pipelines.baselines import item_popularity
+from pipelines.evaluation import FULL, PROTOCOLS, SAMPLED, Evaluator, model_scorer
+from pipelines.export import export
+from pipelines.input_pipeline import history_arrays
+from pipelines.splits import split
+
+
+def evaluation(size: Size) -> list[Row]:
+    """Users a second, of a model with d = 64 and length 50."""
+    rates = size.machine()
+    dataset = workload.shop(2 * size.questions, size.evaluated_items)
+    config = HMARConfig(dataset.num_items, dataset.behaviors, dim=64, max_length=50)
+    questions = split(dataset).test.take(slice(size.questions))
+    evaluator = Evaluator(dataset, questions, SEED)
+    scorer = model_scorer(HMAR(config), dataset)
+    encoding = _encoding_work(config, dataset, questions)
+    work = {SAMPLED: encoding, FULL: encoding + catalog_work(config, len(questions))}
+    asked = {SAMPLED: (SAMPLED,), FULL: (FULL,), "all three protocols": PROTOCOLS}
+    speeds = {name: [] for name in asked}
+    for repeat in range(size.repeats + 1):
+        for name, protocols in asked.items():
+            start = time.perf_counter()
+            evaluator(scorer, protocols)
+            if repeat:
+                speeds[name].append(len(questions) / (time.perf_counter() - start))
+    limits = {SAMPLED: Limit("median", least=2_000), FULL: Limit("median", least=1_500)}
+    rows = [*rates]
+    for name, samples in speeds.items():
+        least = work.get(name, work[FULL])
+        milliseconds = machine_of(rates).floor(least.flops, least.moved)
+        ceiling = Row(f"ceiling: {name}", "users/s", [1e3 * len(questions) / milliseconds])
+        rows += [ceiling, Row(name, "users/s", samples, ceiling, limits.get(name))]
+    return rows
+
+
+def _encoding_work(config, dataset, questions):
+    """Histories to states: the forward third of what training computes of them."""
+    item_ids, behavior_ids = history_arrays(dataset, questions, config.max_length)
+    nothing = np.zeros((*item_ids.shape, 1), np.int32)
+    inputs = {ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids, CANDIDATE_IDS: nothing}
+    work = training_work(config, Counts.of(inputs))
+    parts = ("items and positions", "behaviour encoder", "sequence encoder")
+    return Work(sum(work[part].flops for part in parts) / 3, 0)
+
+
+def serving(size: Size) -> list[Row]:
+    """The SavedModel's `recommend`, request by request, with whole histories."""
+    rates = size.machine()
+    splits, config = workload.load(size)
+    dataset, model = splits.dataset, HMAR(config)
+    rows = [*rates]
+    with tempfile.TemporaryDirectory() as folder:
+        version = export(model, dataset.items, item_popularity(splits), folder, {})
+        recommend = tf.saved_model.load(str(version)).signatures["recommend"]
+        for batch in (1, 64):
+            samples = _latencies(recommend, splits, config, batch, size.requests)
+            work = catalog_work(config, batch)
+            least = machine_of(rates).floor(work.flops, work.moved)
+            floor = Row(f"floor: one product for {batch}", "ms", [least])
+            rows += [floor, Row(f"recommend to {batch}", "ms", samples, floor)]
+    return rows
+
+
+def _latencies(recommend, splits, config, batch, requests):
+    """Milliseconds of each request; the first one is left out."""
+    rng, samples = np.random.default_rng(SEED), []
+    top, seen_too = tf.constant(10), tf.constant(False)
+    for _ in range(requests + 1):
+        questions = splits.test.take(rng.integers(len(splits.test), size=batch))
+        items, behaviors = _strings(splits.dataset, questions, config.max_length)
+        start = time.perf_counter()
+        answer = recommend(items=items, behaviors=behaviors, k=top, exclude_seen=seen_too)
+        answer["items"].numpy()
+        samples.append((time.perf_counter() - start) * 1e3)
+    return samples[1:]
+
+
+def _strings(dataset, questions, max_length):
+    """Histories by name, no longer than the longest of them needs."""
+    longest = int((questions.ends - questions.starts).max())
+    ids = history_arrays(dataset, questions, min(longest, max_length))
+    names = (dataset.items.tolist(), dataset.behaviors.names)
+    return [
+        tf.constant(np.array(["", *words], object)[numbers])
+        for words, numbers in zip(names, ids, strict=True)
+    ]

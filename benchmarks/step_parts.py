@@ -1,0 +1,106 @@
+"""A training step cut into parts that can be timed by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+from workload import signature
+
+from hmar_keras import HMAR
+from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
+
+
+class StepParts:
+    """The parts of a compiled, built `HMAR` with one block of each encoder.
+
+    Every part is a `tf.function`; those of layers are forward and backward in training.
+
+    Args:
+        model: the model.
+        batch: any one, for its structure.
+    """
+
+    def __init__(self, model: HMAR, batch: tuple[dict, dict]):
+        self._model = model
+        self._backbone = model.backbone
+        self.forward = tf.function(self._losses, signature(batch))
+        self.gradients = tf.function(self._gradients, signature(batch))
+        self.update = _function(
+            lambda gradients: model.optimizer.apply(gradients, model.trainable_variables)
+        )
+
+    def jobs(self, batches: list[tuple[dict, dict]]) -> dict[str, tuple[Callable, list]]:
+        """By `roofline.training_work`'s names: the parts and the calls that `batches` lead to."""
+        embedded, encoded, states = [], [], []
+        for inputs, _ in batches:
+            items, behaviors = inputs[ITEM_IDS], inputs[BEHAVIOR_IDS]
+            embedded.append(self._embed(items, behaviors))
+            encoded.append(self._encode_behaviors(embedded[-1], behaviors))
+            states.append(self._encode_sequence(encoded[-1], embedded[-1], items))
+        ids = [(inputs[ITEM_IDS], inputs[BEHAVIOR_IDS]) for inputs, _ in batches]
+        behavior_calls = [(x, ids[i][1]) for i, x in enumerate(embedded)]
+        sequence_calls = [(x, embedded[i], ids[i][0]) for i, x in enumerate(encoded)]
+        head_calls = [(x, *batches[i]) for i, x in enumerate(states)]
+        return {
+            "items and positions": (self._both_ways(self._embed), ids),
+            "behaviour encoder": (self._both_ways(self._encode_behaviors), behavior_calls),
+            "sequence encoder": (self._both_ways(self._encode_sequence), sequence_calls),
+            "heads and losses": (self._both_ways(self._heads), head_calls),
+            "optimiser": self.update_job(batches),
+        }
+
+    def update_job(self, batches: list[tuple[dict, dict]]) -> tuple[Callable, list]:
+        """The optimiser by itself, with the gradients of each batch."""
+        return self.update, [(self.gradients(*batch),) for batch in batches]
+
+    def _losses(self, inputs, targets):
+        outputs = self._model(inputs, training=True)
+        return self._model.compute_loss(inputs, targets, outputs)
+
+    def _gradients(self, inputs, targets):
+        with tf.GradientTape() as tape:
+            loss = self._losses(inputs, targets)
+        return tape.gradient(loss, self._model.trainable_variables)
+
+    def _both_ways(self, part):
+        def run(*arguments):
+            floats = [x for x in tf.nest.flatten(arguments) if x.dtype.is_floating]
+            with tf.GradientTape() as tape:
+                tape.watch(floats)
+                outputs = part(*arguments)
+            return tape.gradient(
+                outputs,
+                [*floats, *self._model.trainable_variables],
+                unconnected_gradients=tf.UnconnectedGradients.NONE,
+            )
+
+        return _function(run)
+
+    def _embed(self, item_ids, behavior_ids):
+        counts = self._backbone.indicators(item_ids, behavior_ids)
+        encoded = self._backbone.item_encoder(item_ids, counts)
+        encoded = self._backbone.get_layer("position_embedding")(encoded)
+        return self._backbone.get_layer("input_dropout")(encoded, training=True)
+
+    def _encode_behaviors(self, embedded, behavior_ids):
+        encoder = self._backbone.get_layer("behavior_encoder_0")
+        return encoder(embedded, behavior_ids, training=True)
+
+    def _encode_sequence(self, encoded, embedded, item_ids):
+        encoder = self._backbone.get_layer("sequence_encoder_0")
+        return encoder(encoded, embedded, item_ids, training=True)
+
+    def _heads(self, states, inputs, targets):
+        encoder, candidates = self._backbone.item_encoder, inputs[CANDIDATE_IDS]
+        counts = self._backbone.indicators(inputs[ITEM_IDS], inputs[BEHAVIOR_IDS], candidates)
+        following = encoder(candidates[:, :, 0], counts[:, :, 0])
+        outputs = {
+            "ranking": encoder(candidates, counts, states),
+            "behavior": self._model.get_layer(BEHAVIOR)(states, following),
+        }
+        return self._model.compute_loss(inputs, targets, outputs)
+
+
+def _function(function):
+    return tf.function(function, reduce_retracing=True)

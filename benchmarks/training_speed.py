@@ -1,0 +1,188 @@
+"""How fast and in how much memory a model is trained; see `speed.py` for the sections."""
+
+from __future__ import annotations
+
+import time
+
+import keras
+import workload
+from machine import machine_of
+from measuring import Limit, Row, interleaved, peak_memory
+from operations import operation_times
+from roofline import Counts, Floors, training_work
+from step_parts import StepParts
+from workload import SEED, Size
+
+from hmar_keras.config import OPTIMIZERS
+from pipelines.input_pipeline import TrainingData
+from pipelines.splits import split
+
+FIFTH, SEVENTH = Limit("ratio", most=1 / 5), Limit("ratio", most=1 / 7)
+MOST_MEMORY = Limit("median", most=1.5)
+
+
+def step(size: Size) -> list[Row]:
+    """The bare training step on batches in memory."""
+    splits, config = workload.load(size)
+    fast_batches = workload.batches(splits, config, size.steps)
+    plain_batches = workload.batches(splits, workload.plain_config(config), size.plain_steps)
+    fast = workload.train_step(workload.fast_model(config), fast_batches[0])
+    plain = workload.train_step(workload.plain_model(config), plain_batches[0])
+    times = interleaved(
+        size.repeats,
+        {"fast": (fast, _calls(fast_batches)), "plain": (plain, _calls(plain_batches))},
+    )
+    plain = Row("plain: train_step", "ms", times["plain"])
+    return [plain, Row("train_step", "ms", times["fast"], plain, SEVENTH)]
+
+
+def fit(size: Size) -> list[Row]:
+    """`model.fit` on the input pipeline: an epoch at a time, of the plain model a few steps."""
+    splits, config = workload.load(size)
+    slow_config = workload.plain_config(config)
+    fast = _Fitting(workload.fast_model(config), TrainingData(splits, config, SEED))
+    plain_data = TrainingData(splits, slow_config, SEED)
+    plain = _Fitting(workload.plain_model(config), plain_data, size.plain_steps)
+    for repeat in range(size.repeats + 1):
+        fast(repeat)
+        plain(repeat)
+    slow, quick = plain.times(), fast.times()
+    plain_step = Row("plain: a step of fit", "ms", slow)
+    plain_rate = Row("plain: sequences", "1/s", [1e3 * config.batch_size / x for x in slow])
+    windows = fast.data.num_windows / fast.data.steps_per_epoch
+    return [
+        plain_step,
+        Row("a step of fit", "ms", quick, plain_step, SEVENTH),
+        plain_rate,
+        Row("sequences", "1/s", [1e3 * windows / x for x in quick], plain_rate),
+    ]
+
+
+class _Fitting:
+    """Fits a model epoch by epoch and notes how long each takes, the first one left out."""
+
+    def __init__(self, model, data, steps=None):
+        self.data = data
+        self._model, self._steps = model, steps or data.steps_per_epoch
+        self._milliseconds = []
+
+    def __call__(self, epoch):
+        start = time.perf_counter()
+        self._model.fit(
+            self.data.dataset(epoch, epoch + 1),
+            steps_per_epoch=self._steps,
+            shuffle=False,
+            verbose=0,
+        )
+        self._milliseconds.append((time.perf_counter() - start) * 1e3 / self._steps)
+
+    def times(self):
+        return self._milliseconds[1:]
+
+
+def pipeline(size: Size) -> list[Row]:
+    """The input pipeline without a model, epoch by epoch, against the step that it feeds."""
+    splits, config = workload.load(size)
+    data = TrainingData(splits, config, SEED)
+    held = workload.batches(splits, config, size.steps)
+    train_step = workload.train_step(workload.fast_model(config), held[0])
+    wall, busy, steps = [], [], []
+    for repeat in range(size.repeats + 1):
+        start, cpu_start = time.perf_counter(), time.process_time()
+        count = sum(1 for _ in data.dataset(repeat, repeat + 1))
+        wall.append((time.perf_counter() - start) * 1e3 / count)
+        busy.append((time.process_time() - cpu_start) * 1e3 / count)
+        steps += interleaved(1, {"step": (train_step, _calls(held))})["step"]
+    step_row = Row("train_step beside it", "ms", steps[1:])
+    return [
+        step_row,
+        Row("a batch of the pipeline", "ms", wall[1:], step_row, FIFTH),
+        Row("its time on all cores", "ms", busy[1:], step_row),
+    ]
+
+
+def roofline(size: Size) -> list[Row]:
+    """The step and its parts against the least that real positions need."""
+    rates = size.machine()
+    splits, config = workload.load(size)
+    held = workload.batches(splits, config, size.steps)
+    model = workload.fast_model(config)
+    train_step = workload.train_step(model, held[0])
+    parts = StepParts(model, held[0])
+    jobs = {
+        "step": (train_step, _calls(held)),
+        "forward": (parts.forward, held),
+        "forward and backward": (parts.gradients, held),
+        **parts.jobs(held),
+    }
+    times = interleaved(size.repeats, jobs)
+    work = training_work(config, Counts.mean(inputs for inputs, _ in held))
+    floors = Floors.of(work, machine_of(rates))
+    floor = Row("floor: larger of computing and moving", "ms", [floors.classic])
+    whole = Row("train_step", "ms", times["step"], floor, Limit("ratio", most=2.5))
+    rows = [
+        *rates,
+        Row("floor: part by part", "ms", [floors.by_part]),
+        Row("floor: computing, then moving", "ms", [floors.one_by_one]),
+        floor,
+        whole,
+        *(Row(name, "ms", times[name], whole) for name in ("forward", "forward and backward")),
+    ]
+    for name, part in work.items():
+        least = Row(f"floor: {name}", "ms", [machine_of(rates).floor(part.flops, part.moved)])
+        rows += [least, Row(name, "ms", times[name], least)]
+    return [*rows, *_traced(train_step, held)]
+
+
+def _traced(train_step, held):
+    kinds = operation_times(train_step, _calls(held))
+    total = Row("operations, all threads", "ms", [sum(kinds.values())])
+    return [total, *(Row(f"of these {name}", "ms", [x], total) for name, x in kinds.items())]
+
+
+def catalog(size: Size) -> list[Row]:
+    """The optimiser's share of a step on large catalogues."""
+    return [row for num_items in size.catalogs for row in _optimizers(size, num_items)]
+
+
+def _optimizers(size, num_items):
+    dataset = workload.shop(size.catalog_users, num_items)
+    config = workload.HMARConfig.preset("tianchi", num_items, dataset.behaviors)
+    held = workload.batches(split(dataset), config, size.steps)
+    optimizers = {**OPTIMIZERS, "Keras's Adam": keras.optimizers.Adam}
+    jobs = {}
+    for name, optimizer in optimizers.items():
+        model = workload.fast_model(config, optimizer=optimizer(config.learning_rate))
+        jobs[name, "step"] = workload.train_step(model, held[0]), _calls(held)
+        jobs[name, "update"] = StepParts(model, held[0]).update_job(held)
+    times = interleaved(size.repeats, jobs)
+    rows = []
+    for name in optimizers:
+        whole = Row(f"{num_items:,} items, {name}: train_step", "ms", times[name, "step"])
+        limit = FIFTH if name == config.optimizer else None
+        update = times[name, "update"]
+        rows += [whole, Row(f"{num_items:,} items, {name}: update", "ms", update, whole, limit)]
+    return rows
+
+
+def memory_fast(size: Size) -> list[Row]:
+    """An epoch of training in a process of its own."""
+    splits, config = workload.load(size)
+    before = Row("peak memory, log loaded", "GiB", [peak_memory()])
+    _Fitting(workload.fast_model(config), TrainingData(splits, config, SEED))(0)
+    trained = Row("peak memory, an epoch trained", "GiB", [peak_memory()], before, MOST_MEMORY)
+    return [before, trained]
+
+
+def memory_plain(size: Size) -> list[Row]:
+    """Some steps of the plain model in a process of its own."""
+    splits, config = workload.load(size)
+    before = Row("plain: peak memory, log loaded", "GiB", [peak_memory()])
+    data = TrainingData(splits, workload.plain_config(config), SEED)
+    _Fitting(workload.plain_model(config), data, size.plain_steps)(0)
+    return [before, Row("plain: peak memory, steps trained", "GiB", [peak_memory()], before)]
+
+
+def _calls(held):
+    """A batch is one argument of `train_step`."""
+    return [(batch,) for batch in held]

@@ -1,0 +1,138 @@
+"""What is measured: sizes, datasets, models and batches."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+from machine import machine_rows
+from measuring import Row
+from plain_hmar import PlainHMAR, plain_compile_arguments
+
+from hmar_keras import HMAR, HMARConfig, compile_arguments
+from hmar_keras.schema import Behaviors
+from pipelines.datasets import load_dataset
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.datasets.numbered_log import group_numbered
+from pipelines.datasets.synthetic_shop import simulator
+from pipelines.input_pipeline import TrainingData
+from pipelines.splits import Splits, split
+
+SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """How much is measured.
+
+    Args:
+        dataset: the log that is trained on, with the preset `taobao`.
+        settings: what differs from the presets.
+        steps: batches that the bare step and its parts are timed on.
+        plain_steps: batches of the plain model.
+        repeats: samples of each number.
+        matrix: width of the matrix product.
+        copy: MiB copied.
+        catalogs: items of the large catalogues, with the preset `tianchi`.
+        catalog_users: users whose histories are drawn from them, and those of the evaluation.
+        evaluated_items: size of the catalogue that is evaluated on.
+        questions: users evaluated.
+        requests: calls of the exported model.
+    """
+
+    dataset: str = "synthetic_shop/medium"
+    settings: dict = dataclasses.field(default_factory=dict)
+    steps: int = 20
+    plain_steps: int = 4
+    repeats: int = 5
+    matrix: int = 2048
+    copy: int = 256
+    catalogs: tuple[int, ...] = (100_000, 500_000)
+    catalog_users: int = 4_000
+    evaluated_items: int = 35_920
+    questions: int = 3_000
+    requests: int = 50
+
+    def machine(self) -> list[Row]:
+        """The machine's rates, measured now."""
+        return machine_rows(self.matrix, self.copy, self.repeats)
+
+
+FULL = Size()
+QUICK = Size(
+    dataset="synthetic_shop/tiny",
+    settings={"dim": 8, "max_length": 16, "batch_size": 32},
+    steps=2,
+    plain_steps=1,
+    repeats=1,
+    matrix=64,
+    copy=1,
+    catalogs=(1_000,),
+    catalog_users=50,
+    evaluated_items=1_000,
+    questions=20,
+    requests=2,
+)
+
+
+def load(size: Size) -> tuple[Splits, HMARConfig]:
+    """The log that is trained on, and the settings."""
+    dataset = load_dataset(size.dataset)
+    config = HMARConfig.preset("taobao", dataset.num_items, dataset.behaviors, **size.settings)
+    return split(dataset), config
+
+
+def shop(num_users: int, num_items: int) -> InteractionDataset:
+    """A simulated shop of any size; its catalogue holds items that nobody has touched, too."""
+    sizes = {"num_users": num_users, "num_items": num_items}
+    log = simulator.simulate(simulator.ShopConfig(**sizes, num_categories=max(2, num_items // 80)))
+    return group_numbered(
+        "shop",
+        Behaviors(simulator.BEHAVIORS, simulator.TARGET),
+        True,
+        users=log.users,
+        item_ids=log.items + 1,
+        behavior_ids=log.behavior_ids,
+        timestamps=log.timestamps,
+        held_out_items=np.zeros(num_users, np.int32),
+        num_items=num_items,
+    )
+
+
+def batches(splits: Splits, config: HMARConfig, count: int) -> list[tuple[dict, dict]]:
+    """The first batches of an epoch, in memory."""
+    return list(TrainingData(splits, config, SEED).dataset(0, 1).take(count))
+
+
+def fast_model(config: HMARConfig, **changes) -> HMAR:
+    """A model compiled as `hmar train` does it on CPUs, apart from `changes`."""
+    return _compiled(HMAR(config), {**compile_arguments(config), **changes})
+
+
+def plain_config(config: HMARConfig) -> HMARConfig:
+    """The same settings, with batches as the plain model has them."""
+    return config.replace(batching="mixed")
+
+
+def plain_model(config: HMARConfig) -> PlainHMAR:
+    """The plain model, compiled."""
+    return _compiled(PlainHMAR(config), plain_compile_arguments(config))
+
+
+def _compiled(model, arguments):
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    model.compile(**arguments, jit_compile="auto" if on_gpu else False)
+    return model
+
+
+def train_step(model: keras.Model, batch: tuple[dict, dict]):
+    """The model's step as a function of a batch like this one, without Keras's loop around it."""
+    model(batch[0])  # builds it
+    return tf.function(model.train_step, [signature(batch)])
+
+
+def signature(batch: tuple[dict, dict]) -> tuple[dict, dict]:
+    """What batches of any size have in common: the specification of a function's arguments."""
+    return tf.nest.map_structure(lambda x: tf.TensorSpec([None] * x.ndim, x.dtype), batch)

@@ -40,6 +40,8 @@ class HMARConfig:
         feed_forward_residual: add each feed-forward network's input to its output (the release).
         layer_norm: normalise before the sequence encoder's feed-forward network (the release).
         scale_embeddings: multiply item embeddings by sqrt(d) (the release).
+        item_buckets: for catalogues too large for a row an item: hash each item to two of twice
+            this many rows, see `hmar_keras.layers.ItemTable`. 0 keeps a row an item.
         alpha: weight of each behaviour's positives in Eq. 15, by behaviour name. Behaviours left
             out get the paper's usual 0.7 (target) or 0.1 (every other).
         beta: weight of the negatives in Eq. 15.
@@ -82,6 +84,7 @@ class HMARConfig:
     feed_forward_residual: bool = False
     layer_norm: bool = False
     scale_embeddings: bool = False
+    item_buckets: int = 0
     alpha: Mapping[str, float] = dataclasses.field(default_factory=dict)
     beta: float = 1.0
     theta: float = 0.1
@@ -133,7 +136,7 @@ class HMARConfig:
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}.")
-        for name in ("beta", "theta"):
+        for name in ("item_buckets", "beta", "theta"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         if not 0 <= self.dropout < 1:

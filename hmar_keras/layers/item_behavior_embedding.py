@@ -21,6 +21,8 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         dim: width d of every embedding.
         scale_embeddings: multiply item embeddings by sqrt(d), as the authors' release does. The
             paper's Eq. 1 does not.
+        item_buckets: rows of each hash function of the item table, see `ItemTable`; 0 for a row
+            an item.
 
     Call arguments:
         item_ids: int `[...]`, any shape.
@@ -35,13 +37,14 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         the loss applies it where it is needed.
     """
 
-    def __init__(self, num_items, dim, scale_embeddings=False, **kwargs):
+    def __init__(self, num_items, dim, scale_embeddings=False, item_buckets=0, **kwargs):
         super().__init__(**kwargs)
         self.num_items = num_items
         self.dim = dim
         self.scale_embeddings = scale_embeddings
+        self.item_buckets = item_buckets
         # W_v. The bias of Eq. 1 is a weight of its own, shared by all items.
-        self.item_table = ItemTable(num_items + 1, dim, name="item_table")
+        self.item_table = ItemTable(num_items + 1, dim, item_buckets, name="item_table")
         self.indicator_dense = keras.layers.Dense(
             dim, dtype=self.dtype_policy, name="indicator_dense"
         )
@@ -85,8 +88,24 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             behaviour adds, so that `q(item, counts) == base[item] + counts @ effect`.
         """
         item_kernel, effect, offset = self._linear()
-        items = ops.convert_to_tensor(self.item_table.embeddings)
-        return ops.matmul(items, item_kernel) + offset, effect
+        return ops.matmul(self.item_table.all_items(), item_kernel) + offset, effect
+
+    def score_catalog(self, states):
+        """z . q of every item without any history, and what history adds to it.
+
+        As a product with `fold()`'s base, but without that matrix, which is as large as a table.
+
+        Args:
+            states: float32 `[batch, dim]`.
+
+        Returns:
+            `(scores, gains)`: float32 `[batch, num_items + 1]`, by item id, and `[batch, K]`, what
+            one more event of each behaviour adds to an item's score.
+        """
+        item_kernel, effect, offset = self._linear()
+        scores = self.item_table.dot_all_items(ops.matmul(states, ops.transpose(item_kernel)))
+        scores = scores + ops.matmul(states, offset[:, None])
+        return scores, ops.matmul(states, ops.transpose(effect))
 
     def _linear(self):
         """Eq. 1 to 3 multiplied out: q = item @ item_kernel + counts @ effect + offset."""
@@ -116,4 +135,5 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             "num_items": self.num_items,
             "dim": self.dim,
             "scale_embeddings": self.scale_embeddings,
+            "item_buckets": self.item_buckets,
         }

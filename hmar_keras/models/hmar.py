@@ -53,7 +53,12 @@ class HMARBackbone(keras.Model):
         dtype = kwargs.pop("dtype", None)
         indicators = HistoricalBehaviorIndicators(config.num_behaviors, name="indicators")
         item_encoder = ItemBehaviorEmbedding(
-            config.num_items, config.dim, config.scale_embeddings, dtype=dtype, name="item_encoder"
+            config.num_items,
+            config.dim,
+            config.scale_embeddings,
+            config.item_buckets,
+            dtype=dtype,
+            name="item_encoder",
         )
         position_embedding = PositionEmbedding(
             config.max_length, dtype=dtype, name="position_embedding"
@@ -185,10 +190,9 @@ class HMAR(keras.Model):
         """
         states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
         last = ops.cast(states[:, -1], "float32")
-        base, effect = self.backbone.item_encoder.fold()
-        scores = ops.matmul(last, ops.transpose(base))
+        scores, by_behavior = self.backbone.item_encoder.score_catalog(last)
         # What each event of the history adds to its item's score.
-        by_behavior = ops.pad(ops.matmul(last, ops.transpose(effect)), [[0, 0], [1, 0]])
+        by_behavior = ops.pad(by_behavior, [[0, 0], [1, 0]])
         gains = ops.take_along_axis(by_behavior, ops.cast(behavior_ids, "int32"), axis=1)
         batch, length = ops.shape(item_ids)
         rows = ops.broadcast_to(ops.arange(batch, dtype="int32")[:, None], (batch, length))

@@ -92,6 +92,7 @@ def configs(draw):
         feed_forward_residual=draw(st.booleans()),
         layer_norm=draw(st.booleans()),
         scale_embeddings=draw(st.booleans()),
+        item_buckets=draw(st.integers(0, 10**6)),
         alpha=alpha,
         beta=draw(weight),
         theta=draw(st.integers(0, 5)),
@@ -151,13 +152,14 @@ INTEGERS = [
     *("num_items", "dim", "max_length", "num_heads", "num_behavior_blocks"),
     *("num_sequence_blocks", "num_negatives", "batch_size", "epochs", "patience"),
 ]
+INTEGERS_FROM_ZERO = ["item_buckets"]
 NUMBERS = ["dropout", "beta", "theta", "learning_rate", "adam_beta_2"]
 FLAGS = ["feed_forward_residual", "layer_norm", "scale_embeddings"]
 CHOICES = ["behavior_projection", "windows", "batching", "optimizer"]
 
 
 def test_every_setting_is_tried_below():
-    tried = {*INTEGERS, *NUMBERS, *FLAGS, *CHOICES, "alpha", "behaviors"}
+    tried = {*INTEGERS, *INTEGERS_FROM_ZERO, *NUMBERS, *FLAGS, *CHOICES, "alpha", "behaviors"}
     assert tried == {field.name for field in dataclasses.fields(HMARConfig)}
 
 
@@ -166,6 +168,14 @@ def test_every_setting_is_tried_below():
 def test_whole_numbers_from_one(name, value):
     with pytest.raises(ValueError, match=f"^{name} must be"):
         make(**{name: value})
+
+
+@pytest.mark.parametrize("name", INTEGERS_FROM_ZERO)
+@pytest.mark.parametrize("value", [True, 1.0, "8", None, [8], -1])
+def test_whole_numbers_from_zero(name, value):
+    with pytest.raises(ValueError, match=f"^{name} must"):
+        make(**{name: value})
+    assert getattr(make(), name) == 0
 
 
 @pytest.mark.parametrize("name", NUMBERS)

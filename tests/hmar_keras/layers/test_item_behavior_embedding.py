@@ -51,6 +51,32 @@ def test_equals_the_reference(layer):
         assert_close(encoded[index], expected)
 
 
+@pytest.mark.parametrize("item_buckets", [0, 2])
+def test_the_catalogue_is_scored_as_every_item_is(item_buckets):
+    layer = ItemBehaviorEmbedding(ITEMS, DIM, item_buckets=item_buckets)
+    layer.build((None, None), (None, None, BEHAVIORS))
+    randomize(layer)
+    rng = np.random.default_rng(3)
+    states = rng.normal(size=(2, 1, DIM)).astype("float32")
+    items = np.tile(np.arange(1, ITEMS + 1, dtype="int32"), (2, 1, 1))
+    counts = rng.integers(0, 4, (2, 1, ITEMS, BEHAVIORS)).astype("float32")
+    each = ops.convert_to_numpy(layer(items, counts, states))[:, 0]
+    scores, gains = (ops.convert_to_numpy(part) for part in layer.score_catalog(states[:, 0]))
+    assert scores.shape == (2, ITEMS + 1)
+    assert gains.shape == (2, BEHAVIORS)
+    assert_close(scores[:, 1:] + np.einsum("bck,bk->bc", counts[:, 0], gains), each)
+    base, effect = (ops.convert_to_numpy(part) for part in layer.fold())
+    encoded = base[1:] + counts[:, 0] @ effect
+    assert_close(np.einsum("bd,bcd->bc", states[:, 0], encoded), each)
+
+
+def test_a_hashed_layer(tmp_path):
+    items = np.array([[0, 1, 2], [3, 4, 5]], "int32")
+    counts = np.ones((2, 3, BEHAVIORS), "float32")
+    kwargs = {"num_items": ITEMS, "dim": DIM, "item_buckets": 2}
+    run_layer_test(ItemBehaviorEmbedding, kwargs, (items, counts), tmp_path)
+
+
 def test_fold_is_the_encoding_of_the_whole_catalogue(layer):
     rng = np.random.default_rng(2)
     items = np.arange(1, ITEMS + 1, dtype="int32")[None]

@@ -6,69 +6,137 @@ import time
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from hmar_keras.config import HMARConfig
+from hmar_keras.masks import event_weights
 from hmar_keras.models.hmar import HMAR, compile_arguments
+from pipelines.data_parallel import Devices, MeanOverReplicas, assign_dropout_state
 from pipelines.evaluation import Evaluator, model_scorer, validation_score
+from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData
 from pipelines.progress import TrainingProgress
 from pipelines.run_directory import RunDirectory, written_at_once
 from pipelines.splits import Splits
 
 MONITORED = "val_score"  # see `evaluation.validation_score`; higher is better
+_EVENT_LOSS = "event_loss"
 
 
-def train(splits: Splits, config: HMARConfig, run: RunDirectory, seed: int) -> HMAR:
+def train(
+    splits: Splits,
+    config: HMARConfig,
+    run: RunDirectory,
+    seed: int,
+    hardware: Hardware | None = None,
+) -> HMAR:
     """Trains until the validation score has not improved for `config.patience` epochs.
 
-    Continues after the last finished epoch of the run, with the same result, bit for bit, as if
-    it had never been interrupted.
+    Continues after the last finished epoch of the run, on the same hardware with the same
+    result, bit for bit, as if it had never been interrupted.
 
     Args:
         splits: the split dataset.
         config: the settings.
         run: where checkpoints and history are kept.
         seed: of the initial weights, the order, the negatives and the dropout.
+        hardware: what to train on; several devices must have been prepared.
 
     Returns:
-        the model with the weights of the best epoch, also saved as `model.keras`.
+        the model with the weights of the best epoch, in float32, also saved as `model.keras`.
+
+    Raises:
+        InputError: if the backend or the machine cannot do what is asked for.
     """
-    keras.utils.set_random_seed(seed)
-    model = HMAR(config)
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    # On CPUs XLA makes the training step slower.
-    model.compile(**compile_arguments(config), jit_compile="auto" if on_gpu else False)
-    history = run.history()
-    if history:
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(run.checkpoint(len(history)))
-    if not _is_finished(history, config):
+    hardware = (hardware or Hardware()).resolved()
+    if not _is_finished(run.history(), config):
         run.model.unlink(missing_ok=True)  # of a shorter training
-        _fit(model, splits, config, run, seed)
+        _fit(splits, config, run, seed, hardware)
     return save_best(run, config)
 
 
-def _fit(model, splits, config, run, seed):
+def _fit(splits, config, run, seed, hardware):
+    keras.utils.set_random_seed(seed)
     data = TrainingData(splits, config, seed)
     scores = [epoch[MONITORED] for epoch in run.history()]
+    devices = Devices(hardware)
+    with devices.building():
+        model = compiled_model(config, hardware, data.steps_per_epoch)
+        if scores:
+            model.optimizer.build(model.trainable_variables)
+            model.load_weights(run.checkpoint(len(scores)))
     progress = TrainingProgress(config.epochs, data.steps_per_epoch, MONITORED, scores)
+    callbacks = [
+        ValidationAndCheckpoint(splits, config, run, seed, hardware.precision),
+        keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+        progress,
+    ]
     try:
-        model.fit(
-            data.dataset(initial_epoch=len(scores)),
-            initial_epoch=len(scores),
-            epochs=config.epochs,
-            steps_per_epoch=data.steps_per_epoch,
-            callbacks=[
-                ValidationAndCheckpoint(splits, config, run, seed),
-                keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
-                progress,
-            ],
-            shuffle=False,  # the data comes in the order of the seed
-            verbose=0,
-        )
+        with devices.training():
+            model.fit(
+                devices.distribute(data.dataset(initial_epoch=len(scores))),
+                initial_epoch=len(scores),
+                epochs=config.epochs,
+                steps_per_epoch=data.steps_per_epoch,
+                callbacks=callbacks,
+                shuffle=False,  # the data comes in the order of the seed
+                verbose=0,
+            )
     finally:
         progress.close()
+
+
+def compiled_model(config: HMARConfig, hardware: Hardware, steps_per_epoch: int) -> HMAR:
+    """The model with initial weights, ready for `fit`; to be called within `Devices.building`.
+
+    Args:
+        config: the settings.
+        hardware: resolved.
+        steps_per_epoch: as many steps per execution are taken as divide it, up to those of
+            `hardware`: an execution that began in one epoch would end in the next.
+    """
+    model = HMAR(config, dtype=hardware.precision)
+    arguments = compile_arguments(config)
+    if hardware.precision == "mixed_float16":
+        # By itself Keras does so only for a model whose heads, too, are mixed.
+        arguments["optimizer"] = keras.optimizers.LossScaleOptimizer(arguments["optimizer"])
+    for output, loss in arguments["loss"].items():
+        arguments["metrics"][output].append(LossOverEvents(loss))
+    if hardware.devices > 1 and keras.backend.backend() == "tensorflow":
+        losses = arguments["loss"].items()
+        arguments["loss"] = {output: MeanOverReplicas(loss) for output, loss in losses}
+    model.compile(
+        **arguments,
+        jit_compile=hardware.jit_compile,
+        steps_per_execution=max(
+            steps
+            for steps in range(1, hardware.steps_per_execution + 1)
+            if steps_per_epoch % steps == 0
+        ),
+    )
+    return model
+
+
+class LossOverEvents(keras.metrics.Mean):
+    """Mean of a loss over all events of an epoch.
+
+    Keras's own tracker weighs the means of the batches by their rows, padded ones too; this is
+    the same number however the events are batched and distributed.
+
+    Args:
+        loss: gives the losses of all positions by `call`.
+    """
+
+    def __init__(self, loss: keras.losses.Loss):
+        super().__init__(name=_EVENT_LOSS)
+        self._loss = loss
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds `[batch, steps]` truths, 0 for padding, and predictions."""
+        y_true = ops.convert_to_tensor(y_true)
+        losses = ops.reshape(self._loss.call(y_true, y_pred), (-1,))
+        weights = ops.reshape(event_weights(y_true, sample_weight), (-1,))
+        super().update_state(losses, sample_weight=weights)
 
 
 def save_best(run: RunDirectory, config: HMARConfig) -> HMAR:
@@ -103,17 +171,27 @@ class ValidationAndCheckpoint(keras.callbacks.Callback):
         config: the settings.
         run: where to save.
         seed: of the dropout and of the sampled negatives.
+        precision: of the model that trains.
     """
 
-    def __init__(self, splits: Splits, config: HMARConfig, run: RunDirectory, seed: int):
+    def __init__(
+        self,
+        splits: Splits,
+        config: HMARConfig,
+        run: RunDirectory,
+        seed: int,
+        precision: str = "float32",
+    ):
         super().__init__()
         self._dataset = splits.dataset
         self._evaluator = Evaluator(splits.dataset, splits.validation, seed)
         self._config = config
         self._run = run
         self._seed = seed
+        self._precision = precision
         self._history = run.history()
         self._scorer = None
+        self._float32_copy = None
         self._started = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -125,14 +203,14 @@ class ValidationAndCheckpoint(keras.callbacks.Callback):
             if isinstance(layer, keras.layers.Dropout) and layer.rate > 0
         ]
         for number, layer in enumerate(layers):
-            sequence = np.random.SeedSequence([self._seed, epoch, number])
-            layer.seed_generator.state.assign(sequence.generate_state(2))
+            assign_dropout_state(
+                self.model, layer, np.random.SeedSequence([self._seed, epoch, number])
+            )
 
     def on_epoch_end(self, epoch, logs):
         """Validates, saves and decides."""
-        if self._scorer is None:
-            self._scorer = model_scorer(self.model, self._dataset)
-        results = self._evaluator(self._scorer)
+        self._put_losses(logs)
+        results = self._evaluator(self._current_scorer())
         for protocol, metrics in results.items():
             for metric in ("hr@10", "ndcg@10"):
                 logs[f"val_{protocol}_{metric}"] = metrics[metric]
@@ -146,3 +224,20 @@ class ValidationAndCheckpoint(keras.callbacks.Callback):
         self._run.keep_checkpoints(epoch + 1, best_epoch(self._history))
         if _is_finished(self._history, self._config):
             self.model.stop_training = True
+
+    def _put_losses(self, logs):
+        """`loss` and the losses of both outputs become means over events."""
+        weights = compile_arguments(self._config)["loss_weights"]
+        for output in weights:
+            logs[f"{output}_loss"] = logs.pop(f"{output}_{_EVENT_LOSS}")
+        logs["loss"] = sum(weight * logs[f"{output}_loss"] for output, weight in weights.items())
+
+    def _current_scorer(self):
+        """Scores as the saved model would, in float32."""
+        if self._scorer is None:
+            if self._precision != "float32":
+                self._float32_copy = HMAR(self._config)
+            self._scorer = model_scorer(self._float32_copy or self.model, self._dataset)
+        if self._float32_copy:
+            self._float32_copy.set_weights(self.model.get_weights())
+        return self._scorer

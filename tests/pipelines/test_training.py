@@ -5,18 +5,21 @@ import subprocess
 import sys
 import time
 
-import h5py
 import keras
 import numpy as np
 import pytest
 
+from hmar_keras.losses import BehaviorLoss
 from hmar_keras.models.hmar import HMAR, compile_arguments
 from pipelines.errors import InputError
 from pipelines.evaluation import Evaluator, model_scorer, validation_score
+from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData, evaluation_dataset
 from pipelines.run_directory import RunDirectory, written_at_once
 from pipelines.splits import split
-from pipelines.training import MONITORED, best_epoch, train
+from pipelines.training import MONITORED, LossOverEvents, best_epoch, compiled_model, train
+
+from .runs import last_state, without_times
 
 
 def weights_of(model):
@@ -27,14 +30,10 @@ def same(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def without_times(history):
-    return [{name: value for name, value in e.items() if name != "seconds"} for e in history]
-
-
-def run_once(path, log, config, epochs=None, seed=0):
+def run_once(path, log, config, epochs=None, seed=0, hardware=None):
     config = config if epochs is None else config.replace(epochs=epochs)
     run = RunDirectory.create(path, {}, config)
-    return run, train(split(log), config, run, seed)
+    return run, train(split(log), config, run, seed, hardware)
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +50,6 @@ def small_config(log):
     return HMARConfig(
         log.num_items, log.behaviors, dim=8, max_length=6, batch_size=16, epochs=4, dropout=0.3
     )
-
-
-def last_state(run):
-    """Everything in the last checkpoint: weights and the optimiser's state."""
-    arrays = {}
-    with h5py.File(run.checkpoint(len(run.history()))) as file:
-        file.visititems(
-            lambda name, node: (
-                arrays.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None
-            )
-        )
-    return arrays
 
 
 def test_a_run_leaves_what_it_promises(whole, log):
@@ -87,7 +74,7 @@ def test_the_same_seed_gives_the_same_run(whole, tmp_path, log):
     run, model, _ = whole
     again, model_again = run_once(tmp_path / "again", log, small_config(log))
     assert same(weights_of(model), weights_of(model_again))
-    assert without_times(run.history()) == without_times(again.history())
+    assert without_times(run) == without_times(again)
     other, _ = run_once(tmp_path / "other", log, small_config(log), epochs=1, seed=1)
     assert other.history()[0]["loss"] != run.history()[0]["loss"]
 
@@ -99,7 +86,7 @@ def test_resuming_is_exact(whole, tmp_path, log, stop):
     partial, _ = run_once(tmp_path / "partial", log, config, epochs=stop)
     assert len(partial.history()) == stop
     resumed = train(split(log), config, partial, 0)
-    assert without_times(partial.history()) == without_times(run.history())
+    assert without_times(partial) == without_times(run)
     assert same(weights_of(resumed), weights_of(model))
     state_again = last_state(partial)
     assert state.keys() == state_again.keys()
@@ -107,6 +94,57 @@ def test_resuming_is_exact(whole, tmp_path, log, stop):
     differing = [name for name in state if not np.array_equal(state[name], state_again[name])]
     # The states of the dropout's generators are set anew in every epoch.
     assert differing == []
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_validates_and_resumes(whole, tmp_path, log, precision):
+    config, hardware = small_config(log).replace(epochs=3), Hardware(precision=precision)
+    run, model = run_once(tmp_path / "run", log, config, hardware=hardware)
+    losses = [entry["loss"] for entry in run.history()]
+    exact = [entry["loss"] for entry in whole[0].history()[:3]]
+    assert losses != exact
+    assert losses == pytest.approx(exact, rel=0.02)
+    # What is saved is float32, and it is what was validated.
+    assert {weight.dtype for weight in weights_of(model)} == {np.dtype("float32")}
+    results = Evaluator(log, split(log).validation, 0)(model_scorer(model, log))
+    best = run.history()[best_epoch(run.history()) - 1]
+    assert results["full"]["ndcg@10"] == best["val_full_ndcg@10"]
+
+    partial, _ = run_once(tmp_path / "partial", log, config, epochs=1, hardware=hardware)
+    resumed = train(split(log), config, partial, 0, hardware)
+    assert without_times(partial) == without_times(run)
+    assert same(weights_of(resumed), weights_of(model))
+    state, state_again = last_state(run), last_state(partial)
+    assert [name for name in state if not np.array_equal(state[name], state_again[name])] == []
+    scales = [value for value in state.values() if value.shape == () and value == 2.0**15]
+    assert bool(scales) == (precision == "mixed_float16")
+
+
+def test_steps_per_execution_change_nothing(whole, tmp_path, log):
+    config = small_config(log).replace(epochs=2)
+    steps = TrainingData(split(log), config, 0).steps_per_epoch
+    run, _ = run_once(tmp_path / "run", log, config, hardware=Hardware(steps_per_execution=steps))
+    for entry, expected in zip(without_times(run), without_times(whole[0]), strict=False):
+        assert entry == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("steps", "at_most", "taken"), [(12, 8, 6), (7, 6, 1), (4, 16, 4)])
+def test_an_execution_ends_with_the_epoch(log, steps, at_most, taken):
+    hardware = Hardware(steps_per_execution=at_most).resolved()
+    assert compiled_model(small_config(log), hardware, steps).steps_per_execution == taken
+
+
+def test_the_reported_loss_is_a_mean_over_events():
+    """However they are batched: rows of padding and other lengths change nothing."""
+    loss, rng = BehaviorLoss(), np.random.default_rng(0)
+    truth, logits = rng.integers(0, 4, (5, 6)), rng.normal(size=(5, 6, 3)).astype("float32")
+    truth[0] = 0
+    truth[1:3, :4] = 0
+    metric = LossOverEvents(loss)
+    metric.update_state(truth[:1], logits[:1])
+    metric.update_state(truth[1:3, 4:], logits[1:3, 4:])
+    metric.update_state(truth[3:], logits[3:])
+    assert float(metric.result()) == pytest.approx(float(loss(truth, logits)), rel=1e-6)
 
 
 def test_a_killed_run_resumes_exactly(tmp_path, log):
@@ -118,7 +156,7 @@ def test_a_killed_run_resumes_exactly(tmp_path, log):
 
     def outcome(path):
         run = RunDirectory.open(path)
-        return without_times(run.history()), weights_of(keras.saving.load_model(run.model))
+        return without_times(run), weights_of(keras.saving.load_model(run.model))
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(

@@ -1,0 +1,178 @@
+"""What a training runs on and how: devices, precision, compilation.
+
+TensorFlow and JAX settle their devices when they first touch one, so `Hardware.prepare` comes
+before anything that does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+from pipelines.errors import InputError
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+_STEPS_ON_GPU = 16  # enough to hide what Python takes between two steps of a small model
+
+
+@dataclasses.dataclass(frozen=True)
+class Hardware:
+    """How a training uses the machine.
+
+    Args:
+        devices: how many devices share the rows of every batch. Without accelerators they are
+            logical CPU devices, which is for trying it out.
+        precision: what the model computes in. Weights, losses and the saved model are float32.
+        jit_compile: whether XLA compiles the training step; None for what suits the device: yes
+            under JAX and on a GPU, no on CPUs under TensorFlow, where it makes the step slower.
+        steps_per_execution: at most this many steps at once, without Python between them; None
+            for 16 on one GPU under TensorFlow and otherwise 1. JAX gains nothing by it.
+
+    Raises:
+        InputError: if a value will not do on any machine.
+    """
+
+    devices: int = 1
+    precision: str = "float32"
+    jit_compile: bool | None = None
+    steps_per_execution: int | None = None
+
+    def __post_init__(self):
+        if self.devices < 1:
+            raise InputError(f"the number of devices must be at least 1, got {self.devices}.")
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"the precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}."
+            )
+        if self.steps_per_execution is not None and self.steps_per_execution < 1:
+            raise InputError(
+                f"the steps per execution must be at least 1, got {self.steps_per_execution}."
+            )
+
+    def prepare(self) -> None:
+        """Makes the devices. Call it first; what it made stays until the process ends.
+
+        Under JAX it also keeps TensorFlow, which only feeds the data, off the GPUs.
+
+        Raises:
+            InputError: if the backend or the machine cannot do what is asked for.
+        """
+        if _backend() == "jax":
+            _hide_gpus_from_tensorflow()
+        if self.devices > 1:
+            _make_cpu_devices(self.devices)
+            self.device_names()
+        self.resolved()
+
+    def resolved(self) -> Hardware:
+        """The same with nothing left open.
+
+        Raises:
+            InputError: if the backend cannot do what is asked for.
+        """
+        if _backend() == "jax":
+            if self.jit_compile is False:
+                raise InputError("JAX always compiles with XLA; leave out --no-xla.")
+            if self.precision == "mixed_float16" and not self.has_accelerator():
+                raise InputError("JAX does not multiply in float16 on CPUs; take mixed_bfloat16.")
+            return self._with_defaults(True, 1)
+        if self.devices > 1:
+            self._check_mirrored()
+            return self._with_defaults(False, 1)
+        return self._with_defaults(
+            *((True, _STEPS_ON_GPU) if self.has_accelerator() else (False, 1))
+        )
+
+    def has_accelerator(self) -> bool:
+        """Whether the backend computes on an accelerator."""
+        if _backend() == "jax":
+            import jax
+
+            return jax.default_backend() != "cpu"
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))
+
+    def device_names(self) -> list[str]:
+        """The devices that share the batches, as the backend calls them.
+
+        Raises:
+            InputError: if there are fewer.
+        """
+        names = _device_names()
+        if len(names) >= self.devices:
+            return names[: self.devices]
+        if self.has_accelerator():
+            raise InputError(
+                f"this machine has {len(names)} accelerators; ask for no more --devices than that."
+            )
+        raise InputError(
+            f"{_backend()} has already started with {len(names)} CPU devices, too few for "
+            f"{self.devices}; call Hardware.prepare() first in a new process."
+        )
+
+    def _with_defaults(self, jit_compile, steps_per_execution):
+        if self.jit_compile is not None:
+            jit_compile = self.jit_compile
+        steps = self.steps_per_execution or steps_per_execution
+        return dataclasses.replace(self, jit_compile=jit_compile, steps_per_execution=steps)
+
+    def _check_mirrored(self):
+        """What TensorFlow's MirroredStrategy cannot do, or not right."""
+        what = None
+        if self.jit_compile:
+            what = "XLA"
+        elif (self.steps_per_execution or 1) > 1:
+            what = "more than one step per execution"
+        elif self.precision == "mixed_float16":
+            # Keras looks for overflow in the gradients of the first replica alone.
+            what = "mixed_float16 (mixed_bfloat16 does)"
+        if what:
+            raise InputError(
+                f"on several devices TensorFlow does not do {what}; leave it out, or train with "
+                "KERAS_BACKEND=jax."
+            )
+
+
+def _backend():
+    import keras
+
+    return keras.backend.backend()
+
+
+def _hide_gpus_from_tensorflow():
+    import tensorflow as tf
+
+    try:
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError as error:
+        raise InputError(
+            "TensorFlow has already taken the GPUs that JAX shall use; call Hardware.prepare() "
+            "first in a new process."
+        ) from error
+
+
+def _make_cpu_devices(number):
+    """Logical CPU devices, unless the runtime has started: then there are what there are."""
+    with contextlib.suppress(RuntimeError):
+        if _backend() == "jax":
+            import jax
+
+            jax.config.update("jax_num_cpu_devices", number)
+        else:
+            import tensorflow as tf
+
+            (cpu,) = tf.config.list_physical_devices("CPU")
+            device = tf.config.LogicalDeviceConfiguration()
+            tf.config.set_logical_device_configuration(cpu, [device] * number)
+
+
+def _device_names():
+    if _backend() == "jax":
+        import keras
+
+        return keras.distribution.list_devices()
+    import tensorflow as tf
+
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return [device.name for device in devices]

@@ -1,0 +1,78 @@
+import pytest
+
+from pipelines import hardware as module
+from pipelines.errors import InputError
+from pipelines.hardware import Hardware
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Pretends a backend, with or without an accelerator."""
+
+    def pretend(backend, accelerator):
+        monkeypatch.setattr(module, "_backend", lambda: backend)
+        monkeypatch.setattr(Hardware, "has_accelerator", lambda self: accelerator)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("backend", "accelerator", "devices", "jit_compile", "steps"),
+    [
+        ("tensorflow", False, 1, False, 1),
+        ("tensorflow", True, 1, True, 16),
+        ("tensorflow", True, 2, False, 1),
+        ("jax", False, 1, True, 1),
+        ("jax", True, 4, True, 1),
+    ],
+)
+def test_what_is_left_open_suits_the_machine(
+    machine, backend, accelerator, devices, jit_compile, steps
+):
+    machine(backend, accelerator)
+    resolved = Hardware(devices=devices).resolved()
+    assert resolved == Hardware(devices, "float32", jit_compile, steps)
+    assert resolved.resolved() == resolved
+
+
+def test_what_is_asked_for_is_done(machine):
+    machine("tensorflow", True)
+    asked = Hardware(1, "mixed_float16", False, 3)
+    assert asked.resolved() == asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ({"devices": 0}, "at least 1, got 0"),
+        ({"precision": "float8"}, "mixed_bfloat16, mixed_float16, got 'float8'"),
+        ({"steps_per_execution": 0}, "at least 1, got 0"),
+    ],
+)
+def test_what_no_machine_can_do_is_refused(arguments, part):
+    with pytest.raises(InputError, match=part):
+        Hardware(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("backend", "arguments", "part"),
+    [
+        ("jax", {"jit_compile": False}, "--no-xla"),
+        ("jax", {"precision": "mixed_float16"}, "mixed_bfloat16"),
+        ("tensorflow", {"devices": 2, "jit_compile": True}, "XLA"),
+        ("tensorflow", {"devices": 2, "steps_per_execution": 2}, "steps? per execution"),
+        ("tensorflow", {"devices": 2, "precision": "mixed_float16"}, "mixed_bfloat16"),
+    ],
+)
+def test_what_a_backend_cannot_do_is_refused(machine, backend, arguments, part):
+    machine(backend, accelerator=False)
+    with pytest.raises(InputError, match=part):
+        Hardware(**arguments).resolved()
+
+
+def test_more_accelerators_than_there_are_are_refused(machine, monkeypatch):
+    machine("tensorflow", accelerator=True)
+    monkeypatch.setattr(module, "_device_names", lambda: ["GPU:0", "GPU:1"])
+    assert Hardware(devices=2).device_names() == ["GPU:0", "GPU:1"]
+    with pytest.raises(InputError, match="has 2 accelerators"):
+        Hardware(devices=3).device_names()

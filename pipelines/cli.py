@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +15,14 @@ from rich.console import Console
 from pipelines.data_cli import data_app
 from pipelines.datasets import DATASETS
 from pipelines.errors import InputError
+from pipelines.hardware import PRECISIONS, Hardware
 from pipelines.log_options import takes_log
-from pipelines.terminal import prepare_tensorflow, say, say_what_was_kept
+from pipelines.terminal import prepare_keras, say, say_what_was_kept
 
 if TYPE_CHECKING:
     from pipelines.datasets.event_log import LogSpec
 
-# TensorFlow is imported inside the commands: `--help` and a misspelt option should not wait for it.
+# Keras is imported inside the commands: `--help` and a misspelt option should not wait for it.
 
 app = typer.Typer(
     add_completion=False,
@@ -75,9 +78,52 @@ Output = Annotated[
     str | None,
     typer.Option(help=r"Directory of the run. \[default: runs/DATASET-TIME]", show_default=False),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --output.")]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Continue the interrupted run in --output. On the same hardware the result is the "
+        "same bit for bit; other --devices, --xla or --steps-per-execution change its last digits.",
+    ),
+]
 Models = Annotated[str, typer.Option(help="Where models are exported to, as MODELS/NAME/VERSION.")]
 Run = Annotated[str, typer.Argument(help="Directory of a run, see --output of hmar train.")]
+_HARDWARE = "Hardware"
+Devices = Annotated[
+    int,
+    typer.Option(
+        help="Share every batch among this many GPUs; without GPUs among parts of the CPU, to "
+        "try it out.",
+        min=1,
+        rich_help_panel=_HARDWARE,
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help=f"What the model computes in: {', '.join(PRECISIONS)}. The saved model is float32.",
+        rich_help_panel=_HARDWARE,
+    ),
+]
+Xla = Annotated[
+    bool | None,
+    typer.Option(
+        "--xla/--no-xla",
+        help="Compile the training step with XLA. By default on a GPU and under JAX.",
+        show_default=False,
+        rich_help_panel=_HARDWARE,
+    ),
+]
+StepsPerExecution = Annotated[
+    int | None,
+    typer.Option(
+        help="At most this many steps without Python between them; they must divide the steps of "
+        r"an epoch. \[default: 16 on one GPU under TensorFlow, otherwise 1]",
+        show_default=False,
+        min=1,
+        rich_help_panel=_HARDWARE,
+    ),
+]
 
 
 @app.command("run")
@@ -92,18 +138,27 @@ def run_command(
     epochs: Epochs = None,
     output: Output = None,
     resume: Resume = False,
+    devices: Devices = 1,
+    precision: Precision = "float32",
+    xla: Xla = None,
+    steps_per_execution: StepsPerExecution = None,
     models: Models = "saved_models",
     log: LogSpec | None = None,
 ):
     """Everything: train, evaluate, export, and answer one user from the export."""
-    prepare_tensorflow()
+    hardware = Hardware(devices, precision, xla, steps_per_execution)
+    prepare_keras(hardware)
     from pipelines.export import make_temporary
 
-    request = _request(dataset, data_dir, preset, config, set_, epochs, seed, log)
+    request = _request(dataset, data_dir, preset, config, set_, epochs, seed, log, hardware)
     make_temporary(models).rmdir()  # hours of training must not end in an unwritable directory
     run, data, model = _train(request, output, resume)
     _evaluate(run, data, model)
-    version = _export(run, data, model, models, None)
+    directory = Path(models) / data.name.replace("/", "-")
+    if os.environ["KERAS_BACKEND"] == "tensorflow":
+        version = _export(run, data, model, directory)
+    else:
+        version = _export_in_tensorflow(run, data_dir, directory)
     _answer_example(data, version)
 
 
@@ -119,18 +174,23 @@ def train_command(
     epochs: Epochs = None,
     output: Output = None,
     resume: Resume = False,
+    devices: Devices = 1,
+    precision: Precision = "float32",
+    xla: Xla = None,
+    steps_per_execution: StepsPerExecution = None,
     log: LogSpec | None = None,
 ):
     """Train, with early stopping on the validation split."""
-    prepare_tensorflow()
-    request = _request(dataset, data_dir, preset, config, set_, epochs, seed, log)
+    hardware = Hardware(devices, precision, xla, steps_per_execution)
+    prepare_keras(hardware)
+    request = _request(dataset, data_dir, preset, config, set_, epochs, seed, log, hardware)
     _train(request, output, resume)
 
 
 @app.command("evaluate")
 def evaluate_command(run: Run, data_dir: DataDir = None):
     """Results on validation and test under both protocols, beside the baselines'."""
-    prepare_tensorflow()
+    prepare_keras()
     from pipelines import workflow
     from pipelines.run_directory import RunDirectory
 
@@ -148,14 +208,15 @@ def export_command(
     ] = None,
     data_dir: DataDir = None,
 ):
-    """Write a SavedModel for TensorFlow Serving."""
-    prepare_tensorflow()
+    """Write a SavedModel for TensorFlow Serving, in TensorFlow whatever trained the model."""
+    prepare_keras(backend="tensorflow")
     from pipelines import workflow
     from pipelines.run_directory import RunDirectory
 
     directory = RunDirectory.open(run)
     model = workflow.load_model(directory)
-    _export(directory, workflow.load_run_dataset(directory, data_dir), model, models, name)
+    data = workflow.load_run_dataset(directory, data_dir)
+    _export(directory, data, model, Path(models) / (name or data.name.replace("/", "-")))
 
 
 @app.command("recommend")
@@ -174,7 +235,7 @@ def recommend_command(
     ] = False,
 ):
     """Answer from an exported model alone."""
-    prepare_tensorflow()
+    prepare_keras(backend="tensorflow")
     from pipelines.recommender import Recommender, parse_history
 
     recommender = Recommender(model)
@@ -194,32 +255,30 @@ def main():
         sys.exit(2)
 
 
-def _request(dataset, data_dir, preset, config, assignments, epochs, seed, log):
+def _request(dataset, data_dir, preset, config, assignments, epochs, seed, log, hardware):
     from pipelines import workflow
 
     if log is None:
         dataset = dataset or _DEFAULT_DATASET
     assignments = tuple(assignments or ())
-    return workflow.Request(dataset, data_dir, preset, config, assignments, epochs, seed, log)
+    return workflow.Request(
+        dataset, data_dir, preset, config, assignments, epochs, seed, log, hardware
+    )
 
 
 def _train(request, output, resume):
     from pipelines import workflow
-    from pipelines.run_directory import RunDirectory
 
     if resume:
         if output is None:
             raise InputError("--resume needs the directory of the run as --output.")
-        run = RunDirectory.open(output)
-        data = workflow.load_run_dataset(run, request.data_dir)
-        run.write_json("config.json", workflow.same_request(run, request, data).to_dict())
+        run, data = workflow.resume(request, output)
     else:
-        run = workflow.start(request, output or _new_output(request))
-        data = workflow.load_run_dataset(run)
+        run, data = workflow.start(request, output or _new_output(request))
     say_what_was_kept(data)
     say(f"run directory: {run.path}")
     try:
-        model = workflow.train_run(run, data)
+        model = workflow.train_run(run, data, request.hardware)
     except KeyboardInterrupt:
         say(
             f"interrupted after {len(run.history())} finished epochs; continue with the same "
@@ -249,13 +308,27 @@ def _evaluate(run, data, model):
     say(f"all metrics: {run.path / 'metrics.json'}")
 
 
-def _export(run, data, model, models, name):
+def _export(run, data, model, directory):
     from pipelines import workflow
 
-    directory = Path(models) / (name or data.name.replace("/", "-"))
     version = workflow.export_run(run, data, model, directory)
     say(f"exported: {version}")
     return version
+
+
+def _export_in_tensorflow(run, data_dir, directory):
+    """Has `hmar export` write the SavedModel, which no other backend can, in its own process."""
+    from pipelines.export import versions
+
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "export"]
+    command += [str(run.path), "--models", str(directory.parent), "--name", directory.name]
+    if data_dir:
+        command += ["--data-dir", data_dir]
+    # Without the GPU, whose memory this process holds.
+    process = subprocess.run(command, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
+    if process.returncode:
+        sys.exit(process.returncode)
+    return directory / str(max(versions(directory)))
 
 
 def _answer_example(data, version):

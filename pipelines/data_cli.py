@@ -15,7 +15,7 @@ from pipelines.datasets import DATASETS
 from pipelines.datasets.event_log import BeamSettings
 from pipelines.errors import InputError
 from pipelines.log_options import load_chosen, takes_log
-from pipelines.terminal import prepare_tensorflow, say, say_what_was_kept
+from pipelines.terminal import prepare_keras, say, say_what_was_kept
 
 if TYPE_CHECKING:
     from pipelines.datasets.event_log import LogSpec
@@ -80,7 +80,7 @@ def prepare_command(
         beam = BeamSettings(beam_runner, tuple(beam_option or ()))
     elif beam_option:
         raise InputError("--beam-option is for a --beam-runner; name it, too.")
-    prepare_tensorflow()
+    prepare_keras()
     say_what_was_kept(load_chosen(dataset, data_dir, log, beam))
 
 
@@ -103,7 +103,7 @@ def describe_command(
     log: LogSpec | None = None,
 ):
     """What is in a dataset: a table in the terminal and a picture."""
-    prepare_tensorflow()
+    prepare_keras()
     from pipelines.datasets.event_log.files import find_files, log_name
     from pipelines.description import describe
     from pipelines.description_picture import check_place, draw

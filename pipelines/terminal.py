@@ -1,34 +1,59 @@
-"""What the commands have in common: a quiet TensorFlow, and words on standard error."""
+"""What the commands have in common: a quiet Keras, and words on standard error."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 
 from rich.console import Console
 
 from pipelines.errors import InputError
+from pipelines.hardware import Hardware
+
+_BACKENDS = ("tensorflow", "jax")
 
 
-def prepare_tensorflow() -> None:
-    """Imports Keras without the noise that TensorFlow makes; call it before anything that does.
+def prepare_keras(hardware: Hardware | None = None, backend: str | None = None) -> None:
+    """Imports Keras without the noise that TensorFlow makes, and makes the devices.
+
+    Call it before anything that imports Keras or TensorFlow.
+
+    Args:
+        hardware: what to compute on; None for one device.
+        backend: the one that is needed, whatever KERAS_BACKEND says; None for the user's choice.
 
     Raises:
-        InputError: if another backend is asked for.
+        InputError: if the backend or the machine cannot do what is asked for.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    if backend:
+        os.environ["KERAS_BACKEND"] = backend
+    if os.environ.setdefault("KERAS_BACKEND", "tensorflow") not in _BACKENDS:
         raise InputError(
-            "the pipelines run on TensorFlow; unset KERAS_BACKEND or set it to tensorflow."
+            f"the pipelines run on {' and '.join(_BACKENDS)}; set KERAS_BACKEND to one of them, "
+            "or unset it."
         )
     # One line, without the place in our code that a user has no use for.
     warnings.formatwarning = lambda message, *place, **more: f"warning: {message}\n"
+    with _quiet():
+        try:
+            import keras  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"KERAS_BACKEND={os.environ['KERAS_BACKEND']} needs {error.name}; install it."
+            ) from error
+        (hardware or Hardware()).prepare()
+
+
+@contextlib.contextmanager
+def _quiet():
     # While it is imported, TensorFlow tells about the machine on stderr whatever the log level.
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        import keras  # noqa: F401
+        yield
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

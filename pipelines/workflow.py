@@ -18,6 +18,7 @@ from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.evaluation import Evaluator, model_scorer
 from pipelines.export import export
+from pipelines.hardware import Hardware
 from pipelines.log_options import load_chosen
 from pipelines.run_directory import RunDirectory
 from pipelines.settings import build_config
@@ -40,6 +41,7 @@ class Request:
         epochs: at most this many.
         seed: of everything random.
         log: the user's own log.
+        hardware: what to train on.
     """
 
     dataset: str | None
@@ -50,10 +52,11 @@ class Request:
     epochs: int | None = None
     seed: int = 0
     log: LogSpec | None = None
+    hardware: Hardware = dataclasses.field(default_factory=Hardware)
 
 
-def start(request: Request, output: str | os.PathLike) -> RunDirectory:
-    """Makes the directory of a new run.
+def start(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, InteractionDataset]:
+    """Makes the directory of a new run, and loads its dataset.
 
     Raises:
         InputError: if the request cannot be met or the directory exists.
@@ -68,10 +71,40 @@ def start(request: Request, output: str | os.PathLike) -> RunDirectory:
         "data_dir": request.data_dir and str(Path(request.data_dir).expanduser().resolve()),
         "log": request.log and request.log.with_absolute_files().to_dict(),
         "seed": request.seed,
+        "hardware": [_used(request.hardware, 0)],
         "statistics": statistics(dataset),
         "versions": {"hmar_keras": __version__, "keras": keras.__version__},
     }
-    return RunDirectory.create(output, settings, config)
+    return RunDirectory.create(output, settings, config), dataset
+
+
+def resume(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, InteractionDataset]:
+    """Opens a run that is to be continued, and loads its dataset.
+
+    Raises:
+        InputError: if there is none, its dataset has changed, or something else is asked for
+            than what it was started with.
+    """
+    run = RunDirectory.open(output)
+    dataset = load_run_dataset(run, request.data_dir)
+    config = same_request(run, request, dataset)
+    settings = run.settings()
+    used = settings.get("hardware", [])
+    now = _used(request.hardware, len(run.history()))
+    if not used or {**used[-1], "after_epoch": now["after_epoch"]} != now:
+        run.write_json("run.json", {**settings, "hardware": [*used, now]})
+    run.write_json("config.json", config.to_dict())
+    return run, dataset
+
+
+def _used(hardware, epochs):
+    """What `run.json` keeps of the hardware that the epochs after `epochs` are trained on."""
+    return {
+        "after_epoch": epochs,
+        "backend": keras.backend.backend(),
+        "accelerator": hardware.has_accelerator(),
+        **dataclasses.asdict(hardware.resolved()),
+    }
 
 
 def statistics(dataset: InteractionDataset) -> dict:
@@ -106,9 +139,11 @@ def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> Interact
     return dataset
 
 
-def train_run(run: RunDirectory, dataset: InteractionDataset) -> HMAR:
+def train_run(
+    run: RunDirectory, dataset: InteractionDataset, hardware: Hardware | None = None
+) -> HMAR:
     """Trains a run from where it stands to its end."""
-    return train(split(dataset), run.config(), run, run.settings()["seed"])
+    return train(split(dataset), run.config(), run, run.settings()["seed"], hardware)
 
 
 def load_model(run: RunDirectory) -> HMAR:
@@ -146,7 +181,16 @@ def evaluate_run(run: RunDirectory, dataset: InteractionDataset, model: HMAR) ->
 def export_run(
     run: RunDirectory, dataset: InteractionDataset, model: HMAR, directory: str | os.PathLike
 ) -> Path:
-    """Writes the next version of the model to `directory/VERSION`."""
+    """Writes the next version of the model to `directory/VERSION`.
+
+    Raises:
+        InputError: under another backend than TensorFlow, or if it cannot be written.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(
+            f"a SavedModel is written by TensorFlow; run: KERAS_BACKEND=tensorflow hmar export "
+            f"{run.path}"
+        )
     settings = run.settings()
     provenance = {
         "dataset": settings["dataset"],
@@ -166,6 +210,12 @@ def same_request(run: RunDirectory, request: Request, dataset: InteractionDatase
     config, settings = run.config(), run.settings()
     if request.seed != settings["seed"]:
         raise InputError(f"{run.path} was started with --seed {settings['seed']}; keep it.")
+    precision = settings["hardware"][-1]["precision"] if settings.get("hardware") else "float32"
+    if request.hardware.precision != precision:
+        raise InputError(
+            f"{run.path} was started with --precision {precision}; keep it: devices, XLA and "
+            "steps per execution may change, the precision may not."
+        )
     if request.preset or request.config_file or request.assignments:
         asked = build_config(
             dataset, request.preset, request.config_file, request.assignments, config.epochs

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import pytest
 
@@ -188,7 +189,77 @@ def test_unwritable_places_are_named_before_any_training(hmar):
 
 
 def test_another_backend_is_refused(hmar):
-    fails(hmar("train", *TINY, KERAS_BACKEND="jax"), "KERAS_BACKEND")
+    fails(hmar("train", *TINY, KERAS_BACKEND="torch"), "tensorflow and jax", "KERAS_BACKEND")
+
+
+def test_hardware_is_recorded_and_may_change_but_for_the_precision(hmar, finished):
+    common = ["train", *TINY, *SMALL, "--seed", "1", "--output", "hardware"]
+    bfloat16 = ["--precision", "mixed_bfloat16"]
+    # A new run's dataset is loaded once, before there is a run.
+    with mock.patch("pipelines.workflow.load_run_dataset", side_effect=AssertionError):
+        process = hmar(*common, *bfloat16, "--epochs", 1)
+    assert process.returncode == 0, process.stderr
+    fails(hmar(*common, "--resume"), "--precision mixed_bfloat16", "keep it")
+    process = hmar(*common, *bfloat16, "--steps-per-execution", 2, "--resume")
+    assert process.returncode == 0, process.stderr
+    first, second = json.loads((hmar.home / "hardware" / "run.json").read_text())["hardware"]
+    assert first == {
+        **{"after_epoch": 0, "backend": "tensorflow", "accelerator": False},
+        **{"devices": 1, "precision": "mixed_bfloat16"},
+        **{"jit_compile": False, "steps_per_execution": 1},
+    }
+    assert second == {**first, "after_epoch": 1, "steps_per_execution": 2}
+    (only,) = json.loads((hmar.home / "first" / "run.json").read_text())["hardware"]
+    assert only == {**first, "precision": "float32"}
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["--precision", "float8"], ["float8", "mixed_bfloat16"]),
+        (["--devices", "2", "--xla"], ["XLA", "KERAS_BACKEND=jax"]),
+        (["--devices", "64"], ["started", "64"]),
+    ],
+)
+def test_hardware_that_cannot_be_had_is_one_sentence(hmar, finished, options, parts):
+    fails(hmar("train", *TINY, *options, "--output", "bad"), *parts)
+    assert not (hmar.home / "bad").exists()
+
+
+def test_jax_trains_evaluates_and_exports(home, finished):
+    """The SavedModel comes from TensorFlow, in a process of its own."""
+    code = "from pipelines.cli import main; main()"
+    process = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            code,
+            "run",
+            *TINY,
+            *SMALL,
+            "--output",
+            "jax",
+            "--models",
+            "jax-models",
+        ],
+        cwd=home,
+        env={**os.environ, "HMAR_CACHE": str(home / "cache"), "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert process.returncode == 0, process.stderr
+    (used,) = json.loads((home / "jax" / "run.json").read_text())["hardware"]
+    assert used["backend"] == "jax"
+    assert used["jit_compile"]
+    metrics = json.loads((home / "jax" / "metrics.json").read_text())
+    history = json.loads((home / "jax" / "history.json").read_text())
+    best = history[metrics["best_epoch"] - 1]
+    for protocol, values in metrics["validation"]["HMAR"].items():
+        assert values["ndcg@10"] == pytest.approx(best[f"val_{protocol}_ndcg@10"], abs=1e-9)
+    answer = [line.split("\t") for line in process.stdout.splitlines() if "\t" in line]
+    assert len(answer) == 5
+    assert (home / "jax-models" / "synthetic_shop-tiny" / "1" / "saved_model.pb").is_file()
 
 
 def test_a_log_whose_users_buy_too_little_is_named(hmar):

@@ -18,7 +18,7 @@ _KINDS = {
     "batched products": r"BatchMatMul|Einsum",
     "random numbers": r".*Random|.*Rng|.*Skip",
     "rows looked up and summed": r".*Gather|.*Segment|.*Scatter|Unique|ResourceSparse",
-    "softmax": r"Log?Softmax",
+    "softmax": r"(Log)?Softmax",
     "moving": r"Concat|Split|.*Slice$|StridedSlice|Pack|Pad|Transpose|Tile|.*Copy|Bitcast|Snapshot",
     "sorting": r"TopK|Sort|ArgSort|Cumsum",
 }

@@ -13,6 +13,7 @@ over the reference's; what the project asks for (its issue "Speed") stands besid
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
 import json
 import os
@@ -44,17 +45,21 @@ def section_function(name: str) -> Callable:
     return getattr(importlib.import_module(module), function)
 
 
-def measure(function: str, quick: bool) -> list[dict]:
+def measure(function: str, quick: bool, repeats: int | None = None) -> list[dict]:
     """The rows of `module:function`, measured in this process."""
     import workload
 
     size = workload.QUICK if quick else workload.FULL
+    if repeats:
+        size = dataclasses.replace(size, repeats=repeats)
     return [row.to_dict() for row in section_function(function)(size)]
 
 
-def measure_apart(function: str, quick: bool) -> list[dict]:
-    """As `measure`, in a process of its own."""
-    command = [sys.executable, __file__, "--function", function, *(["--quick"] if quick else [])]
+def measure_apart(function: str, repeats: int | None = None) -> list[dict]:
+    """As `measure` at full size, in a process of its own."""
+    command = [sys.executable, __file__, "--function", function]
+    if repeats:
+        command += ["--repeats", str(repeats)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     found = subprocess.run(command, env=environment, capture_output=True, text=True)
     if found.returncode:
@@ -107,22 +112,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas")
     parser.add_argument("--json", type=Path, help="file to write")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, all in this process")
+    parser.add_argument("--repeats", type=int, help="samples of each number")
     parser.add_argument("--function", help=argparse.SUPPRESS)  # of the process of a section
     options = parser.parse_args(arguments)
     if options.function:
-        print(json.dumps(measure(options.function, options.quick)))
+        print(json.dumps(measure(options.function, False, options.repeats)))
         return
     chosen = options.only.split(",")
     unknown = sorted(set(chosen) - set(SECTIONS))
     if unknown:
         parser.error(f"no such section: {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
-    run = measure if options.quick else measure_apart
     console, results = Console(), {}
     if not console.is_terminal:
         console = Console(width=150)
     for section in chosen:
         title, functions = SECTIONS[section]
-        results[section] = [row for function in functions for row in run(function, options.quick)]
+        results[section] = []
+        for function in functions:
+            if options.quick:
+                results[section] += measure(function, True, options.repeats)
+            else:
+                results[section] += measure_apart(function, options.repeats)
         console.print(table(title, results[section]))
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")

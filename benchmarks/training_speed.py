@@ -116,12 +116,14 @@ def roofline(size: Size) -> list[Row]:
         **parts.jobs(held),
     }
     times = interleaved(size.repeats, jobs)
-    work = training_work(config, Counts.mean(inputs for inputs, _ in held))
+    counts = Counts.mean(inputs for inputs, _ in held)
+    work = training_work(config, counts)
     floors = Floors.of(work, machine_of(rates))
     floor = Row("floor: larger of computing and moving", "ms", [floors.classic])
     whole = Row("train_step", "ms", times["step"], floor, Limit("ratio", most=2.5))
     rows = [
         *rates,
+        *_padding(counts),
         Row("floor: part by part", "ms", [floors.by_part]),
         Row("floor: computing, then moving", "ms", [floors.one_by_one]),
         floor,
@@ -132,6 +134,19 @@ def roofline(size: Size) -> list[Row]:
         least = Row(f"floor: {name}", "ms", [machine_of(rates).floor(part.flops, part.moved)])
         rows += [least, Row(name, "ms", times[name], least)]
     return [*rows, *_traced(train_step, held)]
+
+
+def _padding(counts):
+    """How much of what is computed is real."""
+    positions = Row("positions with padding", "a batch", [counts.padded])
+    pairs = Row("pairs with padding and later keys", "a batch", [counts.padded_pairs])
+    return [
+        positions,
+        Row("real positions", "a batch", [counts.positions], positions),
+        pairs,
+        Row("real pairs", "a batch", [counts.pairs], pairs),
+        Row("real pairs of one behaviour", "a batch", [counts.behavior_pairs], pairs),
+    ]
 
 
 def _traced(train_step, held):

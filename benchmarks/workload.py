@@ -46,7 +46,7 @@ class Size:
     settings: dict = dataclasses.field(default_factory=dict)
     steps: int = 20
     plain_steps: int = 4
-    repeats: int = 5
+    repeats: int = 4
     matrix: int = 2048
     copy: int = 256
     catalogs: tuple[int, ...] = (100_000, 500_000)

@@ -95,6 +95,9 @@ class Work:
     def __add__(self, other: Work) -> Work:
         return Work(self.flops + other.flops, self.moved + other.moved)
 
+    def __mul__(self, count: float) -> Work:
+        return Work(count * self.flops, count * self.moved)
+
 
 def training_work(config: HMARConfig, counts: Counts) -> dict[str, Work]:
     """The work of a step, part by part."""
@@ -122,8 +125,8 @@ def training_work(config: HMARConfig, counts: Counts) -> dict[str, Work]:
     moved = 7 * (weights + counts.touched * d) * FLOAT
     return {
         "items and positions": items,
-        "behaviour encoder": _times(blocks, behavior),
-        "sequence encoder": _times(sequence_blocks, sequence),
+        "behaviour encoder": behavior * blocks,
+        "sequence encoder": sequence * sequence_blocks,
         "heads and losses": heads,
         "optimiser": Work(0, moved),
     }
@@ -144,10 +147,6 @@ def _encoder(positions, pairs, dim, heads, weights):
     """Attention and feed-forward network: saved are Q, K, V, both outputs, and the hidden units."""
     dense = _dense(positions, 5 * dim * dim, saved=6 * dim, weights=weights)
     return dense + Work(6 * 2 * pairs * dim, 2 * pairs * heads * FLOAT)
-
-
-def _times(count, work):
-    return Work(count * work.flops, count * work.moved)
 
 
 def catalog_work(config: HMARConfig, questions: int) -> Work:

@@ -37,19 +37,15 @@ def step(size: Size) -> list[Row]:
 
 
 def fit(size: Size) -> list[Row]:
-    """`model.fit` on the input pipeline: an epoch at a time, of the plain model a few steps."""
+    """`model.fit` on the input pipeline: whole epochs, of the plain model a few steps each."""
     splits, config = workload.load(size)
-    slow_config = workload.plain_config(config)
-    fast = _Fitting(workload.fast_model(config), TrainingData(splits, config, SEED))
-    plain_data = TrainingData(splits, slow_config, SEED)
-    plain = _Fitting(workload.plain_model(config), plain_data, size.plain_steps)
-    for repeat in range(size.repeats + 1):
-        fast(repeat)
-        plain(repeat)
-    slow, quick = plain.times(), fast.times()
+    data = TrainingData(splits, config, SEED)
+    plain_data = TrainingData(splits, workload.plain_config(config), SEED)
+    quick = _fit(workload.fast_model(config), data, size.repeats)
+    slow = _fit(workload.plain_model(config), plain_data, size.repeats, size.plain_steps)
+    windows = data.num_windows / data.steps_per_epoch
     plain_step = Row("plain: a step of fit", "ms", slow)
     plain_rate = Row("plain: sequences", "1/s", [1e3 * config.batch_size / x for x in slow])
-    windows = fast.data.num_windows / fast.data.steps_per_epoch
     return [
         plain_step,
         Row("a step of fit", "ms", quick, plain_step, SEVENTH),
@@ -58,42 +54,52 @@ def fit(size: Size) -> list[Row]:
     ]
 
 
-class _Fitting:
-    """Fits a model epoch by epoch and notes how long each takes, the first one left out."""
+def _fit(model, data, repeats, steps=None):
+    """Milliseconds a step, epoch by epoch, after one epoch that also compiles.
 
-    def __init__(self, model, data, steps=None):
-        self.data = data
-        self._model, self._steps = model, steps or data.steps_per_epoch
-        self._milliseconds = []
+    One `fit` for all epochs, as in `hmar train`.
+    """
+    steps = steps or data.steps_per_epoch
+    clock = _EpochClock()
+    model.fit(
+        data.dataset(0, repeats + 1),
+        epochs=repeats + 1,
+        steps_per_epoch=steps,
+        callbacks=[clock],
+        shuffle=False,
+        verbose=0,
+    )
+    return [seconds * 1e3 / steps for seconds in clock.seconds[1:]]
 
-    def __call__(self, epoch):
-        start = time.perf_counter()
-        self._model.fit(
-            self.data.dataset(epoch, epoch + 1),
-            steps_per_epoch=self._steps,
-            shuffle=False,
-            verbose=0,
-        )
-        self._milliseconds.append((time.perf_counter() - start) * 1e3 / self._steps)
 
-    def times(self):
-        return self._milliseconds[1:]
+class _EpochClock(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seconds, self._start = [], 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds.append(time.perf_counter() - self._start)
 
 
 def pipeline(size: Size) -> list[Row]:
     """The input pipeline without a model, epoch by epoch, against the step that it feeds."""
     splits, config = workload.load(size)
     data = TrainingData(splits, config, SEED)
-    held = workload.batches(splits, config, size.steps)
-    train_step = workload.train_step(workload.fast_model(config), held[0])
-    wall, busy, steps = [], [], []
-    for repeat in range(size.repeats + 1):
+    count, wall, busy = data.steps_per_epoch, [], []
+    batches = iter(data.dataset(0, size.repeats + 1))
+    for _ in range(size.repeats + 1):
         start, cpu_start = time.perf_counter(), time.process_time()
-        count = sum(1 for _ in data.dataset(repeat, repeat + 1))
+        for _ in range(count):
+            next(batches)
         wall.append((time.perf_counter() - start) * 1e3 / count)
         busy.append((time.process_time() - cpu_start) * 1e3 / count)
-        steps += interleaved(1, {"step": (train_step, _calls(held))})["step"]
-    step_row = Row("train_step beside it", "ms", steps[1:])
+    held = workload.batches(splits, config, size.steps)
+    train_step = workload.train_step(workload.fast_model(config), held[0])
+    steps = interleaved(size.repeats, {"step": (train_step, _calls(held))})["step"]
+    step_row = Row("train_step beside it", "ms", steps)
     return [
         step_row,
         Row("a batch of the pipeline", "ms", wall[1:], step_row, FIFTH),
@@ -184,7 +190,7 @@ def memory_fast(size: Size) -> list[Row]:
     """An epoch of training in a process of its own."""
     splits, config = workload.load(size)
     before = Row("peak memory, log loaded", "GiB", [peak_memory()])
-    _Fitting(workload.fast_model(config), TrainingData(splits, config, SEED))(0)
+    _fit(workload.fast_model(config), TrainingData(splits, config, SEED), repeats=0)
     trained = Row("peak memory, an epoch trained", "GiB", [peak_memory()], before, MOST_MEMORY)
     return [before, trained]
 
@@ -194,7 +200,7 @@ def memory_plain(size: Size) -> list[Row]:
     splits, config = workload.load(size)
     before = Row("plain: peak memory, log loaded", "GiB", [peak_memory()])
     data = TrainingData(splits, workload.plain_config(config), SEED)
-    _Fitting(workload.plain_model(config), data, size.plain_steps)(0)
+    _fit(workload.plain_model(config), data, 0, size.plain_steps)
     return [before, Row("plain: peak memory, steps trained", "GiB", [peak_memory()], before)]
 
 

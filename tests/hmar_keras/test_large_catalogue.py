@@ -1,0 +1,59 @@
+"""Memory of training on a large catalogue: the table, its moments, and no copy of either."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+ITEMS, DIM = 2_000_000, 32
+TABLE = ITEMS * DIM * 4
+# What tracing a second model and the threads' arenas take; a copy of the table is more.
+ALLOWANCE = 0.7 * TABLE
+TRAIN = """
+import json, os, resource, sys
+import numpy as np
+from hmar_keras import HMAR, Behaviors, HMARConfig, compile_arguments
+
+def train(items, dim, buckets):
+    behaviors = Behaviors(("view", "buy"), "buy")
+    config = HMARConfig(items, behaviors, dim=dim, max_length=8, item_buckets=buckets)
+    model = HMAR(config)
+    model.compile(**compile_arguments(config), jit_compile=False)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        ids = rng.integers(1, items + 1, (3, 16, 8)).astype("int32")
+        behaviors = rng.integers(1, 3, (2, 16, 8)).astype("int32")
+        inputs = {"item_ids": ids[0], "behavior_ids": behaviors[0]}
+        inputs["candidate_ids"] = ids[1:].transpose(1, 2, 0)
+        model.train_on_batch(inputs, {"ranking": behaviors[1], "behavior": behaviors[1]})
+        model.predict_on_batch(inputs)
+
+items, dim, buckets = map(int, sys.argv[1:])
+train(100, dim, 0)  # what every training holds
+with open("/proc/self/statm") as file:
+    before = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+train(items, dim, buckets)
+print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before))
+"""
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow" or not sys.platform.startswith("linux"),
+    reason="only there single rows are read and written, and memory can be read off",
+)
+@pytest.mark.parametrize("buckets", [0, ITEMS // 20])
+def test_training_holds_the_table_and_its_moments_and_no_copy(buckets):
+    ran = subprocess.run(
+        [sys.executable, "-c", TRAIN, *map(str, (ITEMS, DIM, buckets))],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=pathlib.Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    table = 2 * buckets * DIM * 4 or TABLE
+    assert json.loads(ran.stdout.splitlines()[-1]) < 3 * table + ALLOWANCE

@@ -36,6 +36,7 @@ class Size:
         matrix: width of the matrix product.
         copy: MiB copied.
         catalogs: items of the large catalogues, with the preset `tianchi`.
+        catalog_steps: batches of them.
         catalog_users: users whose histories are drawn from them, and those of the evaluation.
         evaluated_items: size of the catalogue that is evaluated on.
         questions: users evaluated.
@@ -49,7 +50,8 @@ class Size:
     repeats: int = 4
     matrix: int = 2048
     copy: int = 256
-    catalogs: tuple[int, ...] = (100_000, 500_000)
+    catalogs: tuple[int, int] = (100_000, 500_000)
+    catalog_steps: int = 8
     catalog_users: int = 4_000
     evaluated_items: int = 35_920
     questions: int = 3_000
@@ -69,7 +71,8 @@ QUICK = Size(
     repeats=1,
     matrix=64,
     copy=1,
-    catalogs=(1_000,),
+    catalogs=(1_000, 2_000),
+    catalog_steps=1,
     catalog_users=50,
     evaluated_items=1_000,
     questions=20,

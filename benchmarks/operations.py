@@ -11,10 +11,10 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-_OPERATION = re.compile(r"^([\w./-]+):([A-Z]\w*)$")  # "model/layer/MatMul:MatMul"
+_OPERATION = re.compile(r"^([\w./-]+):_?(?:Mkl)?(?:Native)?([A-Z]\w*)$")  # "layer/MatMul:MatMul"
 _OPTIMIZER = re.compile(r"^(\w*adam\w*)/")
 _KINDS = {
-    "matrix products": r"_?(Fused)?MatMul$",
+    "matrix products": r"(Fused)?MatMul$",
     "batched products": r"BatchMatMul|Einsum",
     "random numbers": r".*Random|.*Rng|.*Skip",
     "rows looked up and summed": r".*Gather|.*Segment|.*Scatter|Unique|ResourceSparse",

@@ -1,6 +1,6 @@
 """How fast everything is, next to what it could be.
 
-    python benchmarks/speed.py                              # all sections, ten minutes on two idle cores
+    python benchmarks/speed.py                              # all sections, ten minutes
     python benchmarks/speed.py --only step,pipeline --json speed.json
     python benchmarks/speed.py --quick                      # shows that it runs; means nothing
 

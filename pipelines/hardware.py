@@ -61,8 +61,9 @@ class Hardware:
             _hide_gpus_from_tensorflow()
         if self.devices > 1:
             _make_cpu_devices(self.devices)
-            self.device_names()
         self.resolved()
+        if self.devices > 1:
+            self.device_names()
 
     def resolved(self) -> Hardware:
         """The same with nothing left open.

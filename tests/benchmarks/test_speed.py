@@ -49,7 +49,9 @@ def test_row():
     ("name", "kind"),
     [
         ("gradient_tape/hmar/MatMul_1:MatMul", "matrix products"),
+        ("hmar/dense/MatMul:_MklNativeFusedMatMul", "matrix products"),
         ("hmar/attention/MatMul:BatchMatMulV2", "batched products"),
+        ("hmar/attention/MatMul:_MklBatchMatMulV2", "batched products"),
         ("lazy_adam/ResourceScatterUpdate:ResourceScatterUpdate", "optimiser"),
         ("hmar/dropout/stateless_random_uniform:StatelessRandomUniformIntV2", "random numbers"),
         ("hmar/item_table/ResourceGather:ResourceGather", "rows looked up and summed"),

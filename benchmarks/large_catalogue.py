@@ -49,8 +49,7 @@ def measure(items: int, buckets: int) -> dict:
     before = _held()
     model = HMAR(config)
     model.compile(**compile_arguments(config), jit_compile=False)
-    # In the first step, where Keras would do it, making the moments of a table of more than 2 GB
-    # takes one more copy of it.
+    # In the first step, where Keras would do it, making the moments takes one more table.
     model.optimizer.build(model.trainable_variables)
     batches = [_batch(rng, items) for _ in range(STEPS + 1)]
     first = time_calls(model.train_on_batch, batches[:1])

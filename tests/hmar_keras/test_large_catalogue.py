@@ -23,6 +23,8 @@ def train(items, dim, buckets):
     config = HMARConfig(items, behaviors, dim=dim, max_length=8, item_buckets=buckets)
     model = HMAR(config)
     model.compile(**compile_arguments(config), jit_compile=False)
+    # In the first step, where Keras would do it, making the moments takes one more table.
+    model.optimizer.build(model.trainable_variables)
     rng = np.random.default_rng(0)
     for _ in range(3):
         ids = rng.integers(1, items + 1, (3, 16, 8)).astype("int32")

@@ -27,7 +27,7 @@ class Adam(keras.optimizers.Adam):
 
 def _summed(gradient, rows):
     """The gradient of a whole table, `[rows, dim]`."""
-    if not hasattr(gradient, "indices"):
+    if not hasattr(gradient, "dense_shape"):
         return gradient
     return ops.segment_sum(gradient.values, gradient.indices, num_segments=rows)
 
@@ -81,7 +81,7 @@ class LazyAdam(Adam):
         index = self._get_variable_index(variable)
         if not self._is_table[index]:
             super().update_step(gradient, variable, learning_rate)
-        elif hasattr(gradient, "indices") and sizes_may_vary(gradient.values):
+        elif hasattr(gradient, "dense_shape") and sizes_may_vary(gradient.values):
             self._update_rows(gradient, variable, learning_rate, index)
         else:
             self._update_table(gradient, variable, learning_rate, index)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 DIM, MAX_LENGTH, BATCH, CANDIDATES, BEHAVIORS = 64, 50, 128, 100, 4
 STEPS, SHARE_OF_BUCKETS = 20, 20
+OVERHEAD_BYTES = 1.5e9  # of TensorFlow and the compiled functions
 MOST_BYTES = 12e9  # a process that holds more ends itself
 COLUMNS = (
     *("items", "buckets", "parameters", "table + moments, GB", "measured, GB"),
@@ -95,6 +96,12 @@ def _held() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def _available() -> int:
+    """Bytes that a new process may take without another one's being ended for it."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+
+
 def _end_when_too_large():
     while _held() < MOST_BYTES:
         time.sleep(0.02)
@@ -104,6 +111,9 @@ def _end_when_too_large():
 
 def measure_apart(items: int, buckets: int) -> dict:
     """As `measure`, in a process of its own."""
+    needed = 12 * DIM * (2 * buckets or items) + OVERHEAD_BYTES
+    if needed > min(_available(), MOST_BYTES):
+        raise SystemExit(f"{items:,} items need {needed / 1e9:.1f} GB of free memory.")
     command = [sys.executable, __file__, "--one", f"{items},{buckets}"]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -37,7 +37,13 @@ def train_elsewhere(path, backend, plan):
     path.write_bytes(pickle.dumps(vars(plan)))
     process = subprocess.run(
         [sys.executable, __file__, path],
-        env={**os.environ, "KERAS_BACKEND": backend},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": backend,
+            # The trainings of a plan differ little; JAX shall compile a step only once.
+            "JAX_COMPILATION_CACHE_DIR": str(path.parent / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        },
         capture_output=True,
         text=True,
         timeout=600,

@@ -140,6 +140,19 @@ def portable_kernels():
         _portable = before
 
 
+def take_rows(variable, rows):
+    """Rows of a weight, without reading all of it where that can be had.
+
+    Args:
+        variable: a backend's variable or array, `[count, ...]`.
+        rows: int `[...]`.
+    """
+    try:
+        return variable.sparse_read(rows)  # a TensorFlow variable
+    except AttributeError:  # other backends, and TensorFlow's mirrored variables
+        return ops.take(variable, rows, axis=0)
+
+
 def sizes_may_vary(tensor):
     """Whether `tensor` is computed by TensorFlow on CPUs, operation by operation."""
     return (

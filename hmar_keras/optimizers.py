@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from hmar_keras.kernels import sizes_may_vary
+from hmar_keras.kernels import sizes_may_vary, take_rows
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
@@ -94,7 +94,7 @@ class LazyAdam(Adam):
         rows, places = ops.unique(gradient.indices, sorted=False, return_inverse=True)
         sums = ops.segment_sum(gradient.values, places, num_segments=ops.shape(rows)[0])
         weights = (variable, self._momentums[index].value, self._velocities[index].value)
-        old = [weight.sparse_read(rows) for weight in weights]
+        old = [take_rows(weight, rows) for weight in weights]
         for weight, value in zip(weights, self._moved(sums, *old, learning_rate), strict=True):
             self.assign(weight, type(gradient)(value, rows))
 

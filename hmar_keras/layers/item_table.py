@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from hmar_keras.kernels import take_rows
+
 # 31 random bits for each value of each of an id's four bytes, for both hash functions,
 # [byte, value, function]. They are part of every trained hashed table and must never change;
 # NumPy keeps the numbers of a `RandomState` as they are (NEP 19).
@@ -68,10 +70,7 @@ class ItemTable(keras.layers.Embedding):
         return self._read(inputs)
 
     def _read(self, rows):
-        table = self.embeddings.value
-        if hasattr(table, "sparse_read"):  # a TensorFlow variable
-            return table.sparse_read(ops.convert_to_tensor(rows))
-        return ops.take(table, rows, axis=0)
+        return take_rows(self.embeddings.value, ops.convert_to_tensor(rows))
 
     def all_items(self):
         """The embeddings of all ids, `[input_dim, output_dim]`."""

@@ -37,8 +37,10 @@ class _MeanOverEvents(keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds `[batch, steps]` truths and `[batch, steps, ...]` predictions."""
         y_true = ops.convert_to_tensor(y_true)
-        weights = event_weights(y_true, sample_weight)
-        return super().update_state(self.values(y_true, y_pred), sample_weight=weights)
+        weights = ops.reshape(event_weights(y_true, sample_weight), (-1,))
+        # Flat: Keras's mean over a row would make an event count the less the longer its batch is.
+        values = ops.reshape(self.values(y_true, y_pred), (-1,))
+        return super().update_state(values, sample_weight=weights)
 
 
 class _RankingMetric(_MeanOverEvents):

@@ -62,8 +62,9 @@ def _fit(splits, config, run, seed, hardware):
     devices = Devices(hardware)
     with devices.building():
         model = compiled_model(config, hardware, data.steps_per_epoch)
+        # Built within the first step, it would hold one more copy of the item table.
+        model.optimizer.build(model.trainable_variables)
         if scores:
-            model.optimizer.build(model.trainable_variables)
             model.load_weights(run.checkpoint(len(scores)))
     progress = TrainingProgress(config.epochs, data.steps_per_epoch, MONITORED, scores)
     callbacks = [

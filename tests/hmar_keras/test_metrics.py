@@ -159,3 +159,11 @@ def test_config_round_trip(metric):
     logits = np.nan_to_num(logits, posinf=0)
     metric.reset_state()
     assert measure(revived, truth, logits) == measure(metric, truth, logits)
+
+
+def test_an_event_counts_the_same_in_batches_of_any_length():
+    metric = HitRate(k=1)
+    hit, miss = [0.9, 0.1], [0.1, 0.9]
+    metric.update_state([[1]], [[hit]])
+    metric.update_state([[1, 1, 1, 0]], [[miss, miss, hit, hit]])
+    assert float(metric.result()) == pytest.approx(2 / 4)

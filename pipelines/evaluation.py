@@ -38,15 +38,17 @@ _SCORES_AT_ONCE = 1 << 23  # 32 MiB
 _QUESTIONS_AT_ONCE = 512
 
 
-def validation_score(dataset: InteractionDataset, results: dict) -> float:
+def validation_score(results: dict) -> float:
     """The one number that training and tuning maximise: NDCG@10 over the whole catalogue.
 
-    Where items do not repeat it is that of `full_unseen`. Where they do it is the mean of `full`
-    and `full_unseen`: answers that the user has touched before are so much easier that `full`
-    alone would be best after an epoch, before the model knows anything about new items.
+    Where every answer is new to its user it is that of `full_unseen`. Otherwise it is the mean of
+    `full` and `full_unseen`: answers that the user has touched before are so much easier that
+    `full` alone would be best after an epoch, before the model knows anything about new items.
     """
-    unseen = results[FULL_UNSEEN]["ndcg@10"]
-    return (results[FULL]["ndcg@10"] + unseen) / 2 if dataset.repeats else unseen
+    full, unseen = results[FULL], results[FULL_UNSEEN]
+    if unseen["questions"] == full["questions"]:
+        return unseen["ndcg@10"]
+    return (full["ndcg@10"] + unseen["ndcg@10"]) / 2
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from hmar_keras.config import HMARConfig
-from hmar_keras.models.hmar import HMAR
+from hmar_keras.models import SequentialRecommender
 from hmar_keras.version import __version__
 from pipelines.baselines import baselines, item_popularity
 from pipelines.datasets import load_dataset, load_log
@@ -24,8 +24,6 @@ from pipelines.run_directory import RunDirectory
 from pipelines.settings import build_config
 from pipelines.splits import split
 from pipelines.training import best_epoch, save_best, train
-
-MODEL_NAME = "HMAR"  # in tables of results, beside the baselines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +63,7 @@ def start(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, In
     config = build_config(
         dataset, request.preset, request.config_file, request.assignments, request.epochs
     )
-    split(dataset)  # what cannot be evaluated shall not leave a directory behind
+    split(dataset, config.holdout)  # what cannot be evaluated shall not leave a directory behind
     settings = {
         "dataset": dataset.name,
         "data_dir": request.data_dir and str(Path(request.data_dir).expanduser().resolve()),
@@ -141,12 +139,14 @@ def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> Interact
 
 def train_run(
     run: RunDirectory, dataset: InteractionDataset, hardware: Hardware | None = None
-) -> HMAR:
+) -> SequentialRecommender:
     """Trains a run from where it stands to its end."""
-    return train(split(dataset), run.config(), run, run.settings()["seed"], hardware)
+    config = run.config()
+    splits = split(dataset, config.holdout)
+    return train(splits, config, run, run.settings()["seed"], hardware)
 
 
-def load_model(run: RunDirectory) -> HMAR:
+def load_model(run: RunDirectory) -> SequentialRecommender:
     """The run's model with its best weights so far.
 
     Raises:
@@ -159,18 +159,20 @@ def load_model(run: RunDirectory) -> HMAR:
     return save_best(run, run.config())
 
 
-def evaluate_run(run: RunDirectory, dataset: InteractionDataset, model: HMAR) -> dict:
+def evaluate_run(
+    run: RunDirectory, dataset: InteractionDataset, model: SequentialRecommender
+) -> dict:
     """Results of the model and the baselines on both splits, also written to `metrics.json`.
 
     Returns:
         `results[split][scorer][protocol][metric]`, the splits being `validation` and `test`.
     """
-    splits = split(dataset)
+    splits = split(dataset, model.config.holdout)
     seed = run.settings()["seed"]
-    scorers = {MODEL_NAME: model_scorer(model, dataset), **baselines(splits)}
+    scorers = {type(model).__name__: model_scorer(model, splits.dataset), **baselines(splits)}
     results = {}
     for part, questions in (("validation", splits.validation), ("test", splits.test)):
-        evaluator = Evaluator(dataset, questions, seed)
+        evaluator = Evaluator(splits.dataset, questions, seed)
         results[part] = {name: evaluator(scorer) for name, scorer in scorers.items()}
     history = run.history()
     trained = {"epochs": len(history), "best_epoch": best_epoch(history)}
@@ -179,7 +181,10 @@ def evaluate_run(run: RunDirectory, dataset: InteractionDataset, model: HMAR) ->
 
 
 def export_run(
-    run: RunDirectory, dataset: InteractionDataset, model: HMAR, directory: str | os.PathLike
+    run: RunDirectory,
+    dataset: InteractionDataset,
+    model: SequentialRecommender,
+    directory: str | os.PathLike,
 ) -> Path:
     """Writes the next version of the model to `directory/VERSION`.
 
@@ -198,7 +203,8 @@ def export_run(
         "best_epoch": best_epoch(run.history()),
         "versions": settings["versions"],
     }
-    return export(model, dataset.items, item_popularity(split(dataset)), directory, provenance)
+    popularity = item_popularity(split(dataset, model.config.holdout))
+    return export(model, dataset.items, popularity, directory, provenance)
 
 
 def same_request(run: RunDirectory, request: Request, dataset: InteractionDataset) -> HMARConfig:

@@ -17,7 +17,7 @@ from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, N
 from pipelines.batches import BatchPlan
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
-from pipelines.negatives import ExcludedItems, sample_distinct
+from pipelines.negatives import ExcludedItems, sample_distinct, sample_weighted
 from pipelines.splits import EvaluationSet, Splits, event_users, visible_events
 
 EVALUATION_NEGATIVES = 99  # the paper's protocol
@@ -221,9 +221,16 @@ def history_items(
 
 
 def evaluation_candidates(
-    dataset: InteractionDataset, questions: EvaluationSet, seed: int
+    dataset: InteractionDataset, questions: EvaluationSet, seed: int, weights=None
 ) -> np.ndarray:
     """The positive and 99 different random items outside the user's history.
+
+    Args:
+        dataset: what the questions are about.
+        questions: validation or test.
+        seed: of the draw.
+        weights: float [num_items + 1] by item id, to draw an item the more often the higher;
+            None to draw all alike.
 
     Returns:
         int32 [questions, 100], the positive first; fewer columns if some user has fewer than 99
@@ -232,8 +239,12 @@ def evaluation_candidates(
     rows, items = history_items(dataset, questions)
     rows = np.concatenate([rows, np.arange(len(questions))])
     items = np.concatenate([items, questions.positives])
-    excluded = ExcludedItems.from_pairs(rows, items, len(questions), dataset.num_items)
-    negatives = sample_distinct(excluded, EVALUATION_NEGATIVES, seed)
+    if weights is None:
+        excluded = ExcludedItems.from_pairs(rows, items, len(questions), dataset.num_items)
+        negatives = sample_distinct(excluded, EVALUATION_NEGATIVES, seed)
+    else:
+        count = len(questions)
+        negatives = sample_weighted(rows, items, count, weights, EVALUATION_NEGATIVES, seed)
     return np.concatenate([questions.positives[:, None], negatives], axis=1)
 
 

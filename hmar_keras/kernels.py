@@ -16,10 +16,10 @@ from keras import ops
 
 
 def behavior_groups(inputs, behavior_ids):
-    """The positions of `inputs` `[batch, length, dim]` in the order that suits products by behaviour.
+    """Positions in the order that suits products by behaviour.
 
     Args:
-        inputs: what tells where it is computed.
+        inputs: float `[batch, length, dim]`; tells where it is computed.
         behavior_ids: int `[batch, length]`, from 1; 0 for padding.
 
     Returns:

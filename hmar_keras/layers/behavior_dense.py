@@ -79,7 +79,7 @@ class BehaviorDense(keras.layers.Layer):
             float `[rows, units]`.
         """
         weights = (self.kernel, self.bias) if self.use_bias else (self.kernel,)
-        weights = [ops.reshape(weight, weight.shape) for weight in weights]  # of a variable its value
+        weights = [ops.reshape(w, w.shape) for w in weights]  # of a variable its value
         return self.activation(groups.matmul(rows, *weights))
 
     def compute_output_shape(self, inputs_shape, behavior_ids_shape=None):

@@ -6,7 +6,6 @@ import keras
 from keras import ops
 
 
-
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class Dropout(keras.layers.Dropout):
     """As `keras.layers.Dropout`; on TensorFlow one random number of 32 bits decides several units.

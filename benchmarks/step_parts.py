@@ -96,7 +96,7 @@ class StepParts:
         counts = self._backbone.indicators(inputs[ITEM_IDS], inputs[BEHAVIOR_IDS], candidates)
         following = encoder(candidates[:, :, 0], counts[:, :, 0])
         outputs = {
-            "ranking": encoder(candidates, counts, states, training=True),
+            "ranking": encoder(candidates, counts, states),
             "behavior": self._model.get_layer(BEHAVIOR)(states, following),
         }
         return self._model.compute_loss(inputs, targets, outputs)

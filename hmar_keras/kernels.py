@@ -133,25 +133,24 @@ def _permute(rows, order, places):
     return ops.take(rows, order, axis=0), gradient
 
 
-def dot_candidates(states, items, training=False):
+def dot_candidates(states, items):
     """The products z . v of every state with its own candidates.
 
     Args:
         states: float `[batch, steps, dim]`.
         items: float `[batch, steps, candidates, dim]`.
-        training: whether there are but few candidates, as in training, and a gradient.
 
     Returns:
         float `[batch, steps, candidates]`.
     """
-    if training and sizes_may_vary(items):
-        return _dot_few(states, items)
+    if sizes_may_vary(items):
+        return _dot_by_element(states, items)
     return ops.einsum("bsd,bscd->bsc", states, items)
 
 
 @ops.custom_gradient
-def _dot_few(states, items):
-    """`dot_candidates` element by element: a product of matrices this small is mostly overhead."""
+def _dot_by_element(states, items):
+    """`dot_candidates` without a matrix product a state: so small, it is mostly overhead."""
 
     def gradient(upstream):
         upstream = upstream[..., None]

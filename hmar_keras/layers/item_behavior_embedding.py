@@ -60,23 +60,23 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         self.indicator_dense.build(indicators_shape)
         self.combine.build((*item_ids_shape, 2 * self.dim))
 
-    def call(self, item_ids, indicators, states=None, negative_ids=None, training=None):
+    def call(self, item_ids, indicators, states=None, negative_ids=None):
         """Encodes items that come with the given counts, or scores them."""
         if states is not None:
-            return self._score(item_ids, indicators, states, negative_ids, training)
+            return self._score(item_ids, indicators, states, negative_ids)
         item_kernel, effect, offset = self._linear()
         items = ops.cast(self.item_table(item_ids), self.compute_dtype)
         counts = ops.cast(indicators, items.dtype)
         encoded = ops.matmul(items, item_kernel) + ops.matmul(counts, effect) + offset
         return encoded * ops.cast(event_mask(item_ids)[..., None], encoded.dtype)
 
-    def _score(self, item_ids, indicators, states, negative_ids, training):
+    def _score(self, item_ids, indicators, states, negative_ids):
         """z . q = (z item_kernel^T) . item + (z effect^T) . counts + z . offset."""
         states = last_steps(ops.cast(states, "float32"), item_ids)
         item_kernel, effect, offset = (ops.cast(part, "float32") for part in self._linear())
         by_item = ops.matmul(states, ops.transpose(item_kernel))
         by_count = ops.matmul(states, ops.transpose(effect))[:, :, None, :]
-        scores = self.item_table.dot(by_item, item_ids, training)
+        scores = self.item_table.dot(by_item, item_ids)
         scores = scores + ops.sum(ops.cast(indicators, "float32") * by_count, axis=-1)
         constant = ops.matmul(states, offset[:, None])
         scores = (scores + constant) * ops.cast(event_mask(item_ids), "float32")
@@ -124,9 +124,7 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             item_kernel = item_kernel * math.sqrt(self.dim)
         return item_kernel, effect, offset[0] + self.combine.bias
 
-    def compute_output_spec(
-        self, item_ids, indicators, states=None, negative_ids=None, training=None
-    ):
+    def compute_output_spec(self, item_ids, indicators, states=None, negative_ids=None):
         """`[..., dim]`, or `[batch, steps, candidates + negatives]` with `states`."""
         shapes = [None if x is None else x.shape for x in (item_ids, indicators, states)]
         shapes.append(None if negative_ids is None else negative_ids.shape)

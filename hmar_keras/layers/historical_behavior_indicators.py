@@ -64,10 +64,10 @@ class HistoricalBehaviorIndicators(keras.layers.Layer):
             candidates = ops.cast(candidate_ids, item_ids.dtype)
         batch, steps, width = ops.shape(candidates)
         past = ops.arange(length)[None, :] <= ops.arange(length - steps, length)[:, None]
-        same = ops.logical_and(
-            ops.equal(candidates[..., None], item_ids[:, None, None, :]),
-            ops.logical_and(past[None, :, None, :], event_mask(candidates)[..., None]),
-        )
+        # Padding is the same as nothing. Every pass over all pairs costs, so there are but two.
+        candidates = ops.where(event_mask(candidates), candidates, -1)
+        same = ops.equal(candidates[..., None], item_ids[:, None, None, :])
+        same = ops.logical_and(same, past[None, :, None, :])
         same = ops.reshape(ops.cast(same, "float32"), (batch, steps * width, length))
         counts = ops.matmul(same, one_hot)
         if candidate_ids is None:

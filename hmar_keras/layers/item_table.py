@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from hmar_keras.kernels import take_rows
+from hmar_keras.kernels import dot_candidates, take_rows
 
 # 31 random bits for each value of each of an id's four bytes, for both hash functions,
 # [byte, value, function]. They are part of every trained hashed table and must never change;
@@ -91,7 +91,7 @@ class ItemTable(keras.layers.Embedding):
         """
         if len(item_ids.shape) == 2:
             return ops.matmul(vectors, ops.transpose(self(item_ids), (0, 2, 1)))
-        return ops.einsum("bsd,bscd->bsc", vectors, self(item_ids))
+        return dot_candidates(vectors, self(item_ids))
 
     def dot_all_items(self, vectors):
         """The products of `vectors`, `[batch, output_dim]`, with every id: `[batch, input_dim]`.

@@ -20,6 +20,7 @@ _CHOICES = {
     "loss": ("bce", "gbce", "sampled_softmax"),
     "windows": ("last", "all"),
     "targets": ("all", "new_items"),
+    "order": ("time", "random"),
     "batching": ("by_length", "mixed"),
     "optimizer": tuple(OPTIMIZERS),
 }
@@ -68,6 +69,9 @@ class HMARConfig:
             the user has not touched before, where only such are asked for.
         windows: `"last"` trains on each user's most recent `max_length` events, as the paper
             does; `"all"` cuts the whole history into windows of that length.
+        order: of a window's events in training: `"time"`; or `"random"`, the events on an item side
+            by side and the items in an order drawn anew in every epoch, for logs whose held-out
+            items are not the last ones.
         optimizer: `"lazy_adam"` moves only those rows of the item table that a batch touches,
             `"adam"` all of them; see `hmar_keras.optimizers`.
         learning_rate: of Adam.
@@ -117,6 +121,7 @@ class HMARConfig:
     shared_negatives: bool = False
     targets: str = "all"
     windows: str = "last"
+    order: str = "time"
     optimizer: str = "lazy_adam"
     learning_rate: float = 1e-3
     adam_beta_2: float = 0.98

@@ -21,6 +21,7 @@ from pipelines.negatives import ExcludedItems, sample_distinct, sample_weighted
 from pipelines.splits import EvaluationSet, Splits, event_users, visible_events
 
 EVALUATION_NEGATIVES = 99  # the paper's protocol
+_NEGATIVES, _ORDER = 0, 1  # what random numbers are drawn for
 
 
 def training_windows(splits: Splits, config: HMARConfig) -> np.ndarray:
@@ -57,19 +58,33 @@ def known_items(splits: Splits) -> ExcludedItems:
     )
 
 
-def learned_targets(dataset: InteractionDataset, targets: str) -> np.ndarray:
-    """Which events a model learns to rank, bool [events]: all, or the first on each item.
+def first_on_its_item(dataset: InteractionDataset) -> np.ndarray:
+    """Which events are their user's first on their item, bool [events]."""
+    pairs = event_users(dataset) * (dataset.num_items + 1) + dataset.item_ids
+    first = np.zeros(dataset.num_events, bool)
+    first[np.unique(pairs, return_index=True)[1]] = True
+    return first
+
+
+def in_random_order(items, behaviors, seed):
+    """Puts the items of each row in an order of chance; the events on an item stay as they are.
 
     Args:
-        dataset: the events.
-        targets: `"all"` or `"new_items"`, see `HMARConfig`.
+        items: int `[rows, length]`, left-padded with 0.
+        behaviors: int `[rows, length]`.
+        seed: int `[2]`.
+
+    Returns:
+        both in the new order, and which events are the first on their item, bool of the same
+        shape. Padding stays on the left.
     """
-    if targets == "all":
-        return np.ones(dataset.num_events, bool)
-    pairs = event_users(dataset) * (dataset.num_items + 1) + dataset.item_ids
-    learned = np.zeros(dataset.num_events, bool)
-    learned[np.unique(pairs, return_index=True)[1]] = True
-    return learned
+    numbers = tf.random.stateless_uniform(tf.shape(items), seed)
+    same = tf.cast(items[:, :, None] == items[:, None, :], tf.int8)
+    first = tf.argmax(same, axis=2, output_type=tf.int32)  # of an item its first place
+    keys = tf.where(items > 0, tf.gather(numbers, first, batch_dims=1), -1.0)
+    order = tf.argsort(keys, axis=1, stable=True)
+    is_first = first == tf.range(tf.shape(items)[1])
+    return tuple(tf.gather(values, order, batch_dims=1) for values in (items, behaviors, is_first))
 
 
 class TrainingData:
@@ -109,7 +124,7 @@ class TrainingData:
         self._windows = tf.constant(windows)
         self._item_ids = tf.constant(splits.dataset.item_ids)
         self._behavior_ids = tf.constant(splits.dataset.behavior_ids)
-        self._is_learned = tf.constant(learned_targets(splits.dataset, config.targets))
+        self._is_first = tf.constant(first_on_its_item(splits.dataset))
         self._keys = tf.constant(excluded.keys)
         self._key_starts = tf.constant(excluded.starts)
         self._outside = tf.constant(excluded.outside())
@@ -149,7 +164,10 @@ class TrainingData:
 
     def _batch(self, epoch, number, rows, length):
         windows = tf.gather(self._windows, rows)
-        items, behaviors, is_learned = self._events(windows, length + 1)
+        items, behaviors, is_first = self._events(windows, length + 1)
+        if self._config.order == "random":
+            seed = self._stream(_ORDER, epoch, number)
+            items, behaviors, is_first = in_random_order(items, behaviors, seed)
         inputs, candidates = items[:, :-1], items[:, 1:, None]
         # Before the first event there is nothing to predict from.
         next_behaviors = tf.where(inputs > 0, behaviors[:, 1:], 0)
@@ -160,19 +178,24 @@ class TrainingData:
         else:
             features[CANDIDATE_IDS] = tf.concat([candidates, negatives], axis=-1)
         targets = {
-            RANKING: tf.where(is_learned[:, 1:], next_behaviors, 0),
+            RANKING: tf.where(is_first[:, 1:] | (self._config.targets == "all"), next_behaviors, 0),
             BEHAVIOR: next_behaviors,
         }
         return features, {output: targets[output] for output in outputs_of(self._config)}
 
     def _events(self, windows, length):
-        """Item and behaviour ids and what is learned, `[rows, length]` each, left-padded."""
+        """Item and behaviour ids and what is the first on its item, `[rows, length]` each."""
         starts, ends = windows[:, 1:2], windows[:, 2:3]
         events = ends - length + tf.range(length)
         real = events >= starts
         events = tf.maximum(events, 0)
         ids = (tf.gather(values, events) for values in (self._item_ids, self._behavior_ids))
-        return *(tf.where(real, each, 0) for each in ids), tf.gather(self._is_learned, events)
+        return *(tf.where(real, each, 0) for each in ids), tf.gather(self._is_first, events)
+
+    def _stream(self, use, epoch, number):
+        """A seed for each use in each batch: hashed with the epoch, then with its number."""
+        seed = tf.random.experimental.stateless_fold_in([self._seed, epoch], number)
+        return tf.random.experimental.stateless_fold_in(seed, use) if use else seed
 
     def _negatives(self, users, length, epoch, number):
         """As `ExcludedItems.items_at`, at uniform places: `[rows, length, negatives]`.
@@ -182,8 +205,7 @@ class TrainingData:
         length = 1 if self._config.shared_negatives else length
         shape = (tf.size(users, tf.int64), length, self._config.num_negatives)
         users = users[:, None, None]
-        # One stream a batch: the seed is hashed with the epoch, then with the batch's number.
-        seed = tf.random.experimental.stateless_fold_in([self._seed, epoch], number)
+        seed = self._stream(_NEGATIVES, epoch, number)
         # Of 2^64 numbers the remainder is uniform to within I / 2^64.
         numbers = tf.random.stateless_uniform(shape, seed, None, None, tf.int64)
         places = tf.math.floormod(numbers, tf.gather(self._outside, users))

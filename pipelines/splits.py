@@ -8,8 +8,8 @@ with all they have.
 Where the source ships a held-out list, the listed users' test answers are those, with all their
 events as history, and their last target event is the validation answer if they have two. If such
 a list asks for items alone that their users never touched, as IJCAI-15's does, the validation
-answer is made alike: all of the user's events on its item are put last, training ends before them,
-and they are history for the test.
+answer is made alike: it is one of the user's target events, drawn once for all, all events on its
+item are put last, training ends before them, and they are history for the test.
 
 With `holdout="last"` the last two events are held out, whatever their behaviour, of users with at
 least three.
@@ -193,13 +193,24 @@ def _split_official(dataset, holdout):
     last, _, counts = _last_two(dataset, holdout)
     validated = tested & (counts >= 2)
     if not _any_touched(dataset):
-        # A test answer is new to its user, so a validation answer is made to be: its item's
-        # events become the user's last ones, and training and validation end before them.
-        dataset, last = _move_item_to_end(dataset, validated, dataset.item_ids[last])
+        # A test answer is new to its user and was taken from anywhere in the history. So a
+        # validation answer is one of the user's target events, whichever; its item's events become
+        # the user's last ones, and training and validation end before them.
+        answers = dataset.item_ids[_any_target(dataset)]
+        dataset, last = _move_item_to_end(dataset, validated, answers)
     validated &= last > starts
     test = _questions(dataset, tested, ends, dataset.held_out_items)
     validation = _questions(dataset, validated, last)
     return Splits(dataset, np.where(validated, last, ends), validation, test)
+
+
+def _any_target(dataset):
+    """Event index of one target event of each user, drawn once for all; any where there is none."""
+    targets = np.flatnonzero(dataset.behavior_ids == dataset.behaviors.target_id)
+    first = np.searchsorted(targets, dataset.offsets[:-1])
+    counts = np.searchsorted(targets, dataset.offsets[1:]) - first
+    drawn = np.random.default_rng(0).integers(0, np.maximum(counts, 1))
+    return targets[np.minimum(first + drawn, len(targets) - 1)]
 
 
 def _any_touched(dataset):

@@ -104,6 +104,7 @@ def configs(draw):
         gbce_calibration=draw(st.floats(0, 1)),
         shared_negatives=draw(st.booleans()),
         targets=draw(st.sampled_from(["all", "new_items"])),
+        order=draw(st.sampled_from(["time", "random"])),
         dim=num_heads * draw(st.integers(1, 50)),
         max_length=draw(count),
         num_heads=num_heads,
@@ -179,7 +180,7 @@ NUMBERS = ["dropout", "beta", "theta", "learning_rate", "adam_beta_2", "gbce_cal
 FLAGS = ["feed_forward_residual", "layer_norm", "scale_embeddings", "indicators"]
 FLAGS += ["shared_negatives"]
 CHOICES = ["behavior_projection", "windows", "batching", "optimizer"]
-CHOICES += ["model", "events", "holdout", "loss", "targets"]
+CHOICES += ["model", "events", "holdout", "loss", "targets", "order"]
 
 
 def test_every_setting_is_tried_below():

@@ -1,5 +1,8 @@
+import itertools
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipelines.errors import InputError
 from pipelines.input_pipeline import (
@@ -8,6 +11,7 @@ from pipelines.input_pipeline import (
     evaluation_dataset,
     history_arrays,
     history_items,
+    in_random_order,
     training_windows,
 )
 from pipelines.splits import split
@@ -249,3 +253,61 @@ def test_a_model_of_target_events_trains_on_those_alone(log, config):
         .as_numpy_iterator()
     )
     assert np.array_equal(inputs["candidate_ids"], everything["candidate_ids"])
+
+
+def test_items_in_random_order_keep_their_events(log, config):
+    config = config.replace(order="random", targets="new_items", max_length=20, batch_size=5)
+    splits = split(log)
+    data = TrainingData(splits, config, seed=0)
+    windows = {}
+    for user, start, end in training_windows(splits, config).tolist():
+        events = zip(log.item_ids[start:end], log.behavior_ids[start:end], strict=True)
+        by_item = {}
+        for item, behavior in events:
+            by_item.setdefault(int(item), []).append(int(behavior))
+        windows.setdefault(frozenset((i, tuple(b)) for i, b in by_item.items()), []).append(user)
+    orders = []
+    for epoch in range(2):
+        seen = []
+        for inputs, targets in batches(data, epoch, epoch + 1):
+            for row in range(len(inputs["item_ids"])):
+                ids = inputs["item_ids"][row].tolist()
+                real = [place for place, item in enumerate(ids) if item]
+                assert real == list(range(len(ids) - len(real), len(ids)))
+                last = int(inputs["candidate_ids"][row, -1, 0])
+                items = [*(ids[place] for place in real), last]
+                behaviors = [*inputs["behavior_ids"][row, real].tolist()]
+                behaviors.append(int(targets["behavior"][row, -1]))
+                by_item = {}
+                for item, behavior in zip(items, behaviors, strict=True):
+                    by_item.setdefault(item, []).append(behavior)
+                # The events on an item stand side by side and in their order.
+                assert len([1 for a, b in itertools.pairwise(items) if a != b]) == len(by_item) - 1
+                seen.append(frozenset((i, tuple(b)) for i, b in by_item.items()))
+                ranked = targets["ranking"][row, real].tolist()
+                news = [later != item for item, later in itertools.pairwise(items)]
+                assert [behavior > 0 for behavior in ranked] == news
+                orders.append((epoch, tuple(items)))
+        assert sorted(map(sorted, seen)) == sorted(
+            sorted(window) for window, users in windows.items() for _ in users
+        )
+    first, second = ({items for e, items in orders if e == epoch} for epoch in range(2))
+    assert len(first & second) < len(first) / 2
+    again = [inputs["item_ids"] for inputs, _ in batches(data, 1, 2)]
+    whole = [inputs["item_ids"] for inputs, _ in batches(data, 0, 2)][data.steps_per_epoch :]
+    assert all(np.array_equal(*pair) for pair in zip(again, whole, strict=True))
+
+
+def test_every_order_of_items_is_as_likely():
+    """Of three items, one of them with two events; 6 sigma."""
+    rows = 6000
+    items = tf.constant([[0, 7, 5, 7, 9]] * rows)
+    behaviors = tf.constant([[0, 1, 2, 3, 1]] * rows)
+    found, _, is_first = in_random_order(items, behaviors, [3, 4])
+    orders, counts = np.unique(found.numpy(), axis=0, return_counts=True)
+    assert sorted(map(tuple, orders.tolist())) == sorted(
+        {(0, *(x for item in order for x in ([7, 7] if item == 7 else [item])))
+         for order in itertools.permutations([5, 7, 9])}
+    )  # fmt: skip
+    assert np.all(np.abs(counts / rows - 1 / 6) < 6 * np.sqrt(5 / 36 / rows))
+    assert is_first.numpy()[:, 1:].sum(axis=1).tolist() == [3] * rows

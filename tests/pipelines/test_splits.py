@@ -120,26 +120,40 @@ def test_the_last_event_can_be_held_out_whatever_it_is(datasets):
 def test_validation_is_made_as_an_official_test_of_new_items(datasets):
     """No held-out item was touched, so all events on the validation answer come after training."""
     users = [
-        [(1, VIEW), (3, VIEW), (2, BUY), (3, BUY), (4, VIEW)],  # validated on 3
+        [(1, VIEW), (3, VIEW), (2, CART), (3, BUY), (4, VIEW)],  # one buy: tested only
         [(5, BUY), (6, VIEW), (5, BUY)],  # of nothing but 5: on 5, with 6 as history
         [(5, BUY), (5, BUY)],  # no history would be left: trained on
         [(1, VIEW), (4, BUY), (4, BUY)],  # not listed: trained on as it is
+        [(7, VIEW), (3, BUY), (7, BUY), (1, VIEW), (3, VIEW), (7, CART)],  # on 3 or 7
     ]
-    splits = split(datasets["make"](users, held_out=[8, 8, 8, 0], num_items=9))
-    reordered = [(1, VIEW), (2, BUY), (4, VIEW), (3, VIEW), (3, BUY)]
-    assert questions_by_user(splits.dataset, splits.validation) == {
-        0: (reordered[:3], 3),
-        1: ([(6, VIEW)], 5),
-    }
+    splits = split(datasets["make"](users, held_out=[8, 8, 8, 0, 8], num_items=9))
+    three, seven = [(3, BUY), (3, VIEW)], [(7, VIEW), (7, BUY), (7, CART)]
+    validation = questions_by_user(splits.dataset, splits.validation)
+    assert set(validation) == {1, 4}
+    assert validation[1] == ([(6, VIEW)], 5)
+    history, answer = validation[4]
+    assert answer in (3, 7)
+    rest = {3: [(7, VIEW), (7, BUY), (1, VIEW), (7, CART)], 7: [(3, BUY), (1, VIEW), (3, VIEW)]}
+    assert history == rest[answer]
     assert questions_by_user(splits.dataset, splits.test) == {
-        0: (reordered, 8),
+        0: (users[0], 8),
         1: ([(6, VIEW), (5, BUY), (5, BUY)], 8),
         2: (users[2], 8),
+        4: (rest[answer] + {3: three, 7: seven}[answer], 8),
     }
-    assert splits.train_ends.tolist() == [3, 6, 10, 13]
-    times = splits.dataset.timestamps.tolist()
-    assert sorted(times) == list(range(13))
-    assert times[:5] == [0, 2, 4, 1, 3]
+    assert splits.train_ends.tolist() == [5, 6, 10, 13, 13 + len(history)]
+    assert sorted(splits.dataset.timestamps.tolist()) == list(range(19))
+
+
+def test_any_target_event_may_be_the_validation_answer(datasets):
+    """Each of three bought items, about equally often; 6 sigma."""
+    users = [[(9, VIEW), (1, BUY), (2, BUY), (3, BUY)]] * 3000
+    dataset = datasets["make"](users, held_out=[8] * 3000, num_items=9)
+    answers = split(dataset).validation.positives
+    assert np.array_equal(answers, split(dataset).validation.positives)
+    share = np.bincount(answers, minlength=4)[1:4] / 3000
+    assert share.sum() == 1
+    assert np.all(np.abs(share - 1 / 3) < 6 * np.sqrt(2 / 9 / 3000))
 
 
 def test_only_target_events_are_visible(log):

@@ -11,8 +11,8 @@ Bytes are those that must pass between memory and cores when everything else sta
 activations that the backward pass needs, written once and read once (attention's weights too);
 every dense weight read forward and backward and its gradient written; of every looked-up row the
 read, the copy, its use backward, and its gradient written and read; and by the optimiser the
-gradient read and weight and both moments read and written, of the touched rows of the item table
-alone.
+gradient read and weight and both moments read and written; of the touched rows of the item table
+alone, with one moment and a step.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def training_work(config: HMARConfig, counts: Counts) -> dict[str, Work]:
     blocks, sequence_blocks = config.num_behavior_blocks, config.num_sequence_blocks
     weights = item_weights + head_weights + blocks * behavior_weights
     weights += sequence_blocks * sequence_weights
-    moved = 7 * (weights + counts.touched * d) * FLOAT
+    moved = (7 * weights + counts.touched * (5 * d + 2)) * FLOAT
     return {
         "items and positions": items,
         "behaviour encoder": behavior * blocks,

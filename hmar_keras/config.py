@@ -73,7 +73,7 @@ class HMARConfig:
             by side and the items in an order drawn anew in every epoch, for logs whose held-out
             items are not the last ones.
         optimizer: `"lazy_adam"` moves only those rows of the item table that a batch touches,
-            `"adam"` all of them; see `hmar_keras.optimizers`.
+            `"adam"` all of them, by a momentum; see `hmar_keras.optimizers`.
         learning_rate: of Adam.
         adam_beta_2: second-moment decay of Adam.
         batching: `"by_length"` puts windows of like length together and pads no further than

@@ -60,7 +60,7 @@ def test_optimiser_moves_all_dense_weights_and_touched_rows():
     dense = model.count_params() - 11 * 3
     # Gradient, weight and two moments read, the latter three written.
     moved = training_work(config, Counts.of(BATCH))["optimiser"].moved
-    assert moved == 7 * 4 * (dense + Counts.of(BATCH).touched * 3)
+    assert moved == 4 * (7 * dense + Counts.of(BATCH).touched * (5 * 3 + 2))
 
 
 def test_bytes_of_the_sequence_encoder():

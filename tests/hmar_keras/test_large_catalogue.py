@@ -1,4 +1,4 @@
-"""Memory of training on a large catalogue: the table, its moments, and no copy of either."""
+"""Memory of training on a large catalogue: the table, its moment, and no copy of either."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def train(items, dim, buckets):
     config = HMARConfig(items, behaviors, dim=dim, max_length=8, item_buckets=buckets)
     model = HMAR(config)
     model.compile(**compile_arguments(config), jit_compile=False)
-    # In the first step, where Keras would do it, making the moments takes one more table.
+    # In the first step, where Keras would do it, making the moment takes one more table.
     model.optimizer.build(model.trainable_variables)
     rng = np.random.default_rng(0)
     for _ in range(3):
@@ -51,7 +51,7 @@ print(json.dumps(peak - before))
     reason="only there single rows are read and written, and memory can be read off",
 )
 @pytest.mark.parametrize("buckets", [0, ITEMS // 20])
-def test_training_holds_the_table_and_its_moments_and_no_copy(buckets):
+def test_training_holds_the_table_and_its_moment_and_no_copy(buckets):
     ran = subprocess.run(
         [sys.executable, "-c", TRAIN, *map(str, (ITEMS, DIM, buckets))],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -61,4 +61,4 @@ def test_training_holds_the_table_and_its_moments_and_no_copy(buckets):
     )
     assert ran.returncode == 0, ran.stderr[-4000:]
     table = 2 * buckets * DIM * 4 or TABLE
-    assert json.loads(ran.stdout.splitlines()[-1]) < 3 * table + ALLOWANCE
+    assert json.loads(ran.stdout.splitlines()[-1]) < 2 * table + ALLOWANCE

@@ -17,6 +17,7 @@ from pipelines.datasets import DATASETS
 from pipelines.errors import InputError
 from pipelines.hardware import PRECISIONS, Hardware
 from pipelines.log_options import takes_log
+from pipelines.report_cli import report_command
 from pipelines.terminal import prepare_keras, say, say_what_was_kept
 
 if TYPE_CHECKING:
@@ -244,6 +245,9 @@ def recommend_command(
     if unknown:
         say(f"not in the catalogue, left out: {', '.join(unknown)}")
     _print_answer(recommender(events, k, exclude_seen))
+
+
+app.command("report")(report_command)
 
 
 def main():

@@ -11,7 +11,7 @@ from keras import ops
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.layers import HistoricalBehaviorIndicators
-from hmar_keras.models.hmar import compile_arguments
+from hmar_keras.models import compile_arguments
 from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, RANKING
 
 

@@ -4,9 +4,16 @@ This package imports only `keras` and `numpy`, so it runs on every Keras backend
 """
 
 from hmar_keras.config import PRESETS, HMARConfig
-from hmar_keras.losses import BehaviorLoss, WeightedRankingLoss
+from hmar_keras.losses import BehaviorLoss, GBCELoss, SampledSoftmaxLoss, WeightedRankingLoss
 from hmar_keras.metrics import NDCG, BehaviorAccuracy, HitRate
-from hmar_keras.models.hmar import HMAR, HMARBackbone, compile_arguments
+from hmar_keras.models import (
+    HMAR,
+    HMARBackbone,
+    SASRec,
+    SequentialRecommender,
+    build_model,
+    compile_arguments,
+)
 from hmar_keras.schema import Behaviors
 from hmar_keras.version import __version__
 
@@ -17,10 +24,15 @@ __all__ = [
     "BehaviorAccuracy",
     "BehaviorLoss",
     "Behaviors",
+    "GBCELoss",
     "HMARBackbone",
     "HMARConfig",
     "HitRate",
+    "SASRec",
+    "SampledSoftmaxLoss",
+    "SequentialRecommender",
     "WeightedRankingLoss",
     "__version__",
+    "build_model",
     "compile_arguments",
 ]

@@ -13,8 +13,13 @@ from hmar_keras.schema import Behaviors
 
 OPTIMIZERS = {"lazy_adam": LazyAdam, "adam": Adam}
 _CHOICES = {
+    "model": ("hmar", "sasrec"),
+    "events": ("all", "target"),
+    "holdout": ("target", "last"),
     "behavior_projection": PROJECTIONS,
+    "loss": ("bce", "gbce", "sampled_softmax"),
     "windows": ("last", "all"),
+    "targets": ("all", "new_items"),
     "batching": ("by_length", "mixed"),
     "optimizer": tuple(OPTIMIZERS),
 }
@@ -23,18 +28,25 @@ _TARGET_ALPHA, _OTHER_ALPHA = 0.7, 0.1
 
 @dataclasses.dataclass(frozen=True)
 class HMARConfig:
-    """Settings of the model, its losses and its training.
+    """Settings of a model, its losses and its training.
+
+    All models read the same settings; each says in its own docstring which mean nothing to it.
 
     Args:
         num_items: size of the catalogue I; item ids run from 1 to I.
         behaviors: names from weak to strong, and the target; also accepted as a dict with the
             keys `names` and `target`.
+        model: `"hmar"` or `"sasrec"`, see `hmar_keras.models`.
+        events: what the model sees: `"all"` events or those of the `"target"` behaviour alone.
+        holdout: what is held out of each user: the last event of the `"target"` behaviour, or the
+            `"last"` event, whatever its behaviour; and the one before it for validation.
         dim: width d of every embedding and layer.
         max_length: the most recent events of a user that the model sees.
         num_heads: attention heads H of both encoders; must divide `dim`.
-        num_behavior_blocks: behaviour encoders (Eq. 5 to 10) on top of each other.
+        num_behavior_blocks: behaviour encoders (Eq. 5 to 10) on top of each other; 0 for none.
         num_sequence_blocks: sequence encoders (Eq. 11 to 13) on top of each other.
         dropout: dropout rate, in [0, 1).
+        indicators: count historical behaviour indicators; False leaves them 0.
         behavior_projection: the dense layer of Eq. 5: `"shared"` by all behaviours (as the
             equation is written), `"per_behavior"`, or `"none"` (the authors' release).
         feed_forward_residual: add each feed-forward network's input to its output (the release).
@@ -42,11 +54,18 @@ class HMARConfig:
         scale_embeddings: multiply item embeddings by sqrt(d) (the release).
         item_buckets: for catalogues too large for a row an item: hash each item to two of twice
             this many rows, see `hmar_keras.layers.ItemTable`. 0 keeps a row an item.
+        loss: of the ranking: `"bce"`, Eq. 15; `"gbce"`, its form for few negatives out of many
+            items (`hmar_keras.losses.GBCELoss`); or `"sampled_softmax"`.
+        gbce_calibration: t of gBCE, in [0, 1].
         alpha: weight of each behaviour's positives in Eq. 15, by behaviour name. Behaviours left
             out get the paper's usual 0.7 (target) or 0.1 (every other).
         beta: weight of the negatives in Eq. 15.
         theta: weight of the behaviour classification in Eq. 18.
         num_negatives: negatives a position in training.
+        shared_negatives: draw them once a window, for all its positions: hundreds then cost
+            little.
+        targets: what is learned to be ranked: `"all"` next items, or `"new_items"` alone, which
+            the user has not touched before, where only such are asked for.
         windows: `"last"` trains on each user's most recent `max_length` events, as the paper
             does; `"all"` cuts the whole history into windows of that length.
         optimizer: `"lazy_adam"` moves only those rows of the item table that a batch touches,
@@ -74,21 +93,29 @@ class HMARConfig:
 
     num_items: int
     behaviors: Behaviors
+    model: str = "hmar"
+    events: str = "all"
+    holdout: str = "target"
     dim: int = 64
     max_length: int = 50
     num_heads: int = 1
     num_behavior_blocks: int = 1
     num_sequence_blocks: int = 1
     dropout: float = 0.2
+    indicators: bool = True
     behavior_projection: str = "shared"
     feed_forward_residual: bool = False
     layer_norm: bool = False
     scale_embeddings: bool = False
     item_buckets: int = 0
+    loss: str = "bce"
+    gbce_calibration: float = 0.75
     alpha: Mapping[str, float] = dataclasses.field(default_factory=dict)
     beta: float = 1.0
     theta: float = 0.1
     num_negatives: int = 1
+    shared_negatives: bool = False
+    targets: str = "all"
     windows: str = "last"
     optimizer: str = "lazy_adam"
     learning_rate: float = 1e-3
@@ -136,11 +163,13 @@ class HMARConfig:
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}.")
-        for name in ("item_buckets", "beta", "theta"):
+        for name in ("item_buckets", "num_behavior_blocks", "beta", "theta"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
+        if not 0 <= self.gbce_calibration <= 1:
+            raise ValueError(f"gbce_calibration must be in [0, 1], got {self.gbce_calibration}.")
         if not 0 < self.adam_beta_2 < 1:
             raise ValueError(f"adam_beta_2 must be in (0, 1), got {self.adam_beta_2}.")
         if self.dim % self.num_heads:
@@ -175,6 +204,11 @@ class HMARConfig:
     def num_behaviors(self) -> int:
         """Number of behaviours K."""
         return len(self.behaviors)
+
+    @property
+    def sampling_rate(self) -> float:
+        """Share of the items other than the positive that are drawn as negatives, at most 1."""
+        return min(1.0, self.num_negatives / max(1, self.num_items - 1))
 
     @property
     def alpha_by_id(self) -> list[float]:
@@ -229,10 +263,11 @@ class HMARConfig:
 
     @classmethod
     def preset(cls, name: str, num_items: int, behaviors: Behaviors, **changes) -> HMARConfig:
-        """The settings the paper's authors used for one of its datasets; see `PRESETS`.
+        """The paper's settings for one of its datasets, or another model's; see `PRESETS`.
 
         Args:
-            name: `"taobao"`, `"tianchi"`, `"yelp"` or `"movielens"`.
+            name: `"taobao"`, `"tianchi"`, `"yelp"` or `"movielens"`; or another model,
+                `"sasrec"` or `"gsasrec"`.
             num_items: as above.
             behaviors: as above. The weights alpha go by role, target or not, so that a preset
                 serves any log of its kind; Yelp's, which go by name, where a name occurs.
@@ -265,10 +300,14 @@ _DEFAULTS = {
     if field.default is not dataclasses.MISSING
 }
 _POSITIVE = [
-    *("dim", "max_length", "num_heads", "num_behavior_blocks", "num_sequence_blocks"),
+    *("dim", "max_length", "num_heads", "num_sequence_blocks"),
     *("num_negatives", "learning_rate", "batch_size", "epochs", "patience"),
 ]
 
+_SASREC = {
+    **{"model": "sasrec", "dim": 64, "max_length": 200, "num_sequence_blocks": 2},
+    **{"scale_embeddings": True, "target_alpha": 1.0, "other_alpha": 1.0},
+}
 # One block, one head, batches of 128, beta 1 and one negative a position throughout: the
 # defaults above. The release trains for a fixed number of epochs; here that is the most.
 PRESETS = {
@@ -288,5 +327,13 @@ PRESETS = {
     "movielens": {
         **{"dim": 50, "max_length": 120, "learning_rate": 6e-4, "dropout": 0.4},
         **{"target_alpha": 0.8, "other_alpha": 0.1, "theta": 0.1, "epochs": 700},
+    },
+    # Kang and McAuley 2018, as for MovieLens-1M, with a width that suits its length.
+    "sasrec": _SASREC,
+    # Petrov and Macdonald 2023. Its negatives are drawn at every position, ours once a window.
+    "gsasrec": {
+        **_SASREC,
+        **{"dim": 128, "loss": "gbce", "gbce_calibration": 0.75},
+        **{"num_negatives": 256, "shared_negatives": True},
     },
 }

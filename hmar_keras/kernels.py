@@ -15,76 +15,148 @@ import keras
 from keras import ops
 
 
-def behavior_matmul(inputs, kernel, behavior_ids):
-    """y_t = x_t W^b with b the behaviour of row t, and 0 where there is none.
+def behavior_groups(inputs, behavior_ids):
+    """Positions in the order that suits products by behaviour.
 
     Args:
-        inputs: float `[batch, length, dim]`.
-        kernel: float `[K, dim, units]`.
+        inputs: float `[batch, length, dim]`; tells where it is computed.
         behavior_ids: int `[batch, length]`, from 1; 0 for padding.
 
     Returns:
-        float `[batch, length, units]`.
+        an object whose `rows(inputs)` are `[rows, dim]` in that order, with
+        `matmul(rows, kernel, bias)` in between as often as is needed, and whose
+        `positions(rows)` are `[batch, length, dim]` again.
     """
-    batch, length, dim = ops.shape(inputs)
-    units = kernel.shape[-1]
-    kernel = ops.reshape(kernel, kernel.shape)  # of a variable its value
-    rows, ids = ops.reshape(inputs, (-1, dim)), ops.reshape(behavior_ids, (-1,))
-    form = partitioned_matmul if sizes_may_vary(rows) else block_matmul
-    return ops.reshape(form(rows, kernel, ids), (batch, length, units))
+    form = SortedGroups if sizes_may_vary(inputs) else BlockGroups
+    return form(behavior_ids)
 
 
-def block_matmul(rows, kernel, ids):
-    """`behavior_matmul` of rows `[rows, dim]` as one product, K times the multiplications.
+class BlockGroups:
+    """Rows in the order of the positions, and one product with K times the multiplications."""
 
-    x_t is written into block b of a row of K blocks, the rest zero, and the K kernels stand below
-    each other.
+    def __init__(self, behavior_ids):
+        self._shape = ops.shape(behavior_ids)
+        self._ids = ops.reshape(behavior_ids, (-1,))
+
+    def rows(self, inputs):
+        """`[batch, length, dim]` to `[rows, dim]`."""
+        return ops.reshape(inputs, (-1, inputs.shape[-1]))
+
+    def positions(self, rows):
+        """`[rows, dim]` to `[batch, length, dim]`."""
+        return ops.reshape(rows, (*self._shape, rows.shape[-1]))
+
+    def matmul(self, rows, kernel, bias=None):
+        """y_t = x_t W^b + B^b with b the behaviour of row t, and 0 where there is none.
+
+        x_t is written into block b of a row of K blocks, the rest zero, and the K kernels stand
+        below each other.
+
+        Args:
+            rows: float `[rows, dim]`.
+            kernel: float `[K, dim, units]`.
+            bias: float `[K, units]`, or None.
+
+        Returns:
+            float `[rows, units]`.
+        """
+        count, dim, units = kernel.shape
+        one_hot = ops.one_hot(self._ids, count + 1, dtype=rows.dtype)[:, 1:]
+        blocks = ops.reshape(one_hot[:, :, None] * rows[:, None, :], (-1, count * dim))
+        outputs = ops.matmul(blocks, ops.reshape(kernel, (count * dim, units)))
+        return outputs if bias is None else outputs + ops.matmul(one_hot, bias)
+
+
+class SortedGroups:
+    """Rows sorted by behaviour, so that each behaviour's are a slice with a product of its own.
+
+    The gradients are written out because that of a gather is a scatter, which is far slower than
+    the gather that it is for a permutation, and that of a slice is as large as the whole.
     """
-    num_behaviors, dim, units = kernel.shape
-    one_hot = ops.one_hot(ids, num_behaviors + 1, dtype=rows.dtype)[:, 1:]
-    blocks = ops.reshape(one_hot[:, :, None] * rows[:, None, :], (-1, num_behaviors * dim))
-    return ops.matmul(blocks, ops.reshape(kernel, (num_behaviors * dim, units)))
+
+    def __init__(self, behavior_ids):
+        self._shape = ops.shape(behavior_ids)
+        self._ids = ops.reshape(behavior_ids, (-1,))
+        self._order = ops.argsort(self._ids)
+        self._places = ops.argsort(self._order)  # where each row went
+
+    def rows(self, inputs):
+        """`[batch, length, dim]` to `[rows, dim]`, sorted; padding comes first."""
+        return _permute(ops.reshape(inputs, (-1, inputs.shape[-1])), self._order, self._places)
+
+    def positions(self, rows):
+        """`[rows, dim]`, sorted, to `[batch, length, dim]`."""
+        rows = _permute(rows, self._places, self._order)
+        return ops.reshape(rows, (*self._shape, rows.shape[-1]))
+
+    def matmul(self, rows, kernel, bias=None):
+        """As `BlockGroups.matmul`."""
+        count, dim, units = kernel.shape
+        behaviors = range(count)
+        same = ops.equal(self._ids[:, None], ops.arange(count + 1, dtype=self._ids.dtype))
+        ends = ops.cumsum(ops.sum(ops.cast(same, "int32"), axis=0))
+
+        def parts(rows):
+            return [rows[ends[b] : ends[b + 1]] for b in behaviors]
+
+        def whole(parts, width):
+            return ops.concatenate([ops.zeros((ends[0], width), rows.dtype), *parts])
+
+        @ops.custom_gradient
+        def product(rows, kernel, *bias):
+            inputs = parts(rows)
+            outputs = [ops.matmul(inputs[b], kernel[b]) for b in behaviors]
+            if bias:
+                outputs = [outputs[b] + bias[0][b] for b in behaviors]
+
+            def gradient(upstream):
+                above = parts(upstream)
+                to_rows = [ops.matmul(above[b], ops.transpose(kernel[b])) for b in behaviors]
+                to_kernel = [ops.matmul(ops.transpose(inputs[b]), above[b]) for b in behaviors]
+                found = whole(to_rows, dim), ops.stack(to_kernel)
+                if bias:
+                    found += (ops.stack([ops.sum(above[b], axis=0) for b in behaviors]),)
+                return found
+
+            return whole(outputs, units), gradient
+
+        return product(rows, kernel) if bias is None else product(rows, kernel, bias)
 
 
-def partitioned_matmul(rows, kernel, ids):
-    """`behavior_matmul` of rows `[rows, dim]` as one product a behaviour, over its rows alone.
+@ops.custom_gradient
+def _permute(rows, order, places):
+    """`rows[order]`, `places` being the inverse."""
 
-    The rows are sorted by behaviour, so that each behaviour's are a slice, and put back.
+    def gradient(upstream):
+        return ops.take(upstream, places, axis=0), None, None
+
+    return ops.take(rows, order, axis=0), gradient
+
+
+def dot_candidates(states, items):
+    """The products z . v of every state with its own candidates.
+
+    Args:
+        states: float `[batch, steps, dim]`.
+        items: float `[batch, steps, candidates, dim]`.
+
+    Returns:
+        float `[batch, steps, candidates]`.
     """
-    num_behaviors = kernel.shape[0]
-    order = ops.argsort(ids)
-    places = ops.argsort(order)  # where each row went
-    sizes = ops.sum(ops.cast(ops.equal(ids[:, None], ops.arange(num_behaviors + 1)), "int32"), 0)
-    ends = ops.cumsum(sizes)
-    slices = [(ends[b], ends[b + 1]) for b in range(num_behaviors)]
+    if sizes_may_vary(items):
+        return _dot_by_element(states, items)
+    return ops.einsum("bsd,bscd->bsc", states, items)
 
-    # Written out because the gradient of a gather is a scatter, which is far slower than the
-    # gather that it is for a permutation, and the gradient of a slice is as large as the whole.
-    @ops.custom_gradient
-    def product(rows, kernel):
-        ordered = ops.take(rows, order, axis=0)
-        parts = [ordered[start:end] for start, end in slices]
-        padding = ops.zeros((sizes[0], kernel.shape[-1]), rows.dtype)
-        outputs = [ops.matmul(part, kernel[b]) for b, part in enumerate(parts)]
-        outputs = ops.take(ops.concatenate([padding, *outputs]), places, axis=0)
 
-        def gradient(upstream):
-            ordered = ops.take(upstream, order, axis=0)
-            padding = ops.zeros((sizes[0], kernel.shape[1]), rows.dtype)
-            upstreams = [ordered[start:end] for start, end in slices]
-            to_rows = [
-                ops.matmul(part, ops.transpose(kernel[b])) for b, part in enumerate(upstreams)
-            ]
-            to_kernel = [
-                ops.matmul(ops.transpose(part), above)
-                for part, above in zip(parts, upstreams, strict=True)
-            ]
-            to_rows = ops.take(ops.concatenate([padding, *to_rows]), places, axis=0)
-            return to_rows, ops.stack(to_kernel)
+@ops.custom_gradient
+def _dot_by_element(states, items):
+    """`dot_candidates` without a matrix product a state: so small, it is mostly overhead."""
 
-        return outputs, gradient
+    def gradient(upstream):
+        upstream = upstream[..., None]
+        return ops.sum(upstream * items, axis=2), upstream * states[:, :, None]
 
-    return product(rows, kernel)
+    return ops.sum(states[:, :, None] * items, axis=-1), gradient
 
 
 def masked_attention(query, key, value, mask):

@@ -1,11 +1,13 @@
-"""The losses of Eq. 15 and 17. Eq. 18 is their sum under Keras's `loss_weights`.
+"""The losses of Eq. 15 and 17, and others for the ranking. Eq. 18 is their weighted sum.
 
-Both take the behaviour of the next event as the truth: `[batch, steps]`, ids from 1, and 0 where
-there is nothing to predict. Both are means over the positions that are not 0 of a batch, so that
+All take the behaviour of the next event as the truth: `[batch, steps]`, ids from 1, and 0 where
+there is nothing to predict. All are means over the positions that are not 0 of a batch, so that
 padding neither counts nor dilutes.
 """
 
 from __future__ import annotations
+
+import math
 
 import keras
 from keras import ops
@@ -30,6 +32,12 @@ class _LossOverEvents(keras.losses.Loss):
 def _one_hot_behaviors(y_true, num_behaviors):
     # The column of padding is cut off.
     return ops.one_hot(ops.cast(y_true, "int32"), num_behaviors + 1, dtype="float32")[..., 1:]
+
+
+def _weights_of(y_true, weights):
+    """Of each behaviour in `y_true` its weight; 0 for padding."""
+    one_hot = _one_hot_behaviors(y_true, len(weights))
+    return ops.matmul(one_hot, ops.convert_to_tensor(weights, "float32"))
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
@@ -63,8 +71,7 @@ class WeightedRankingLoss(_LossOverEvents):
 
     def call(self, y_true, y_pred):
         """The loss of every position, `[batch, steps]`."""
-        alpha = ops.convert_to_tensor(self.alpha, "float32")
-        alpha = ops.matmul(_one_hot_behaviors(y_true, len(self.alpha)), alpha)
+        alpha = _weights_of(y_true, self.alpha)
         y_pred = ops.cast(y_pred, "float32")
         positive = alpha * ops.softplus(-y_pred[..., 0])
         return positive + self.beta * ops.mean(ops.softplus(y_pred[..., 1:]), axis=-1)
@@ -72,6 +79,107 @@ class WeightedRankingLoss(_LossOverEvents):
     def get_config(self):
         """The constructor's arguments."""
         return {**super().get_config(), "alpha": self.alpha, "beta": self.beta}
+
+
+@keras.saving.register_keras_serializable(package="hmar_keras")
+class GBCELoss(_LossOverEvents):
+    """-(alpha_b p log y+ + beta sum_j log(1 - y_j-)): binary cross-entropy, generalised.
+
+    Eq. 15 with few negatives of many items teaches that every positive is certain. The power
+    p = r (t (1 - 1/r) + 1/r), with r the sampling rate, undoes that: with t = 1 the model learns
+    true probabilities, with t = 0 it is plain binary cross-entropy, summed over the negatives.
+    (A. Petrov and C. Macdonald, "gSASRec", RecSys 2023.)
+
+    Args:
+        alpha: as in `WeightedRankingLoss`.
+        beta: likewise.
+        sampling_rate: negatives a position over items that could be drawn, in (0, 1].
+        calibration: t, in [0, 1].
+        name: name of the loss.
+        **kwargs: as in `keras.losses.Loss`.
+
+    Call arguments: as of `WeightedRankingLoss`.
+
+    Example:
+
+    >>> loss = GBCELoss([1.0], sampling_rate=0.1, calibration=1.0)
+    >>> value = loss([[1]], [[[0.0, 0.0, 0.0]]])  # (0.1 + 2) log 2
+    >>> round(float(value), 4)
+    1.4556
+    """
+
+    def __init__(
+        self, alpha, beta=1.0, sampling_rate=1.0, calibration=0.75, name="gbce_loss", **kwargs
+    ):
+        super().__init__(name=name, **kwargs)
+        if not 0 < sampling_rate <= 1:
+            raise ValueError(f"sampling_rate must be in (0, 1], got {sampling_rate}.")
+        self.alpha = [float(weight) for weight in alpha]
+        self.beta = float(beta)
+        self.sampling_rate = float(sampling_rate)
+        self.calibration = float(calibration)
+
+    @property
+    def power(self):
+        """p, from the sampling rate (t = 1) to 1 (t = 0)."""
+        return self.sampling_rate * self.calibration + 1 - self.calibration
+
+    def call(self, y_true, y_pred):
+        """The loss of every position, `[batch, steps]`."""
+        y_pred = ops.cast(y_pred, "float32")
+        alpha = _weights_of(y_true, self.alpha)
+        positive = alpha * self.power * ops.softplus(-y_pred[..., 0])
+        return positive + self.beta * ops.sum(ops.softplus(y_pred[..., 1:]), axis=-1)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        settings = {"alpha": self.alpha, "beta": self.beta}
+        settings |= {"sampling_rate": self.sampling_rate, "calibration": self.calibration}
+        return {**super().get_config(), **settings}
+
+
+@keras.saving.register_keras_serializable(package="hmar_keras")
+class SampledSoftmaxLoss(_LossOverEvents):
+    """-alpha_b log(e^s+ / (e^s+ + sum_j e^s_j- / r)): cross-entropy over the catalogue, sampled.
+
+    The negatives are uniform, so that their sum divided by the sampling rate r stands for that
+    over all items (Y. Bengio and J.-S. Senecal, "Adaptive importance sampling", 2008).
+
+    Args:
+        alpha: as in `WeightedRankingLoss`.
+        sampling_rate: negatives a position over items that could be drawn, in (0, 1].
+        name: name of the loss.
+        **kwargs: as in `keras.losses.Loss`.
+
+    Call arguments: as of `WeightedRankingLoss`.
+
+    Example:
+
+    >>> loss = SampledSoftmaxLoss([1.0], sampling_rate=0.5)
+    >>> value = loss([[1]], [[[0.0, 0.0]]])  # log(1 + 1 / 0.5)
+    >>> round(float(value), 4)
+    1.0986
+    """
+
+    def __init__(self, alpha, sampling_rate=1.0, name="sampled_softmax_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        if not 0 < sampling_rate <= 1:
+            raise ValueError(f"sampling_rate must be in (0, 1], got {sampling_rate}.")
+        self.alpha = [float(weight) for weight in alpha]
+        self.sampling_rate = float(sampling_rate)
+
+    def call(self, y_true, y_pred):
+        """The loss of every position, `[batch, steps]`."""
+        y_pred = ops.cast(y_pred, "float32")
+        negatives = y_pred[..., 1:] - math.log(self.sampling_rate)
+        # Against the positive: log(1 + sum of e^difference), which no large logit overflows.
+        differences = ops.logsumexp(negatives, axis=-1) - y_pred[..., 0]
+        return _weights_of(y_true, self.alpha) * ops.softplus(differences)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        settings = {"alpha": self.alpha, "sampling_rate": self.sampling_rate}
+        return {**super().get_config(), **settings}
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")

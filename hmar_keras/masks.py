@@ -36,8 +36,10 @@ def same_behavior_mask(behavior_ids):
     Returns:
         bool `[batch, query, key]`; the rows of padded queries are all False.
     """
-    same = ops.equal(behavior_ids[:, :, None], behavior_ids[:, None, :])
-    return ops.logical_and(same, history_mask(behavior_ids))
+    # Padding is the same as nothing. Every pass over all pairs costs, so there are but two.
+    keys = ops.where(event_mask(behavior_ids), behavior_ids, -1)
+    same = ops.equal(behavior_ids[:, :, None], keys[:, None, :])
+    return ops.logical_and(same, causal_mask(ops.shape(behavior_ids)[1])[None])
 
 
 def event_weights(ids, sample_weight=None):

@@ -29,7 +29,15 @@ def _summed(gradient, rows):
     """The gradient of a whole table, `[rows, dim]`."""
     if not hasattr(gradient, "dense_shape"):
         return gradient
-    return ops.segment_sum(gradient.values, gradient.indices, num_segments=rows)
+    return _sums(gradient.values, gradient.indices, rows)
+
+
+def _sums(values, places, count):
+    """Sums of the `values` `[n, dim]` that belong to the same of `count` places: `[count, dim]`.
+
+    On TensorFlow's CPUs a scatter takes half the time of `ops.segment_sum`; both add in order.
+    """
+    return ops.scatter(places[:, None], values, (count, values.shape[-1]))
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
@@ -92,7 +100,7 @@ class LazyAdam(Adam):
         Without TensorFlow's name: variables and gradients bring what is needed.
         """
         rows, places = ops.unique(gradient.indices, sorted=False, return_inverse=True)
-        sums = ops.segment_sum(gradient.values, places, num_segments=ops.shape(rows)[0])
+        sums = _sums(gradient.values, places, ops.shape(rows)[0])
         weights = (variable, self._momentums[index].value, self._velocities[index].value)
         old = [take_rows(weight, rows) for weight in weights]
         for weight, value in zip(weights, self._moved(sums, *old, learning_rate), strict=True):

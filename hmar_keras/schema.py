@@ -15,6 +15,9 @@ PADDING_ID = 0
 ITEM_IDS = "item_ids"  # int [batch, length], the history, oldest first
 BEHAVIOR_IDS = "behavior_ids"  # int [batch, length], what was done to each item
 CANDIDATE_IDS = "candidate_ids"  # int [batch, steps, candidates], items to score
+# int [batch, negatives], more items to score at every step, none of which is in the history; only
+# of models with `shared_negatives`
+NEGATIVE_IDS = "negative_ids"
 
 # Model outputs; the output layers carry exactly these names.
 RANKING = "ranking"  # float [batch, steps, candidates], logits

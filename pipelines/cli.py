@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import subprocess
 import sys
@@ -12,10 +11,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from pipelines.command_options import (
+    Config,
+    DataDir,
+    Dataset,
+    Devices,
+    Epochs,
+    Model,
+    Output,
+    Precision,
+    Preset,
+    Resume,
+    Seed,
+    Set,
+    StepsPerExecution,
+    Xla,
+    new_output,
+    request_of,
+)
 from pipelines.data_cli import data_app
-from pipelines.datasets import DATASETS
 from pipelines.errors import InputError
-from pipelines.hardware import PRECISIONS, Hardware
+from pipelines.experiment_cli import experiment_command
+from pipelines.hardware import Hardware
 from pipelines.log_options import takes_log
 from pipelines.report_cli import report_command
 from pipelines.terminal import prepare_keras, say, say_what_was_kept
@@ -35,96 +52,10 @@ app = typer.Typer(
 )
 
 app.add_typer(data_app, name="data")
+app.command("experiment")(experiment_command)
 
-_DEFAULT_DATASET = "synthetic_shop"
-
-Dataset = Annotated[
-    str | None,
-    typer.Option(
-        help=f"One of {', '.join(DATASETS)}; hmar data list says more. "
-        rf"\[default: {_DEFAULT_DATASET}, unless there is a --log]",
-        show_default=False,
-    ),
-]
-DataDir = Annotated[
-    str | None,
-    typer.Option(
-        help="Directory of the raw files, or the archive. Without it they are downloaded."
-    ),
-]
-Preset = Annotated[
-    str | None,
-    typer.Option(
-        help="Settings of the paper: taobao, tianchi, yelp or movielens. "
-        "Without it, those that fit the dataset."
-    ),
-]
-Config = Annotated[
-    str | None,
-    typer.Option(help="JSON file of settings, for instance the config.json of another run."),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        help="One setting, may be repeated: --set dim=32 --set alpha.buy=0.8",
-    ),
-]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
-Epochs = Annotated[
-    int | None, typer.Option(help="At most this many; training stops early by itself.", min=1)
-]
-Output = Annotated[
-    str | None,
-    typer.Option(help=r"Directory of the run. \[default: runs/DATASET-TIME]", show_default=False),
-]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        help="Continue the interrupted run in --output. On the same hardware the result is the "
-        "same bit for bit; other --devices, --xla or --steps-per-execution change its last digits.",
-    ),
-]
 Models = Annotated[str, typer.Option(help="Where models are exported to, as MODELS/NAME/VERSION.")]
 Run = Annotated[str, typer.Argument(help="Directory of a run, see --output of hmar train.")]
-_HARDWARE = "Hardware"
-Devices = Annotated[
-    int,
-    typer.Option(
-        help="Share every batch among this many GPUs; without GPUs among parts of the CPU, to "
-        "try it out.",
-        min=1,
-        rich_help_panel=_HARDWARE,
-    ),
-]
-Precision = Annotated[
-    str,
-    typer.Option(
-        help=f"What the model computes in: {', '.join(PRECISIONS)}. The saved model is float32.",
-        rich_help_panel=_HARDWARE,
-    ),
-]
-Xla = Annotated[
-    bool | None,
-    typer.Option(
-        "--xla/--no-xla",
-        help="Compile the training step with XLA. By default on a GPU and under JAX.",
-        show_default=False,
-        rich_help_panel=_HARDWARE,
-    ),
-]
-StepsPerExecution = Annotated[
-    int | None,
-    typer.Option(
-        help="At most this many steps without Python between them; they must divide the steps of "
-        r"an epoch. \[default: 16 on one GPU under TensorFlow, otherwise 1]",
-        show_default=False,
-        min=1,
-        rich_help_panel=_HARDWARE,
-    ),
-]
 
 
 @app.command("run")
@@ -132,6 +63,7 @@ StepsPerExecution = Annotated[
 def run_command(
     dataset: Dataset = None,
     data_dir: DataDir = None,
+    model: Model = "hmar",
     preset: Preset = None,
     config: Config = None,
     set_: Set = None,
@@ -151,13 +83,15 @@ def run_command(
     prepare_keras(hardware)
     from pipelines.export import make_temporary
 
-    request = _request(dataset, data_dir, preset, config, set_, epochs, seed, log, hardware)
+    request = request_of(
+        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model
+    )
     make_temporary(models).rmdir()  # hours of training must not end in an unwritable directory
-    run, data, model = _train(request, output, resume)
-    _evaluate(run, data, model)
+    run, data, trained = _train(request, output, resume)
+    _evaluate(run, data, trained)
     directory = Path(models) / data.name.replace("/", "-")
     if os.environ["KERAS_BACKEND"] == "tensorflow":
-        version = _export(run, data, model, directory)
+        version = _export(run, data, trained, directory)
     else:
         version = _export_in_tensorflow(run, data_dir, directory)
     _answer_example(data, version)
@@ -168,6 +102,7 @@ def run_command(
 def train_command(
     dataset: Dataset = None,
     data_dir: DataDir = None,
+    model: Model = "hmar",
     preset: Preset = None,
     config: Config = None,
     set_: Set = None,
@@ -184,7 +119,9 @@ def train_command(
     """Train, with early stopping on the validation split."""
     hardware = Hardware(devices, precision, xla, steps_per_execution)
     prepare_keras(hardware)
-    request = _request(dataset, data_dir, preset, config, set_, epochs, seed, log, hardware)
+    request = request_of(
+        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model
+    )
     _train(request, output, resume)
 
 
@@ -259,17 +196,6 @@ def main():
         sys.exit(2)
 
 
-def _request(dataset, data_dir, preset, config, assignments, epochs, seed, log, hardware):
-    from pipelines import workflow
-
-    if log is None:
-        dataset = dataset or _DEFAULT_DATASET
-    assignments = tuple(assignments or ())
-    return workflow.Request(
-        dataset, data_dir, preset, config, assignments, epochs, seed, log, hardware
-    )
-
-
 def _train(request, output, resume):
     from pipelines import workflow
 
@@ -278,7 +204,7 @@ def _train(request, output, resume):
             raise InputError("--resume needs the directory of the run as --output.")
         run, data = workflow.resume(request, output)
     else:
-        run, data = workflow.start(request, output or _new_output(request))
+        run, data = workflow.start(request, output or new_output("runs", request))
     say_what_was_kept(data)
     say(f"run directory: {run.path}")
     try:
@@ -290,16 +216,6 @@ def _train(request, output, resume):
         )
         sys.exit(130)
     return run, data, model
-
-
-def _new_output(request):
-    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = request.dataset
-    if request.log:
-        from pipelines.datasets.event_log.files import dataset_name
-
-        name = dataset_name(request.log.files)
-    return Path("runs") / f"{name.replace('/', '-')}-{now}"
 
 
 def _evaluate(run, data, model):

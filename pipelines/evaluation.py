@@ -1,6 +1,7 @@
-"""How well a scorer answers held-out questions, under both protocols side by side.
+"""How well a scorer answers held-out questions, under several protocols side by side.
 
 `sampled`: the answer among 99 random items outside the user's history; the paper's protocol.
+`sampled_popular`: likewise, but an item is drawn the more often the more training events it has.
 `full`: the answer among the whole catalogue.
 `full_unseen`: the answer among what the user has not touched; asked only where the answer is new.
 
@@ -25,6 +26,7 @@ __all__ = [
     "FULL_UNSEEN",
     "PROTOCOLS",
     "SAMPLED",
+    "SAMPLED_POPULAR",
     "Evaluator",
     "Ranks",
     "Scorer",
@@ -34,19 +36,22 @@ __all__ = [
 
 CUTOFFS = (1, 5, 10, 20)
 PROTOCOLS = SAMPLED, FULL, FULL_UNSEEN = "sampled", "full", "full_unseen"
+SAMPLED_POPULAR = "sampled_popular"  # only where it is asked for
 _SCORES_AT_ONCE = 1 << 23  # 32 MiB
 _QUESTIONS_AT_ONCE = 512
 
 
-def validation_score(dataset: InteractionDataset, results: dict) -> float:
+def validation_score(results: dict) -> float:
     """The one number that training and tuning maximise: NDCG@10 over the whole catalogue.
 
-    Where items do not repeat it is that of `full_unseen`. Where they do it is the mean of `full`
-    and `full_unseen`: answers that the user has touched before are so much easier that `full`
-    alone would be best after an epoch, before the model knows anything about new items.
+    Where every answer is new to its user it is that of `full_unseen`. Otherwise it is the mean of
+    `full` and `full_unseen`: answers that the user has touched before are so much easier that
+    `full` alone would be best after an epoch, before the model knows anything about new items.
     """
-    unseen = results[FULL_UNSEEN]["ndcg@10"]
-    return (results[FULL]["ndcg@10"] + unseen) / 2 if dataset.repeats else unseen
+    full, unseen = results[FULL], results[FULL_UNSEEN]
+    if unseen["questions"] == full["questions"]:
+        return unseen["ndcg@10"]
+    return (full["ndcg@10"] + unseen["ndcg@10"]) / 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +85,24 @@ class Evaluator:
         dataset: what the questions are about.
         questions: validation or test.
         seed: of the sampled negatives.
+        popularity: float [num_items + 1] by item id, what `sampled_popular` draws by; None
+            where it is not asked for.
     """
 
-    def __init__(self, dataset: InteractionDataset, questions: EvaluationSet, seed: int):
+    def __init__(
+        self,
+        dataset: InteractionDataset,
+        questions: EvaluationSet,
+        seed: int,
+        popularity: np.ndarray | None = None,
+    ):
         self.dataset = dataset
         self.questions = questions
         self.candidates = evaluation_candidates(dataset, questions, seed)
+        self._sampled = {SAMPLED: self.candidates}
+        if popularity is not None:
+            drawn = evaluation_candidates(dataset, questions, seed, popularity)
+            self._sampled[SAMPLED_POPULAR] = drawn
 
     def __call__(
         self, scorer: Scorer, protocols: Collection[str] = PROTOCOLS
@@ -98,19 +115,19 @@ class Evaluator:
         Args:
             scorer: what is evaluated. For `sampled` alone a `CandidateScorer` is not asked for
                 the catalogue, which is the faster the larger that is.
-            protocols: some of `PROTOCOLS`.
+            protocols: some of `PROTOCOLS` and `sampled_popular`.
 
         Raises:
-            ValueError: if there is no such protocol.
+            ValueError: if there is no such protocol, or no popularity to draw by.
         """
         ranks = self.ranks(scorer, protocols)
         return {protocol: ranks[protocol].metrics() for protocol in ranks}
 
     def ranks(self, scorer: Scorer, protocols: Collection[str] = PROTOCOLS) -> dict[str, Ranks]:
         """Question by question what `__call__` sums up."""
-        unknown = set(protocols) - set(PROTOCOLS)
-        if unknown:
-            raise ValueError(f"protocols must be of {PROTOCOLS}, got {sorted(unknown)}.")
+        known = {*PROTOCOLS, *self._sampled}
+        if set(protocols) - known:
+            raise ValueError(f"protocols must be of {sorted(known)}, got {sorted(protocols)}.")
         count = len(self.questions)
         results = {
             protocol: Ranks(np.empty(count, np.int64), np.empty(count, np.int64))
@@ -154,10 +171,10 @@ class Evaluator:
         below = _below(scores[:, 1:], scores[np.arange(len(rows)), questions.positives])
         count = np.count_nonzero(below, axis=1)
         results = {}
-        if SAMPLED in protocols:
-            candidates = self.candidates[rows]
+        for protocol in set(protocols) & set(self._sampled):
+            candidates = self._sampled[protocol][rows]
             chosen = np.take_along_axis(below, candidates - 1, axis=1)
-            results[SAMPLED] = _ranks(candidates.shape[1], np.count_nonzero(chosen, axis=1))
+            results[protocol] = _ranks(candidates.shape[1], np.count_nonzero(chosen, axis=1))
         if FULL in protocols:
             results[FULL] = _ranks(self.dataset.num_items, count)
         if FULL_UNSEEN in protocols:

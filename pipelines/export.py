@@ -13,7 +13,8 @@ side. Events whose item or behaviour is unknown are left out, as is padding.
   known event the answer is what is popular. Where fewer than k items are left the rest is "".
 - `rank`: `items`, `behaviors`, `candidates` `[batch, candidates]` to `scores` and `known`.
   Unknown candidates score lowest.
-- `behavior`: the same inputs to `probabilities` `[batch, candidates, K]` and `names` `[K]`.
+- `behavior`, of models that predict it: the same inputs to `probabilities`
+  `[batch, candidates, K]` and `names` `[K]`.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ import numpy as np
 import tensorflow as tf
 
 from hmar_keras.kernels import portable_kernels
-from hmar_keras.models.hmar import HMAR, LOWEST_SCORE
-from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, RANKING
+from hmar_keras.models import SequentialRecommender
+from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+from hmar_keras.schema import BEHAVIOR
 from pipelines.errors import InputError
 
 METADATA = Path("assets.extra") / "hmar.json"
@@ -48,7 +50,7 @@ class ServingModel:
         vocabulary: path of a file with one item a line, which becomes an asset.
     """
 
-    def __init__(self, model: HMAR, popularity, vocabulary: Path):
+    def __init__(self, model: SequentialRecommender, popularity, vocabulary: Path):
         self._model = model
         self._names = model.config.behaviors.names
         file = tf.lookup.TextFileIndex
@@ -92,16 +94,9 @@ class ServingModel:
         """Scores of the given candidates, and which of them are known."""
         item_ids, behavior_ids = self._history(self._item_ids(items), behaviors)
         candidate_ids = self._item_ids(candidates)
-        outputs = self._model(
-            {
-                ITEM_IDS: item_ids,
-                BEHAVIOR_IDS: behavior_ids,
-                CANDIDATE_IDS: candidate_ids[:, None, :],
-            },
-            training=False,
-        )
+        scores = self._model.score_candidates(item_ids, behavior_ids, candidate_ids)
         known = candidate_ids > 0
-        return {"scores": tf.where(known, outputs[RANKING][:, 0], LOWEST_SCORE), "known": known}
+        return {"scores": tf.where(known, scores, LOWEST_SCORE), "known": known}
 
     def behavior(self, items, behaviors, candidates):
         """How likely the user does what to the given candidates."""
@@ -116,6 +111,8 @@ class ServingModel:
         """Known events only, moved to the right end in their order, the most recent ones."""
         behavior_ids = self.behavior_ids.lookup(behaviors)
         known = (item_ids > 0) & (behavior_ids > 0)
+        if self._model.config.events == "target":
+            known &= behavior_ids == self._model.config.behaviors.target_id
         order = tf.argsort(tf.cast(known, tf.int32), axis=1, stable=True)
         last = order[:, -self._model.config.max_length :]
         return tuple(
@@ -125,7 +122,7 @@ class ServingModel:
 
 
 def export(
-    model: HMAR,
+    model: SequentialRecommender,
     items: np.ndarray,
     popularity: np.ndarray,
     directory: str | os.PathLike,
@@ -200,5 +197,6 @@ def _write(model, items, popularity, temporary, complete):
         archive.add_endpoint("serving_default", serving.recommend, [*asked, *scalars])
         archive.add_endpoint("recommend", serving.recommend, [*asked, *scalars])
         archive.add_endpoint("rank", serving.rank, [*asked, _STRINGS])
-        archive.add_endpoint("behavior", serving.behavior, [*asked, _STRINGS])
+        if BEHAVIOR in model.outputs_in_order:
+            archive.add_endpoint("behavior", serving.behavior, [*asked, _STRINGS])
     archive.write_out(str(complete), verbose=False)

@@ -12,12 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from hmar_keras.config import HMARConfig
-from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, RANKING
+from hmar_keras.models.registry import outputs_of
+from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
 from pipelines.batches import BatchPlan
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
-from pipelines.negatives import ExcludedItems, sample_distinct
-from pipelines.splits import EvaluationSet, Splits, event_users
+from pipelines.negatives import ExcludedItems, sample_distinct, sample_weighted
+from pipelines.splits import EvaluationSet, Splits, event_users, visible_events
 
 EVALUATION_NEGATIVES = 99  # the paper's protocol
 
@@ -56,6 +57,21 @@ def known_items(splits: Splits) -> ExcludedItems:
     )
 
 
+def learned_targets(dataset: InteractionDataset, targets: str) -> np.ndarray:
+    """Which events a model learns to rank, bool [events]: all, or the first on each item.
+
+    Args:
+        dataset: the events.
+        targets: `"all"` or `"new_items"`, see `HMARConfig`.
+    """
+    if targets == "all":
+        return np.ones(dataset.num_events, bool)
+    pairs = event_users(dataset) * (dataset.num_items + 1) + dataset.item_ids
+    learned = np.zeros(dataset.num_events, bool)
+    learned[np.unique(pairs, return_index=True)[1]] = True
+    return learned
+
+
 class TrainingData:
     """The training examples of a split dataset.
 
@@ -73,6 +89,7 @@ class TrainingData:
     """
 
     def __init__(self, splits: Splits, config: HMARConfig, seed: int):
+        splits = splits.visible(config.events)
         windows = training_windows(splits, config)
         if not len(windows):
             raise InputError(
@@ -92,6 +109,7 @@ class TrainingData:
         self._windows = tf.constant(windows)
         self._item_ids = tf.constant(splits.dataset.item_ids)
         self._behavior_ids = tf.constant(splits.dataset.behavior_ids)
+        self._is_learned = tf.constant(learned_targets(splits.dataset, config.targets))
         self._keys = tf.constant(excluded.keys)
         self._key_starts = tf.constant(excluded.starts)
         self._outside = tf.constant(excluded.outside())
@@ -106,9 +124,10 @@ class TrainingData:
 
         Returns:
             a dataset of `(inputs, targets)`: `item_ids` and `behavior_ids` `[rows, length]`,
-            `candidate_ids` `[rows, length, 1 + num_negatives]` with the next item first; for both
-            outputs the next behaviour, `[rows, length]`, 0 where there is none or nothing
-            precedes it. Rows and length differ from batch to batch, see `BatchPlan`.
+            `candidate_ids` `[rows, length, 1 + num_negatives]` with the next item first, or
+            `[rows, length, 1]` and `negative_ids` `[rows, num_negatives]`; for every output the
+            next behaviour, `[rows, length]`, 0 where there is none, nothing precedes it, or it is
+            not to be learned. Rows and length differ from batch to batch, see `BatchPlan`.
         """
         epochs = self._config.epochs if epochs is None else epochs
         return (
@@ -130,31 +149,37 @@ class TrainingData:
 
     def _batch(self, epoch, number, rows, length):
         windows = tf.gather(self._windows, rows)
-        items, behaviors = self._events(windows, length + 1)
-        inputs, next_items = items[:, :-1], items[:, 1:]
+        items, behaviors, is_learned = self._events(windows, length + 1)
+        inputs, candidates = items[:, :-1], items[:, 1:, None]
         # Before the first event there is nothing to predict from.
         next_behaviors = tf.where(inputs > 0, behaviors[:, 1:], 0)
+        features = {ITEM_IDS: inputs, BEHAVIOR_IDS: behaviors[:, :-1]}
         negatives = self._negatives(windows[:, 0], length, epoch, number)
-        features = {
-            ITEM_IDS: inputs,
-            BEHAVIOR_IDS: behaviors[:, :-1],
-            CANDIDATE_IDS: tf.concat([next_items[..., None], negatives], axis=-1),
+        if self._config.shared_negatives:
+            features |= {CANDIDATE_IDS: candidates, NEGATIVE_IDS: negatives[:, 0]}
+        else:
+            features[CANDIDATE_IDS] = tf.concat([candidates, negatives], axis=-1)
+        targets = {
+            RANKING: tf.where(is_learned[:, 1:], next_behaviors, 0),
+            BEHAVIOR: next_behaviors,
         }
-        return features, {RANKING: next_behaviors, BEHAVIOR: next_behaviors}
+        return features, {output: targets[output] for output in outputs_of(self._config)}
 
     def _events(self, windows, length):
-        """Item and behaviour ids, `[rows, length]` each, left-padded."""
+        """Item and behaviour ids and what is learned, `[rows, length]` each, left-padded."""
         starts, ends = windows[:, 1:2], windows[:, 2:3]
         events = ends - length + tf.range(length)
         real = events >= starts
         events = tf.maximum(events, 0)
-        return tuple(
-            tf.where(real, tf.gather(values, events), 0)
-            for values in (self._item_ids, self._behavior_ids)
-        )
+        ids = (tf.gather(values, events) for values in (self._item_ids, self._behavior_ids))
+        return *(tf.where(real, each, 0) for each in ids), tf.gather(self._is_learned, events)
 
     def _negatives(self, users, length, epoch, number):
-        """As `ExcludedItems.items_at`, at uniform places: `[rows, length, negatives]`."""
+        """As `ExcludedItems.items_at`, at uniform places: `[rows, length, negatives]`.
+
+        If a window's positions share them, length is 1.
+        """
+        length = 1 if self._config.shared_negatives else length
         shape = (tf.size(users, tf.int64), length, self._config.num_negatives)
         users = users[:, None, None]
         # One stream a batch: the seed is hashed with the epoch, then with the batch's number.
@@ -196,9 +221,16 @@ def history_items(
 
 
 def evaluation_candidates(
-    dataset: InteractionDataset, questions: EvaluationSet, seed: int
+    dataset: InteractionDataset, questions: EvaluationSet, seed: int, weights=None
 ) -> np.ndarray:
     """The positive and 99 different random items outside the user's history.
+
+    Args:
+        dataset: what the questions are about.
+        questions: validation or test.
+        seed: of the draw.
+        weights: float [num_items + 1] by item id, to draw an item the more often the higher;
+            None to draw all alike.
 
     Returns:
         int32 [questions, 100], the positive first; fewer columns if some user has fewer than 99
@@ -207,8 +239,12 @@ def evaluation_candidates(
     rows, items = history_items(dataset, questions)
     rows = np.concatenate([rows, np.arange(len(questions))])
     items = np.concatenate([items, questions.positives])
-    excluded = ExcludedItems.from_pairs(rows, items, len(questions), dataset.num_items)
-    negatives = sample_distinct(excluded, EVALUATION_NEGATIVES, seed)
+    if weights is None:
+        excluded = ExcludedItems.from_pairs(rows, items, len(questions), dataset.num_items)
+        negatives = sample_distinct(excluded, EVALUATION_NEGATIVES, seed)
+    else:
+        count = len(questions)
+        negatives = sample_weighted(rows, items, count, weights, EVALUATION_NEGATIVES, seed)
     return np.concatenate([questions.positives[:, None], negatives], axis=1)
 
 
@@ -221,13 +257,19 @@ def evaluation_dataset(
         a dataset of `(inputs, targets)` as `TrainingData.dataset` gives them, with one step and
         100 candidates.
     """
-    item_ids, behavior_ids = history_arrays(splits.dataset, questions, config.max_length)
     candidates = evaluation_candidates(splits.dataset, questions, seed)
+    events = visible_events(splits.dataset, config.events)
+    item_ids, behavior_ids = history_arrays(
+        events.dataset, events.questions(questions), config.max_length
+    )
     target = np.full((len(questions), 1), splits.dataset.behaviors.target_id, np.int32)
     inputs = {
         ITEM_IDS: item_ids,
         BEHAVIOR_IDS: behavior_ids,
         CANDIDATE_IDS: candidates[:, None, :],
     }
-    data = tf.data.Dataset.from_tensor_slices((inputs, {RANKING: target, BEHAVIOR: target}))
+    if config.shared_negatives:
+        inputs[NEGATIVE_IDS] = candidates[:, :0]
+    targets = {output: target for output in outputs_of(config)}
+    data = tf.data.Dataset.from_tensor_slices((inputs, targets))
     return data.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)

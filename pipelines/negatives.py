@@ -14,6 +14,8 @@ import numpy as np
 
 from pipelines.errors import InputError
 
+_NUMBERS_AT_ONCE = 1 << 23  # 64 MiB
+
 
 @dataclasses.dataclass(frozen=True)
 class ExcludedItems:
@@ -55,6 +57,62 @@ class ExcludedItems:
         return places + below + 1
 
 
+def sample_weighted(
+    rows, items, num_rows: int, weights: np.ndarray, count: int, seed: int
+) -> np.ndarray:
+    """Draws `count` different items outside each row's set, one after the other by weight.
+
+    Gumbel's trick: the largest of log weight plus Gumbel noise are such a sample (Efraimidis and
+    Spirakis 2006). Items of weight 0 come last, so only where nothing else is left.
+
+    Args:
+        rows: int64 [excluded], `items[i]` is excluded from row `rows[i]`; pairs may repeat.
+        items: int64 [excluded].
+        num_rows: how many rows there are.
+        weights: float [num_items + 1] by item id, of which id 0 is never drawn.
+        count: how many to draw.
+        seed: of the draw.
+
+    Returns:
+        int32 [num_rows, count], or fewer columns if some row has fewer items outside its set.
+
+    Raises:
+        InputError: if some row excludes every item.
+    """
+    order = np.argsort(rows, kind="stable")
+    rows, items = np.asarray(rows)[order], np.asarray(items)[order]
+    weights = np.asarray(weights, np.float64)
+    logs = np.log(np.maximum(weights, weights.max() * 1e-12))
+    pairs = np.unique(rows * len(weights) + items)
+    touched = np.bincount(pairs // len(weights), minlength=num_rows)
+    count = _enough(count, int(len(weights) - 1 - touched.max()))
+    generator = np.random.default_rng(seed)
+    chosen = np.empty((num_rows, count), np.int32)
+    size = max(1, _NUMBERS_AT_ONCE // len(weights))
+    for first in range(0, num_rows, size):
+        block = slice(*np.searchsorted(rows, [first, first + size]))
+        keys = logs + generator.gumbel(size=(min(size, num_rows - first), len(weights)))
+        keys[:, 0] = -np.inf
+        keys[rows[block] - first, items[block]] = -np.inf
+        best = np.argpartition(-keys, count - 1, axis=1)[:, :count]
+        chosen[first : first + size] = np.sort(best, axis=1)
+    return chosen
+
+
+def _enough(count, left):
+    """As many of `count` as there are items left.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if left < 1:
+        raise InputError(
+            "no negatives can be drawn: some user has touched every item of the catalogue; "
+            "use a log with more items."
+        )
+    return min(count, left)
+
+
 def sample_distinct(excluded: ExcludedItems, count: int, seed: int) -> np.ndarray:
     """Draws `count` different items outside each row's set, uniformly.
 
@@ -69,12 +127,7 @@ def sample_distinct(excluded: ExcludedItems, count: int, seed: int) -> np.ndarra
         InputError: if some row excludes every item.
     """
     outside = excluded.outside()
-    count = min(count, int(outside.min()))
-    if count < 1:
-        raise InputError(
-            "no negatives can be drawn: some user has touched every item of the catalogue; "
-            "use a log with more items."
-        )
+    count = _enough(count, int(outside.min()))
     generator = np.random.default_rng(seed)
     chosen = np.full((len(outside), count), -1, np.int64)
     for column in range(count):

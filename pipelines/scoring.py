@@ -8,11 +8,11 @@ from typing import Protocol, runtime_checkable
 import keras
 import numpy as np
 
-from hmar_keras.models.hmar import HMAR
-from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, RANKING
+from hmar_keras.models import SequentialRecommender
+from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.input_pipeline import history_arrays
-from pipelines.splits import EvaluationSet
+from pipelines.splits import EvaluationSet, visible_events
 
 _LENGTH_STEP = 8  # histories are trimmed to multiples of it
 _MOST_LENGTHS_ON_JAX = 4  # every one is compiled anew there, for seconds
@@ -33,7 +33,7 @@ class CandidateScorer(Protocol):
 
 
 class ModelScorer:
-    """An `HMAR` as a `CandidateScorer`, with the weights it has when it is asked.
+    """A model as a `CandidateScorer`, with the weights it has when it is asked.
 
     The functions that score are compiled once and are not the model's own, so a model may be asked
     in the middle of its `fit`.
@@ -43,9 +43,9 @@ class ModelScorer:
         dataset: what the questions are about.
     """
 
-    def __init__(self, model: HMAR, dataset: InteractionDataset):
+    def __init__(self, model: SequentialRecommender, dataset: InteractionDataset):
         self._scores = _Scores(model)
-        self._dataset = dataset
+        self._events = visible_events(dataset, model.config.events)
         self._max_length = model.config.max_length
 
     def __call__(self, questions: EvaluationSet) -> np.ndarray:
@@ -55,18 +55,19 @@ class ModelScorer:
     def candidates(self, questions: EvaluationSet, item_ids: np.ndarray) -> np.ndarray:
         """Scores of `item_ids`, int32 [questions, candidates]: float32 of the same shape."""
         histories = self._histories(questions)
-        return self._scores.predict_on_batch({**histories, CANDIDATE_IDS: item_ids[:, None, :]})
+        return self._scores.predict_on_batch({**histories, CANDIDATE_IDS: item_ids})
 
     def _histories(self, questions):
         """`[questions, length]` each, without most of the columns that are padding for all."""
+        questions = self._events.questions(questions)
         longest = int((questions.ends - questions.starts).max(initial=1))
         length = trimmed_length(longest, self._max_length)
-        item_ids, behavior_ids = history_arrays(self._dataset, questions, length)
+        item_ids, behavior_ids = history_arrays(self._events.dataset, questions, length)
         return {ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}
 
 
-def model_scorer(model: HMAR, dataset: InteractionDataset) -> ModelScorer:
-    """A `Scorer` of an `HMAR` model."""
+def model_scorer(model: SequentialRecommender, dataset: InteractionDataset) -> ModelScorer:
+    """A `Scorer` of a model."""
     return ModelScorer(model, dataset)
 
 
@@ -79,20 +80,20 @@ def trimmed_length(longest: int, max_length: int) -> int:
 
 
 class _Scores(keras.Model):
-    """A model around a live `HMAR`, for a compiled `predict_on_batch` of its own.
+    """A model around a live one, for a compiled `predict_on_batch` of its own.
 
     Inputs, a dict: `item_ids` and `behavior_ids`, int `[batch, length]`, and where only some items
-    are asked for `candidate_ids`, int `[batch, 1, candidates]`. Output: float32
+    are asked for `candidate_ids`, int `[batch, candidates]`. Output: float32
     `[batch, num_items + 1]` or `[batch, candidates]`.
     """
 
-    def __init__(self, hmar):
+    def __init__(self, model):
         super().__init__(name="scores")
-        self.hmar = hmar
+        self.model = model
         self.built = True  # all there is to build
 
     def call(self, inputs):
         """Scores the candidates, or the catalogue."""
         if CANDIDATE_IDS in inputs:
-            return self.hmar(inputs, training=False)[RANKING][:, 0]
-        return self.hmar.score_catalog(inputs[ITEM_IDS], inputs[BEHAVIOR_IDS])
+            return self.model.score_candidates(**inputs)
+        return self.model.score_catalog(**inputs)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hmar_keras.config import HMARConfig
+from hmar_keras.schema import Behaviors
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 
@@ -59,14 +60,41 @@ DEFAULTS = {
 }
 
 
+# What another model needs besides what a dataset is trained with.
+_SASREC = {"model": "sasrec", "num_sequence_blocks": 2, "scale_embeddings": True}
+MODELS = {
+    "hmar": {},
+    "sasrec": _SASREC,
+    "gsasrec": {**_SASREC, "loss": "gbce", "shared_negatives": True, "num_negatives": 256},
+}
+
+
+def model_settings(model: str, behaviors: Behaviors) -> dict:
+    """What to change in HMAR's settings to train another model in its place.
+
+    Args:
+        model: a name out of `MODELS`.
+        behaviors: the dataset's. To other models all positives weigh alike: what the behaviours'
+            weigh is HMAR's.
+
+    Raises:
+        InputError: if there is no such model.
+    """
+    if model not in MODELS:
+        raise InputError(f"unknown model {model!r}; the models are {', '.join(MODELS)}.")
+    alike = {} if model == "hmar" else {"alpha": dict.fromkeys(behaviors.names, 1.0)}
+    return {**MODELS[model], **alike}
+
+
 def build_config(
     dataset: InteractionDataset,
     preset: str | None = None,
     config_file: str | Path | None = None,
     assignments: list[str] | tuple[str, ...] = (),
     epochs: int | None = None,
+    model: str = "hmar",
 ) -> HMARConfig:
-    """Settings in rising order of precedence: preset or defaults, file, assignments, epochs.
+    """Settings in rising order of precedence: preset or defaults, model, file, assignments, epochs.
 
     Args:
         dataset: gives the catalogue's size and the behaviours.
@@ -74,6 +102,7 @@ def build_config(
         config_file: JSON object of settings; those left out keep the preset's.
         assignments: `"field=value"`, and `"alpha.NAME=value"` for one behaviour's weight.
         epochs: at most this many.
+        model: a name out of `MODELS`.
 
     Raises:
         InputError: if a setting is unknown or does not do.
@@ -92,6 +121,7 @@ def build_config(
         else:
             config = HMARConfig(dataset.num_items, dataset.behaviors)
         config = config.replace(**usual)
+        config = config.replace(**model_settings(model, dataset.behaviors))
         alpha = changes.pop("alpha", {})
         if not isinstance(alpha, Mapping):
             raise InputError(f"alpha must map behaviour names to weights, got {alpha!r}.")

@@ -6,7 +6,13 @@ trained on. The history given with an answer is everything before it. Other user
 with all they have.
 
 Where the source ships a held-out list, the listed users' test answers are those, with all their
-events as history, and their last target event is the validation answer if they have two.
+events as history, and their last target event is the validation answer if they have two. If such
+a list asks for items alone that their users never touched, as IJCAI-15's does, the validation
+answer is made alike: all of the user's events on its item are put last, training ends before them,
+and they are history for the test.
+
+With `holdout="last"` the last two events are held out, whatever their behaviour, of users with at
+least three.
 
 By construction no answer is ever an input or a target of training, and the test answer is not in
 any validation history.
@@ -55,7 +61,7 @@ class Splits:
     """A dataset cut into training events, validation questions and test questions.
 
     Args:
-        dataset: what was cut.
+        dataset: what was cut; its events may stand in another order than in the dataset given.
         train_ends: int64 [users]; user `u` trains on events `dataset.offsets[u]:train_ends[u]`.
         validation: for early stopping, tuning and every other choice.
         test: for the final number alone.
@@ -65,6 +71,18 @@ class Splits:
     train_ends: np.ndarray
     validation: EvaluationSet
     test: EvaluationSet
+
+    def visible(self, events: str) -> Splits:
+        """The same as a model sees it, see `visible_events`."""
+        if events == "all":
+            return self
+        seen = visible_events(self.dataset, events)
+        return Splits(
+            seen.dataset,
+            seen.before[self.train_ends],
+            seen.questions(self.validation),
+            seen.questions(self.test),
+        )
 
     @property
     def train_starts(self) -> np.ndarray:
@@ -82,49 +100,141 @@ def event_users(dataset: InteractionDataset) -> np.ndarray:
     return np.repeat(np.arange(dataset.num_users), np.diff(dataset.offsets))
 
 
-def split(dataset: InteractionDataset) -> Splits:
+@dataclasses.dataclass(frozen=True)
+class VisibleEvents:
+    """Those events of a dataset that a model sees.
+
+    Args:
+        dataset: the dataset of these events alone, with the same users and items.
+        before: int64 [events + 1], how many of them stand before each place of the whole
+            dataset.
+    """
+
+    dataset: InteractionDataset
+    before: np.ndarray
+
+    def questions(self, questions: EvaluationSet) -> EvaluationSet:
+        """The same questions with what is seen of their histories, which may be nothing."""
+        return dataclasses.replace(
+            questions, starts=self.before[questions.starts], ends=self.before[questions.ends]
+        )
+
+
+def visible_events(dataset: InteractionDataset, events: str) -> VisibleEvents:
+    """What a model sees of a dataset.
+
+    Args:
+        dataset: the whole.
+        events: `"all"`, or `"target"` for events of the target behaviour alone.
+    """
+    if events == "all":
+        return VisibleEvents(dataset, np.arange(dataset.num_events + 1))
+    seen = dataset.behavior_ids == dataset.behaviors.target_id
+    before = np.concatenate([[0], np.cumsum(seen)])
+    visible = dataclasses.replace(
+        dataset,
+        offsets=before[dataset.offsets],
+        item_ids=dataset.item_ids[seen],
+        behavior_ids=dataset.behavior_ids[seen],
+        timestamps=dataset.timestamps[seen],
+    )
+    return VisibleEvents(visible, before)
+
+
+def split(dataset: InteractionDataset, holdout: str = "target") -> Splits:
     """Cuts a dataset.
+
+    Args:
+        dataset: the whole.
+        holdout: `"target"` to hold out events of the target behaviour, `"last"` for the last
+            events whatever their behaviour.
 
     Raises:
         InputError: if no user can be evaluated, or no event is left to train on.
     """
-    last, before_last, counts = _last_two_targets(dataset)
-    starts, ends = dataset.offsets[:-1], dataset.offsets[1:]
-    users = np.arange(dataset.num_users)
     if dataset.has_official_test:
-        tested = (dataset.held_out_items > 0) & (ends > starts)
-        validated = tested & (counts >= 2)
-        validation_event = last
-        test = _questions(tested, users, starts, ends, dataset.held_out_items)
+        splits = _split_official(dataset, holdout)
     else:
-        tested = validated = counts >= MIN_TARGET_EVENTS
-        validation_event = before_last
-        test = _questions(tested, users, starts, last, dataset.item_ids[last])
-    # A question without any history cannot be asked.
-    validated = validated & (validation_event > starts)
-    validation = _questions(
-        validated, users, starts, validation_event, dataset.item_ids[validation_event]
-    )
-    train_ends = np.where(validated, validation_event, ends)
-    if not len(validation) or not len(test):
+        splits = _split_last(dataset, holdout)
+    if not len(splits.validation) or not len(splits.test):
         need = (
             "no user of the held-out list has two events"
             if dataset.has_official_test
             else f"no user has {MIN_TARGET_EVENTS} events"
         )
+        behavior = "" if holdout == "last" else f" of the target behaviour {_target(dataset)}"
+        advice = "use a longer log" + ("" if holdout == "last" else " or another target")
+        raise InputError(f"{dataset.name} cannot be split: {need}{behavior}; {advice}.")
+    return splits
+
+
+def _target(dataset):
+    return repr(dataset.behaviors.target)
+
+
+def _split_last(dataset, holdout):
+    last, before_last, counts = _last_two(dataset, holdout)
+    asked = counts >= MIN_TARGET_EVENTS
+    test = _questions(dataset, asked, last)
+    # A question without any history cannot be asked.
+    validated = asked & (before_last > dataset.offsets[:-1])
+    validation = _questions(dataset, validated, before_last)
+    return Splits(dataset, np.where(validated, before_last, dataset.offsets[1:]), validation, test)
+
+
+def _split_official(dataset, holdout):
+    starts, ends = dataset.offsets[:-1], dataset.offsets[1:]
+    if holdout == "last":
         raise InputError(
-            f"{dataset.name} cannot be split: {need} of the target behaviour "
-            f"{dataset.behaviors.target!r}; use a longer log or another target."
+            f"{dataset.name} ships its own held-out list, so nothing else can be held out; leave "
+            "holdout as it is."
         )
-    return Splits(dataset, train_ends, validation, test)
+    tested = (dataset.held_out_items > 0) & (ends > starts)
+    last, _, counts = _last_two(dataset, holdout)
+    validated = tested & (counts >= 2)
+    if not _any_touched(dataset):
+        # A test answer is new to its user, so a validation answer is made to be: its item's
+        # events become the user's last ones, and training and validation end before them.
+        dataset, last = _move_item_to_end(dataset, validated, dataset.item_ids[last])
+    validated &= last > starts
+    test = _questions(dataset, tested, ends, dataset.held_out_items)
+    validation = _questions(dataset, validated, last)
+    return Splits(dataset, np.where(validated, last, ends), validation, test)
 
 
-def _last_two_targets(dataset):
-    """Event index of each user's last target event and the one before, and how many there are.
+def _any_touched(dataset):
+    """Whether some user has an event on its official test item."""
+    return bool(np.any(dataset.item_ids == dataset.held_out_items[event_users(dataset)]))
+
+
+def _move_item_to_end(dataset, moved, items):
+    """Puts all events on `items[u]` at the end of those of user `u`, where `moved[u]`.
+
+    Returns:
+        the dataset, and int64 [users], the first event that was moved; the end where none was.
+    """
+    users = event_users(dataset)
+    is_moved = moved[users] & (dataset.item_ids == items[users])
+    order = np.lexsort((is_moved, users))  # stable
+    dataset = dataclasses.replace(
+        dataset,
+        item_ids=dataset.item_ids[order],
+        behavior_ids=dataset.behavior_ids[order],
+        timestamps=dataset.timestamps[order],
+    )
+    counts = np.bincount(users[is_moved], minlength=dataset.num_users)
+    return dataset, dataset.offsets[1:] - counts
+
+
+def _last_two(dataset, holdout):
+    """Event index of each user's last two events that may be held out, and how many there are.
 
     Where there is none the index is 0; the count tells.
     """
-    events = np.flatnonzero(dataset.behavior_ids == dataset.behaviors.target_id)
+    if holdout == "last":
+        events = np.arange(dataset.num_events)
+    else:
+        events = np.flatnonzero(dataset.behavior_ids == dataset.behaviors.target_id)
     ends = np.searchsorted(events, dataset.offsets[1:])
     counts = ends - np.searchsorted(events, dataset.offsets[:-1])
     if not len(events):
@@ -134,7 +244,9 @@ def _last_two_targets(dataset):
     return last, before_last, counts
 
 
-def _questions(asked, users, starts, ends, positives):
-    return EvaluationSet(
-        users[asked], starts[asked], ends[asked], positives[asked].astype(np.int32)
-    )
+def _questions(dataset, asked, ends, items=None):
+    """What comes at event `ends[u]`, or the item `items[u]` after it, for the users `asked`."""
+    users = np.flatnonzero(asked)
+    ends = ends[users]
+    positives = dataset.item_ids[ends] if items is None else items[users]
+    return EvaluationSet(users, dataset.offsets[:-1][users], ends, positives.astype(np.int32))

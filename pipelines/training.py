@@ -10,7 +10,7 @@ from keras import ops
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.masks import event_weights
-from hmar_keras.models.hmar import HMAR, compile_arguments
+from hmar_keras.models import SequentialRecommender, build_model, compile_arguments
 from pipelines.data_parallel import Devices, MeanOverReplicas, assign_dropout_state
 from pipelines.evaluation import Evaluator, model_scorer, validation_score
 from pipelines.hardware import Hardware
@@ -29,7 +29,7 @@ def train(
     run: RunDirectory,
     seed: int,
     hardware: Hardware | None = None,
-) -> HMAR:
+) -> SequentialRecommender:
     """Trains until the validation score has not improved for `config.patience` epochs.
 
     Continues after the last finished epoch of the run, on the same hardware with the same
@@ -87,7 +87,9 @@ def _fit(splits, config, run, seed, hardware):
         progress.close()
 
 
-def compiled_model(config: HMARConfig, hardware: Hardware, steps_per_epoch: int) -> HMAR:
+def compiled_model(
+    config: HMARConfig, hardware: Hardware, steps_per_epoch: int
+) -> SequentialRecommender:
     """The model with initial weights, ready for `fit`; to be called within `Devices.building`.
 
     Args:
@@ -96,7 +98,7 @@ def compiled_model(config: HMARConfig, hardware: Hardware, steps_per_epoch: int)
         steps_per_epoch: as many steps per execution are taken as divide it, up to those of
             `hardware`: an execution that began in one epoch would end in the next.
     """
-    model = HMAR(config, dtype=hardware.precision)
+    model = build_model(config, dtype=hardware.precision)
     arguments = compile_arguments(config)
     if hardware.precision == "mixed_float16":
         # By itself Keras does so only for a model whose heads, too, are mixed.
@@ -140,9 +142,9 @@ class LossOverEvents(keras.metrics.Mean):
         super().update_state(losses, sample_weight=weights)
 
 
-def save_best(run: RunDirectory, config: HMARConfig) -> HMAR:
+def save_best(run: RunDirectory, config: HMARConfig) -> SequentialRecommender:
     """Writes `model.keras` with the weights of the best epoch, without the optimiser."""
-    model = HMAR(config)
+    model = build_model(config)
     model.load_weights(run.checkpoint(best_epoch(run.history())))
     with written_at_once(run.model) as temporary:
         model.save(temporary)
@@ -215,7 +217,7 @@ class ValidationAndCheckpoint(keras.callbacks.Callback):
         for protocol, metrics in results.items():
             for metric in ("hr@10", "ndcg@10"):
                 logs[f"val_{protocol}_{metric}"] = metrics[metric]
-        logs[MONITORED] = validation_score(self._dataset, results)
+        logs[MONITORED] = validation_score(results)
         seconds = round(time.monotonic() - self._started, 2)
         entry = {name: float(value) for name, value in logs.items()}
         self._history.append({"epoch": epoch + 1, **entry, "seconds": seconds})
@@ -229,6 +231,9 @@ class ValidationAndCheckpoint(keras.callbacks.Callback):
     def _put_losses(self, logs):
         """`loss` and the losses of both outputs become means over events."""
         weights = compile_arguments(self._config)["loss_weights"]
+        if len(weights) == 1:  # then Keras leaves the output's name out of its metrics'
+            for name in set(logs) - {"loss"}:
+                logs[f"{next(iter(weights))}_{name}"] = logs.pop(name)
         for output in weights:
             logs[f"{output}_loss"] = logs.pop(f"{output}_{_EVENT_LOSS}")
         logs["loss"] = sum(weight * logs[f"{output}_loss"] for output, weight in weights.items())
@@ -237,7 +242,7 @@ class ValidationAndCheckpoint(keras.callbacks.Callback):
         """Scores as the saved model would, in float32."""
         if self._scorer is None:
             if self._precision != "float32":
-                self._float32_copy = HMAR(self._config)
+                self._float32_copy = build_model(self._config)
             self._scorer = model_scorer(self._float32_copy or self.model, self._dataset)
         if self._float32_copy:
             self._float32_copy.set_weights(self.model.get_weights())

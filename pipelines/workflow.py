@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from hmar_keras.config import HMARConfig
-from hmar_keras.models.hmar import HMAR
+from hmar_keras.models import SequentialRecommender
 from hmar_keras.version import __version__
 from pipelines.baselines import baselines, item_popularity
 from pipelines.datasets import load_dataset, load_log
@@ -25,8 +25,6 @@ from pipelines.settings import build_config
 from pipelines.splits import split
 from pipelines.training import best_epoch, save_best, train
 
-MODEL_NAME = "HMAR"  # in tables of results, beside the baselines
-
 
 @dataclasses.dataclass(frozen=True)
 class Request:
@@ -40,6 +38,7 @@ class Request:
         assignments: `field=value`.
         epochs: at most this many.
         seed: of everything random.
+        model: a name out of `settings.MODELS`.
         log: the user's own log.
         hardware: what to train on.
     """
@@ -51,6 +50,7 @@ class Request:
     assignments: tuple[str, ...] = ()
     epochs: int | None = None
     seed: int = 0
+    model: str = "hmar"
     log: LogSpec | None = None
     hardware: Hardware = dataclasses.field(default_factory=Hardware)
 
@@ -62,20 +62,40 @@ def start(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, In
         InputError: if the request cannot be met or the directory exists.
     """
     dataset = load_chosen(request.dataset, request.data_dir, request.log)
-    config = build_config(
-        dataset, request.preset, request.config_file, request.assignments, request.epochs
+    config = requested_config(request, dataset, request.epochs)
+    split(dataset, config.holdout)  # what cannot be evaluated shall not leave a directory behind
+    settings = {**source(request, dataset), "seed": request.seed}
+    settings["hardware"] = [_used(request.hardware, 0)]
+    return RunDirectory.create(output, settings, config), dataset
+
+
+def requested_config(
+    request: Request, dataset: InteractionDataset, epochs: int | None
+) -> HMARConfig:
+    """The settings that the user asks for, with at most so many epochs.
+
+    Raises:
+        InputError: if a setting is unknown or does not do.
+    """
+    return build_config(
+        dataset,
+        request.preset,
+        request.config_file,
+        request.assignments,
+        epochs,
+        request.model,
     )
-    split(dataset)  # what cannot be evaluated shall not leave a directory behind
-    settings = {
+
+
+def source(request: Request, dataset: InteractionDataset) -> dict:
+    """What `run.json` keeps of the data and the software."""
+    return {
         "dataset": dataset.name,
         "data_dir": request.data_dir and str(Path(request.data_dir).expanduser().resolve()),
         "log": request.log and request.log.with_absolute_files().to_dict(),
-        "seed": request.seed,
-        "hardware": [_used(request.hardware, 0)],
         "statistics": statistics(dataset),
         "versions": {"hmar_keras": __version__, "keras": keras.__version__},
     }
-    return RunDirectory.create(output, settings, config), dataset
 
 
 def resume(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, InteractionDataset]:
@@ -126,27 +146,40 @@ def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> Interact
     Raises:
         InputError: if it cannot be loaded or is no longer the same.
     """
-    settings = run.settings()
+    return load_source(run.settings(), run.path, data_dir)
+
+
+def load_source(settings: dict, path: Path, data_dir: str | None = None) -> InteractionDataset:
+    """The dataset that `source` described.
+
+    Args:
+        settings: what `source` gave.
+        path: of the run, for messages.
+        data_dir: where the raw files are now, if they have moved.
+
+    Raises:
+        InputError: if it cannot be loaded or is no longer the same.
+    """
     if settings.get("log"):
         spec = LogSpec.from_dict(settings["log"])
         dataset = load_log(spec.moved_to(data_dir) if data_dir else spec)
     else:
         dataset = load_dataset(settings["dataset"], data_dir or settings["data_dir"])
     if statistics(dataset) != settings["statistics"]:
-        raise InputError(
-            f"{dataset.name} has changed since {run.path} was started; start a new run."
-        )
+        raise InputError(f"{dataset.name} has changed since {path} was started; start a new run.")
     return dataset
 
 
 def train_run(
     run: RunDirectory, dataset: InteractionDataset, hardware: Hardware | None = None
-) -> HMAR:
+) -> SequentialRecommender:
     """Trains a run from where it stands to its end."""
-    return train(split(dataset), run.config(), run, run.settings()["seed"], hardware)
+    config = run.config()
+    splits = split(dataset, config.holdout)
+    return train(splits, config, run, run.settings()["seed"], hardware)
 
 
-def load_model(run: RunDirectory) -> HMAR:
+def load_model(run: RunDirectory) -> SequentialRecommender:
     """The run's model with its best weights so far.
 
     Raises:
@@ -159,18 +192,20 @@ def load_model(run: RunDirectory) -> HMAR:
     return save_best(run, run.config())
 
 
-def evaluate_run(run: RunDirectory, dataset: InteractionDataset, model: HMAR) -> dict:
+def evaluate_run(
+    run: RunDirectory, dataset: InteractionDataset, model: SequentialRecommender
+) -> dict:
     """Results of the model and the baselines on both splits, also written to `metrics.json`.
 
     Returns:
         `results[split][scorer][protocol][metric]`, the splits being `validation` and `test`.
     """
-    splits = split(dataset)
+    splits = split(dataset, model.config.holdout)
     seed = run.settings()["seed"]
-    scorers = {MODEL_NAME: model_scorer(model, dataset), **baselines(splits)}
+    scorers = {type(model).__name__: model_scorer(model, splits.dataset), **baselines(splits)}
     results = {}
     for part, questions in (("validation", splits.validation), ("test", splits.test)):
-        evaluator = Evaluator(dataset, questions, seed)
+        evaluator = Evaluator(splits.dataset, questions, seed)
         results[part] = {name: evaluator(scorer) for name, scorer in scorers.items()}
     history = run.history()
     trained = {"epochs": len(history), "best_epoch": best_epoch(history)}
@@ -179,7 +214,10 @@ def evaluate_run(run: RunDirectory, dataset: InteractionDataset, model: HMAR) ->
 
 
 def export_run(
-    run: RunDirectory, dataset: InteractionDataset, model: HMAR, directory: str | os.PathLike
+    run: RunDirectory,
+    dataset: InteractionDataset,
+    model: SequentialRecommender,
+    directory: str | os.PathLike,
 ) -> Path:
     """Writes the next version of the model to `directory/VERSION`.
 
@@ -198,7 +236,8 @@ def export_run(
         "best_epoch": best_epoch(run.history()),
         "versions": settings["versions"],
     }
-    return export(model, dataset.items, item_popularity(split(dataset)), directory, provenance)
+    popularity = item_popularity(split(dataset, model.config.holdout))
+    return export(model, dataset.items, popularity, directory, provenance)
 
 
 def same_request(run: RunDirectory, request: Request, dataset: InteractionDataset) -> HMARConfig:
@@ -216,14 +255,13 @@ def same_request(run: RunDirectory, request: Request, dataset: InteractionDatase
             f"{run.path} was started with --precision {precision}; keep it: devices, XLA and "
             "steps per execution may change, the precision may not."
         )
-    if request.preset or request.config_file or request.assignments:
-        asked = build_config(
-            dataset, request.preset, request.config_file, request.assignments, config.epochs
-        )
+    chosen = request.preset or request.config_file or request.assignments
+    if chosen or request.model != "hmar":
+        asked = requested_config(request, dataset, config.epochs)
         if asked != config:
             raise InputError(
                 f"{run.path} was started with other settings (see its config.json); resume it "
-                "without --preset, --config and --set, or start a new run."
+                "without --model, --preset, --config and --set, or start a new run."
             )
     if request.epochs is not None:
         config = config.replace(epochs=request.epochs)

@@ -1,4 +1,4 @@
-"""The building blocks of HMAR, each usable in any Keras model."""
+"""The building blocks of the models, each usable in any Keras model."""
 
 from hmar_keras.layers.behavior_classifier import BehaviorClassifier
 from hmar_keras.layers.behavior_dense import BehaviorDense
@@ -7,6 +7,7 @@ from hmar_keras.layers.dropout import Dropout
 from hmar_keras.layers.feed_forward import FeedForward
 from hmar_keras.layers.historical_behavior_indicators import HistoricalBehaviorIndicators
 from hmar_keras.layers.item_behavior_embedding import ItemBehaviorEmbedding
+from hmar_keras.layers.item_embedding import ItemEmbedding
 from hmar_keras.layers.item_table import ItemTable
 from hmar_keras.layers.position_embedding import PositionEmbedding
 from hmar_keras.layers.rezero import ReZero
@@ -21,6 +22,7 @@ __all__ = [
     "FeedForward",
     "HistoricalBehaviorIndicators",
     "ItemBehaviorEmbedding",
+    "ItemEmbedding",
     "ItemTable",
     "PositionEmbedding",
     "ReZero",

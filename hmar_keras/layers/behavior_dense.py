@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from hmar_keras.kernels import behavior_matmul
+from hmar_keras.kernels import behavior_groups
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
@@ -13,7 +13,7 @@ class BehaviorDense(keras.layers.Layer):
     """y_t = x_t W^b + B^b with b the behaviour of position t.
 
     These are K dense layers, each applied to the positions of its own behaviour; see
-    `kernels.behavior_matmul` for how. Padding (behaviour 0) yields the activation of zero.
+    `kernels.behavior_groups` for how. Padding (behaviour 0) yields the activation of zero.
 
     Args:
         num_behaviors: number of behaviours K.
@@ -65,11 +65,22 @@ class BehaviorDense(keras.layers.Layer):
 
     def call(self, inputs, behavior_ids):
         """Applies to every position its own behaviour's weights."""
-        outputs = behavior_matmul(inputs, self.kernel, behavior_ids)
-        if self.use_bias:
-            one_hot = ops.one_hot(behavior_ids, self.num_behaviors + 1, dtype=inputs.dtype)[..., 1:]
-            outputs = outputs + ops.matmul(one_hot, self.bias)
-        return self.activation(outputs)
+        groups = behavior_groups(inputs, behavior_ids)
+        return groups.positions(self.apply_to_rows(groups.rows(inputs), groups))
+
+    def apply_to_rows(self, rows, groups):
+        """As `call`, of positions that are in the order of `kernels.behavior_groups` already.
+
+        Args:
+            rows: float `[rows, dim]`, as of `groups.rows`.
+            groups: of the behaviours.
+
+        Returns:
+            float `[rows, units]`.
+        """
+        weights = (self.kernel, self.bias) if self.use_bias else (self.kernel,)
+        weights = [ops.reshape(w, w.shape) for w in weights]  # of a variable its value
+        return self.activation(groups.matmul(rows, *weights))
 
     def compute_output_shape(self, inputs_shape, behavior_ids_shape=None):
         """`[batch, length, units]`."""

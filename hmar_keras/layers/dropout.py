@@ -5,27 +5,36 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-_VALUES = 1 << 16  # of half a random number
-
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class Dropout(keras.layers.Dropout):
-    """As `keras.layers.Dropout`; on TensorFlow one random number of 32 bits decides two units.
+    """As `keras.layers.Dropout`; on TensorFlow one random number of 32 bits decides several units.
 
-    There drawing the numbers is a good part of a step on a CPU. The rate is kept to within 2^-17.
+    There drawing the numbers is a good part of a step on a CPU. Four units share a number, eight
+    bits each, where that keeps the rate to within a fiftieth of itself: 0.45 becomes 115 / 256.
+    Otherwise two share it, and the rate is kept to within 2^-17. What is left is scaled by the
+    rate that was kept, so that its mean is right.
 
     Takes what `keras.layers.Dropout` takes, and returns what it returns.
     """
 
     def call(self, inputs, training=False):
         """Drops units in training."""
-        units = inputs.shape[-1]
         plain = keras.backend.backend() != "tensorflow" or self.noise_shape is not None
-        if plain or units is None or units % 2 or not (training and self.rate):
+        bits = _bits(self.rate, inputs.shape[-1])
+        if plain or not bits or not (training and self.rate):
             return super().call(inputs, training=training)
-        shape = (*ops.shape(inputs)[:-1], units // 2)
+        shape = (*ops.shape(inputs)[:-1], inputs.shape[-1] * bits // 32)
         numbers = keras.random.randint(shape, -(2**31), 2**31 - 1, seed=self.seed_generator)
-        limit = round(self.rate * _VALUES)
-        kept = ops.greater_equal(ops.view(numbers, "uint16"), limit)
-        scale = ops.cast(_VALUES / (_VALUES - limit), inputs.dtype)
+        limit = round(self.rate * 2**bits)
+        kept = ops.greater_equal(ops.view(numbers, f"uint{bits}"), limit)
+        scale = ops.cast(2**bits / (2**bits - limit), inputs.dtype)
         return inputs * ops.where(kept, scale, ops.zeros((), inputs.dtype))
+
+
+def _bits(rate, units):
+    """How many bits decide a unit; 0 if `units` of that many do not fill whole numbers."""
+    exact_enough = abs(round(rate * 256) / 256 - rate) <= rate / 50
+    if units and units % 4 == 0 and exact_enough and rate * 256 < 255.5:
+        return 8
+    return 16 if units and units % 2 == 0 else 0

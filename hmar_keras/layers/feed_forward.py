@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from hmar_keras.kernels import behavior_groups
 from hmar_keras.layers.behavior_dense import BehaviorDense
 from hmar_keras.layers.dropout import Dropout
 
@@ -51,9 +52,15 @@ class FeedForward(keras.layers.Layer):
 
     def call(self, inputs, behavior_ids=None, training=None):
         """Applies the network."""
-        extra = () if self.num_behaviors is None else (behavior_ids,)
-        hidden = self.drop(self.hidden(inputs, *extra), training=training)
-        outputs = self.drop(self.output_dense(hidden, *extra), training=training)
+        if self.num_behaviors is None:
+            hidden = self.drop(self.hidden(inputs), training=training)
+            outputs = self.drop(self.output_dense(hidden), training=training)
+        else:
+            # Sorted by behaviour but once for both layers.
+            groups = behavior_groups(inputs, behavior_ids)
+            rows = self.hidden.apply_to_rows(groups.rows(inputs), groups)
+            rows = self.output_dense.apply_to_rows(self.drop(rows, training=training), groups)
+            outputs = groups.positions(self.drop(rows, training=training))
         return outputs + inputs if self.residual else outputs
 
     def compute_output_shape(self, inputs_shape, behavior_ids_shape=None):

@@ -19,6 +19,7 @@ class HistoricalBehaviorIndicators(keras.layers.Layer):
 
     Args:
         num_behaviors: number of behaviours K; behaviour ids run from 1 to K.
+        enabled: False leaves every count 0: a model without indicators.
 
     Call arguments:
         item_ids: int `[batch, length]`, 0 for padding.
@@ -41,15 +42,19 @@ class HistoricalBehaviorIndicators(keras.layers.Layer):
     [[2.0, 1.0], [0.0, 0.0]]
     """
 
-    def __init__(self, num_behaviors, **kwargs):
+    def __init__(self, num_behaviors, enabled=True, **kwargs):
         # Above 256 bfloat16 does not hold every integer, so the policy is not the model's.
         super().__init__(**{**kwargs, "dtype": "float32"})
         if num_behaviors < 1:
             raise ValueError(f"num_behaviors must be at least 1, got {num_behaviors}.")
         self.num_behaviors = num_behaviors
+        self.enabled = enabled
 
     def call(self, item_ids, behavior_ids, candidate_ids=None):
         """Counts for the positions, or for candidates where they are given."""
+        if not self.enabled:
+            asked = item_ids if candidate_ids is None else candidate_ids
+            return ops.zeros((*ops.shape(asked), self.num_behaviors), "float32")
         # One-hot of 0, padding, is the first column and is cut off.
         one_hot = ops.one_hot(behavior_ids, self.num_behaviors + 1, dtype="float32")[..., 1:]
         length = ops.shape(item_ids)[1]
@@ -59,10 +64,10 @@ class HistoricalBehaviorIndicators(keras.layers.Layer):
             candidates = ops.cast(candidate_ids, item_ids.dtype)
         batch, steps, width = ops.shape(candidates)
         past = ops.arange(length)[None, :] <= ops.arange(length - steps, length)[:, None]
-        same = ops.logical_and(
-            ops.equal(candidates[..., None], item_ids[:, None, None, :]),
-            ops.logical_and(past[None, :, None, :], event_mask(candidates)[..., None]),
-        )
+        # Padding is the same as nothing. Every pass over all pairs costs, so there are but two.
+        candidates = ops.where(event_mask(candidates), candidates, -1)
+        same = ops.equal(candidates[..., None], item_ids[:, None, None, :])
+        same = ops.logical_and(same, past[None, :, None, :])
         same = ops.reshape(ops.cast(same, "float32"), (batch, steps * width, length))
         counts = ops.matmul(same, one_hot)
         if candidate_ids is None:
@@ -75,4 +80,8 @@ class HistoricalBehaviorIndicators(keras.layers.Layer):
 
     def get_config(self):
         """The constructor's arguments."""
-        return {**super().get_config(), "num_behaviors": self.num_behaviors}
+        return {
+            **super().get_config(),
+            "num_behaviors": self.num_behaviors,
+            "enabled": self.enabled,
+        }

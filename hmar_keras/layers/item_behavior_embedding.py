@@ -29,10 +29,13 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         indicators: float `[..., K]`, see `HistoricalBehaviorIndicators`.
         states: optional float `[batch, length, dim]`; with them `item_ids` are candidates,
             `[batch, steps, candidates]`, for the last `steps` states.
+        negative_ids: optional int `[batch, negatives]`, with `states`: more candidates, the same
+            for every step, that are not in the history, so that their counts are 0.
 
     Returns:
-        float `[..., dim]`, zero at padding. With `states`, float32 `[batch, steps, candidates]`:
-        z . q (Eq. 14), which needs no encoding of the candidates. It is the logit. The sigmoid of
+        float `[..., dim]`, zero at padding. With `states`, float32
+        `[batch, steps, candidates + negatives]`: z . q (Eq. 14), which needs no encoding of the
+        candidates. It is the logit. The sigmoid of
         Eq. 14 is monotone, so it changes no ranking, but in float32 it makes large scores equal;
         the loss applies it where it is needed.
     """
@@ -50,34 +53,37 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         )
         self.combine = keras.layers.Dense(dim, dtype=self.dtype_policy, name="combine")
 
-    def build(self, item_ids_shape, indicators_shape, states_shape=None):
+    def build(self, item_ids_shape, indicators_shape, states_shape=None, negative_ids_shape=None):
         """Creates the weights of Eq. 1 to 3."""
         self.item_table.build(item_ids_shape)
         self.item_bias = self.add_weight(shape=(self.dim,), initializer="zeros", name="item_bias")
         self.indicator_dense.build(indicators_shape)
         self.combine.build((*item_ids_shape, 2 * self.dim))
 
-    def call(self, item_ids, indicators, states=None):
+    def call(self, item_ids, indicators, states=None, negative_ids=None):
         """Encodes items that come with the given counts, or scores them."""
         if states is not None:
-            return self._score(item_ids, indicators, states)
+            return self._score(item_ids, indicators, states, negative_ids)
         item_kernel, effect, offset = self._linear()
         items = ops.cast(self.item_table(item_ids), self.compute_dtype)
         counts = ops.cast(indicators, items.dtype)
         encoded = ops.matmul(items, item_kernel) + ops.matmul(counts, effect) + offset
         return encoded * ops.cast(event_mask(item_ids)[..., None], encoded.dtype)
 
-    def _score(self, item_ids, indicators, states):
+    def _score(self, item_ids, indicators, states, negative_ids):
         """z . q = (z item_kernel^T) . item + (z effect^T) . counts + z . offset."""
         states = last_steps(ops.cast(states, "float32"), item_ids)
         item_kernel, effect, offset = (ops.cast(part, "float32") for part in self._linear())
-        items = self.item_table(item_ids)
         by_item = ops.matmul(states, ops.transpose(item_kernel))
         by_count = ops.matmul(states, ops.transpose(effect))[:, :, None, :]
-        scores = ops.einsum("bsd,bscd->bsc", by_item, items)
+        scores = self.item_table.dot(by_item, item_ids)
         scores = scores + ops.sum(ops.cast(indicators, "float32") * by_count, axis=-1)
-        scores = scores + ops.matmul(states, offset[:, None])
-        return scores * ops.cast(event_mask(item_ids), "float32")
+        constant = ops.matmul(states, offset[:, None])
+        scores = (scores + constant) * ops.cast(event_mask(item_ids), "float32")
+        if negative_ids is None:
+            return scores
+        negatives = self.item_table.dot(by_item, negative_ids) + constant
+        return ops.concatenate([scores, negatives], axis=-1)
 
     def fold(self):
         """What Eq. 1 to 3 become for a whole catalogue, since they are linear in the counts.
@@ -118,15 +124,21 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             item_kernel = item_kernel * math.sqrt(self.dim)
         return item_kernel, effect, offset[0] + self.combine.bias
 
-    def compute_output_spec(self, item_ids, indicators, states=None):
-        """`[..., dim]`, or `[batch, steps, candidates]` with `states`."""
-        if states is not None:
-            return keras.KerasTensor(item_ids.shape, "float32")
-        return keras.KerasTensor((*item_ids.shape, self.dim), self.compute_dtype)
+    def compute_output_spec(self, item_ids, indicators, states=None, negative_ids=None):
+        """`[..., dim]`, or `[batch, steps, candidates + negatives]` with `states`."""
+        shapes = [None if x is None else x.shape for x in (item_ids, indicators, states)]
+        shapes.append(None if negative_ids is None else negative_ids.shape)
+        dtype = self.compute_dtype if states is None else "float32"
+        return keras.KerasTensor(self.compute_output_shape(*shapes), dtype)
 
-    def compute_output_shape(self, item_ids_shape, indicators_shape, states_shape=None):
+    def compute_output_shape(
+        self, item_ids_shape, indicators_shape, states_shape=None, negative_ids_shape=None
+    ):
         """As above."""
-        return item_ids_shape if states_shape else (*item_ids_shape, self.dim)
+        if states_shape is None:
+            return (*item_ids_shape, self.dim)
+        widths = [item_ids_shape[2], negative_ids_shape[1] if negative_ids_shape else 0]
+        return (*item_ids_shape[:2], None if None in widths else sum(widths))
 
     def get_config(self):
         """The constructor's arguments."""

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from hmar_keras.kernels import take_rows
+from hmar_keras.kernels import dot_candidates, take_rows
 
 # 31 random bits for each value of each of an id's four bytes, for both hash functions,
 # [byte, value, function]. They are part of every trained hashed table and must never change;
@@ -77,6 +77,21 @@ class ItemTable(keras.layers.Embedding):
         if self.buckets:
             return self(ops.arange(self.input_dim, dtype="int32"))
         return ops.convert_to_tensor(self.embeddings)
+
+    def dot(self, vectors, item_ids):
+        """The products of `vectors`, `[batch, steps, output_dim]`, with items.
+
+        Args:
+            vectors: float32, as above.
+            item_ids: int `[batch, steps, items]`, for every step its own; or `[batch, items]`,
+                the same for all steps.
+
+        Returns:
+            float32 `[batch, steps, items]`.
+        """
+        if len(item_ids.shape) == 2:
+            return ops.matmul(vectors, ops.transpose(self(item_ids), (0, 2, 1)))
+        return dot_candidates(vectors, self(item_ids))
 
     def dot_all_items(self, vectors):
         """The products of `vectors`, `[batch, output_dim]`, with every id: `[batch, input_dim]`.

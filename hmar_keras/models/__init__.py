@@ -1,5 +1,16 @@
 """Models built of the layers."""
 
-from hmar_keras.models.hmar import HMAR, HMARBackbone, compile_arguments
+from hmar_keras.models.hmar import HMAR, HMARBackbone
+from hmar_keras.models.registry import MODELS, build_model, compile_arguments
+from hmar_keras.models.sasrec import SASRec
+from hmar_keras.models.sequential_recommender import SequentialRecommender
 
-__all__ = ["HMAR", "HMARBackbone", "compile_arguments"]
+__all__ = [
+    "HMAR",
+    "MODELS",
+    "HMARBackbone",
+    "SASRec",
+    "SequentialRecommender",
+    "build_model",
+    "compile_arguments",
+]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from hmar_keras.config import OPTIMIZERS, HMARConfig
 from hmar_keras.layers import (
     BehaviorClassifier,
     BehaviorEncoder,
@@ -15,21 +14,14 @@ from hmar_keras.layers import (
     PositionEmbedding,
     SequenceEncoder,
 )
-from hmar_keras.losses import BehaviorLoss, WeightedRankingLoss
-from hmar_keras.metrics import NDCG, BehaviorAccuracy, HitRate
-from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, PADDING_ID, RANKING
-
-LOWEST_SCORE = -3.4028235e38  # float32's most negative number, which every softmax survives
-
-
-def _as_config(config):
-    return config if isinstance(config, HMARConfig) else HMARConfig.from_dict(config)
-
-
-def _history_inputs():
-    return {
-        name: keras.Input((None,), dtype="int32", name=name) for name in (ITEM_IDS, BEHAVIOR_IDS)
-    }
+from hmar_keras.models.sequential_recommender import (
+    SequentialRecommender,
+    as_config,
+    hide_padding,
+    history_inputs,
+    recommender_inputs,
+)
+from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
@@ -48,10 +40,12 @@ class HMARBackbone(keras.Model):
     """
 
     def __init__(self, config, **kwargs):
-        config = _as_config(config)
+        config = as_config(config)
         # Layers
         dtype = kwargs.pop("dtype", None)
-        indicators = HistoricalBehaviorIndicators(config.num_behaviors, name="indicators")
+        indicators = HistoricalBehaviorIndicators(
+            config.num_behaviors, config.indicators, name="indicators"
+        )
         item_encoder = ItemBehaviorEmbedding(
             config.num_items,
             config.dim,
@@ -89,7 +83,7 @@ class HMARBackbone(keras.Model):
         ]
 
         # Functional graph
-        inputs = _history_inputs()
+        inputs = history_inputs()
         item_ids, behavior_ids = inputs[ITEM_IDS], inputs[BEHAVIOR_IDS]
         encoded = item_encoder(item_ids, indicators(item_ids, behavior_ids))  # Eq. 1 to 3
         encoded = dropout(position_embedding(encoded))  # Eq. 4
@@ -117,16 +111,14 @@ class HMARBackbone(keras.Model):
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
-class HMAR(keras.Model):
+class HMAR(SequentialRecommender):
     """The whole model, for stock `compile`, `fit`, `save` and `keras.saving.load_model`.
 
-    Inputs, a dict:
-        `item_ids`, `behavior_ids`: int `[batch, length]`, left-padded with 0.
-        `candidate_ids`: int `[batch, steps, candidates]`, items that may follow each of the last
-            `steps` positions; in training candidate 0 is the item that did follow.
+    Inputs: those of `SequentialRecommender`.
 
     Outputs, a dict:
-        `ranking`: float32 `[batch, steps, candidates]`, logits (Eq. 14 before the sigmoid).
+        `ranking`: float32 `[batch, steps, candidates + negatives]`, logits (Eq. 14 before the
+            sigmoid).
         `behavior`: float32 `[batch, steps, K]`, logits (Eq. 16) of what the user will do to
             candidate 0.
 
@@ -147,50 +139,44 @@ class HMAR(keras.Model):
     (1, 10)
     """
 
+    outputs_in_order = (RANKING, BEHAVIOR)
+
     def __init__(self, config, **kwargs):
-        config = _as_config(config)
+        config = as_config(config)
         # Layers
         backbone = HMARBackbone(config, dtype=kwargs.pop("dtype", None), name="backbone")
         ranking_head = keras.layers.Identity(dtype="float32", name=RANKING)
         classifier = BehaviorClassifier(config.num_behaviors, name=BEHAVIOR)
 
         # Functional graph
-        inputs = {
-            **_history_inputs(),
-            CANDIDATE_IDS: keras.Input((None, None), dtype="int32", name=CANDIDATE_IDS),
-        }
+        inputs = recommender_inputs(config)
         history = {name: inputs[name] for name in (ITEM_IDS, BEHAVIOR_IDS)}
         states = backbone(history)
         counts = backbone.indicators(*history.values(), inputs[CANDIDATE_IDS])
-        scores = backbone.item_encoder(inputs[CANDIDATE_IDS], counts, states)  # Eq. 14
+        scores = backbone.item_encoder(  # Eq. 14
+            inputs[CANDIDATE_IDS], counts, states, inputs.get(NEGATIVE_IDS)
+        )
         following = backbone.item_encoder(inputs[CANDIDATE_IDS][:, :, 0], counts[:, :, 0])
         outputs = {
             RANKING: ranking_head(scores),
             BEHAVIOR: classifier(states, following),  # Eq. 16
         }
-        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        super().__init__(config, inputs=inputs, outputs=outputs, **kwargs)
 
-        # Config
-        self.config = config
         self.backbone = backbone
 
     def score_catalog(self, item_ids, behavior_ids):
-        """Scores every item as the next one: what `ranking` gives for all of them, faster.
+        """See `SequentialRecommender.score_catalog`.
 
         Eq. 14 with Eq. 1 to 3 is linear in a candidate's indicators, so one product with the
         encodings of all items without history is enough, corrected at the few items that a user
         has touched.
-
-        Args:
-            item_ids: int `[batch, length]`.
-            behavior_ids: int `[batch, length]`.
-
-        Returns:
-            float32 `[batch, num_items + 1]`, logits by item id; `LOWEST_SCORE` for padding, 0.
         """
         states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
         last = ops.cast(states[:, -1], "float32")
         scores, by_behavior = self.backbone.item_encoder.score_catalog(last)
+        if not self.config.indicators:
+            return hide_padding(scores)
         # What each event of the history adds to its item's score.
         by_behavior = ops.pad(by_behavior, [[0, 0], [1, 0]])
         gains = ops.take_along_axis(by_behavior, ops.cast(behavior_ids, "int32"), axis=1)
@@ -200,8 +186,7 @@ class HMAR(keras.Model):
         scores = ops.scatter_update(
             scores, ops.reshape(where, (-1, 2)), ops.reshape(gains, (-1,)), reduction="add"
         )
-        padding = ops.equal(ops.arange(self.config.num_items + 1), PADDING_ID)
-        return ops.where(padding[None], LOWEST_SCORE, scores)
+        return hide_padding(scores)
 
     def behavior_logits(self, item_ids, behavior_ids, candidate_ids):
         """What the user would do to each candidate: the `behavior` output for all of them.
@@ -220,33 +205,3 @@ class HMAR(keras.Model):
         # To the classifier every candidate is a step of its own, all after the newest event.
         last = ops.broadcast_to(states[:, -1:], ops.shape(candidates))
         return self.get_layer(BEHAVIOR)(last, candidates)
-
-    def get_config(self):
-        """The constructor's arguments."""
-        return {"name": self.name, "config": self.config.to_dict()}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Rebuilds the model from `get_config()`."""
-        return cls(**config)
-
-
-def compile_arguments(config):
-    """What to give `HMAR.compile`: the optimiser, the losses of Eq. 15, 17 and 18, and metrics.
-
-    Example:
-
-    >>> from hmar_keras.schema import Behaviors
-    >>> config = HMARConfig(9, Behaviors(("view", "buy"), "buy"), dim=8)
-    >>> model = HMAR(config)
-    >>> model.compile(**compile_arguments(config))
-    """
-    return {
-        "optimizer": OPTIMIZERS[config.optimizer](config.learning_rate, beta_2=config.adam_beta_2),
-        "loss": {
-            RANKING: WeightedRankingLoss(config.alpha_by_id, config.beta),
-            BEHAVIOR: BehaviorLoss(),
-        },
-        "loss_weights": {RANKING: 1.0, BEHAVIOR: config.theta},  # Eq. 18
-        "metrics": {RANKING: [HitRate(10), NDCG(10)], BEHAVIOR: [BehaviorAccuracy()]},
-    }

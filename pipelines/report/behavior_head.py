@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from keras import ops
 
-from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
-from pipelines.input_pipeline import history_arrays
 from pipelines.report.opened_run import OpenedRun
 from pipelines.splits import EvaluationSet, event_users
 
@@ -107,7 +106,6 @@ def predict_behaviors(run: OpenedRun) -> BehaviorPredictions:
 
 def _logits(run, questions):
     """float32 [questions, K]."""
-    item_ids, behavior_ids = history_arrays(run.dataset, questions, run.config.max_length)
-    candidates = questions.positives[:, None, None]
-    inputs = {ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids, CANDIDATE_IDS: candidates}
-    return np.asarray(run.model.predict_on_batch(inputs)[BEHAVIOR])[:, 0]
+    arrays = (*run.histories(questions), questions.positives[:, None])
+    logits = run.model.behavior_logits(*map(ops.convert_to_tensor, arrays))
+    return ops.convert_to_numpy(logits)[:, 0]

@@ -107,10 +107,12 @@ def behavior_section(run: OpenedRun, predictions: BehaviorPredictions) -> Sectio
     text = (
         f"Asked about the {predictions.held_out:,} events that training never saw{drawn}: those "
         "of each evaluated user from the validation answer on. Each behaviour is predicted from "
-        "the events before it and from the item it is done to, as Eq. 16 has it. Since the "
-        f"held-out part of a user begins with a {shown(run.dataset.behaviors.target)}, that "
-        "behaviour is more frequent here than in the log."
+        "the events before it and from the item it is done to, as Eq. 16 has it."
     )
+    if run.config.holdout == "target":
+        target = shown(run.dataset.behaviors.target)
+        text += f" The held-out part of a user begins with a {target}, of which there are therefore"
+        text += " more here than in the log."
     verdict = (
         f"{percent(predictions.accuracy)} of the behaviours are predicted right; always saying "
         f"{names[usual]} would be right for {percent(float(share))}. {_confused(confusion, names)}"

@@ -16,7 +16,6 @@ from hmar_keras.layers.self_attention import SelfAttention
 from hmar_keras.schema import BEHAVIOR_IDS, ITEM_IDS
 from pipelines.errors import InputError
 from pipelines.evaluation import FULL, FULL_UNSEEN, model_scorer
-from pipelines.input_pipeline import history_arrays
 from pipelines.report.attention import recorded_attention
 from pipelines.report.elements import shown
 from pipelines.report.opened_run import OpenedRun
@@ -49,7 +48,7 @@ class WalkThrough:
         user: row of the user.
         item_ids: int [events], what the model saw, oldest first.
         behavior_ids: int [events].
-        before: number of older events that it did not see.
+        before: number of other events before the answer, which it did not see.
         counts: float [events, K], the indicators of each event; None if the model has none.
         attention: of every encoder that has one, in order.
         answer: the item id that was asked for.
@@ -95,7 +94,7 @@ def choose_question(run: OpenedRun) -> int:
 
     Among those, of the half with the longer histories; the seed decides, not the answer.
     """
-    _, behavior_ids = history_arrays(run.dataset, run.splits.test, run.config.max_length)
+    _, behavior_ids = run.histories(run.splits.test)
     count = len(run.behavior_names)
     kinds = sum((behavior_ids == b).any(axis=1).astype(int) for b in range(1, count + 1))
     lengths = np.count_nonzero(behavior_ids, axis=1)
@@ -112,13 +111,16 @@ def walk_through(run: OpenedRun, question: int) -> WalkThrough:
         question: row of the test questions.
     """
     asked = run.splits.test.take(slice(question, question + 1))
-    ids = history_arrays(run.dataset, asked, run.config.max_length)
+    ids = run.histories(asked)
     first = int(np.count_nonzero(ids[0] == 0))
     item_ids, behavior_ids = (array[0, first:] for array in ids)
+    if not len(item_ids):
+        name = shown(run.dataset.users[asked.users[0]])
+        raise InputError(f"the model sees no event of {name!r}; choose another --user.")
     protocol = FULL if run.dataset.repeats else FULL_UNSEEN
     top, rank = _top(run, asked, item_ids, behavior_ids, protocol)
     counts = None
-    if run.layers_of(HistoricalBehaviorIndicators):
+    if run.counts_behaviors:
         counts = _counts(run, item_ids[None], behavior_ids[None])[0]
     return WalkThrough(
         question,
@@ -194,7 +196,7 @@ def _top(run, asked, item_ids, behavior_ids, protocol):
     if rank is not None and rank > len(best):
         best, places = np.append(best, answer), [*places, rank]
     counts = [None] * len(best)
-    if run.layers_of(HistoricalBehaviorIndicators):
+    if run.counts_behaviors:
         candidates = best[None, None].astype(np.int32)
         counts = _counts(run, item_ids[None], behavior_ids[None], candidates)[0, 0]
     scores = scores[best].tolist()

@@ -6,14 +6,17 @@ import dataclasses
 import os
 
 import keras
+import numpy as np
 
 from hmar_keras.config import HMARConfig
+from hmar_keras.layers import HistoricalBehaviorIndicators
 from hmar_keras.schema import BEHAVIOR
 from pipelines import workflow
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
+from pipelines.input_pipeline import history_arrays
 from pipelines.run_directory import RunDirectory
-from pipelines.splits import Splits, split
+from pipelines.splits import EvaluationSet, Splits, split, visible_events
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +28,8 @@ class OpenedRun:
         config: its settings.
         settings: what `run.json` holds.
         history: its epochs.
-        dataset: what it was trained on.
-        splits: the same, cut.
+        source: what it was trained on, as it was loaded.
+        splits: the same, cut, its events maybe in another order.
         model: with the best weights.
     """
 
@@ -34,9 +37,14 @@ class OpenedRun:
     config: HMARConfig
     settings: dict
     history: list[dict]
-    dataset: InteractionDataset
+    source: InteractionDataset
     splits: Splits
     model: keras.Model
+
+    @property
+    def dataset(self) -> InteractionDataset:
+        """The dataset that the questions are about."""
+        return self.splits.dataset
 
     @property
     def seed(self) -> int:
@@ -58,6 +66,16 @@ class OpenedRun:
         """Whether the model has the head of Eq. 16 and something to tell apart."""
         outputs = self.model.output
         return isinstance(outputs, dict) and BEHAVIOR in outputs and len(self.behavior_names) > 1
+
+    @property
+    def counts_behaviors(self) -> bool:
+        """Whether the model has historical behaviour indicators and uses them."""
+        return self.config.indicators and bool(self.layers_of(HistoricalBehaviorIndicators))
+
+    def histories(self, questions: EvaluationSet) -> tuple[np.ndarray, np.ndarray]:
+        """What the model sees of histories: two int32 [questions, max_length], left-padded."""
+        events = visible_events(self.dataset, self.config.events)
+        return history_arrays(events.dataset, events.questions(questions), self.config.max_length)
 
     def layers_of(self, kind: type) -> list[keras.layers.Layer]:
         """All layers of a class, in the order of the model's graph."""
@@ -90,4 +108,6 @@ def open_run(path: str | os.PathLike, data_dir: str | None = None) -> OpenedRun:
         )
     dataset = workflow.load_run_dataset(directory, data_dir)
     model = workflow.load_model(directory)
-    return OpenedRun(directory, config, settings, history, dataset, split(dataset), model)
+    return OpenedRun(
+        directory, config, settings, history, dataset, split(dataset, config.holdout), model
+    )

@@ -56,5 +56,5 @@ def run_sections(run: OpenedRun, user: str | None = None) -> tuple[list, list[Se
         sections.append(behavior_section(run, predict_behaviors(run)))
     sections.append(gates_section(run))
     sections.append(user_section(run, test, walk_through(run, question), user is not None))
-    sections += [data_section(describe(run.dataset)), settings_section(run)]
+    sections += [data_section(describe(run.source)), settings_section(run)]
     return headline(parts["test"]), [section for section in sections if section]

@@ -65,7 +65,7 @@ def _introduction(run, walk, chosen):
         for name, count in zip(run.behavior_names, counts, strict=True)
         if count
     ]
-    before = f", and not {counted(walk.before, 'older one')}" if walk.before else ""
+    before = f", and not {counted(walk.before, 'other')} before the answer" if walk.before else ""
     events = counted(len(walk.item_ids), "event")
     return f"{how} The model sees {events} ({listed(kinds)}){before}."
 

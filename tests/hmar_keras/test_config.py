@@ -43,10 +43,24 @@ def test_presets_hold_the_papers_settings(name):
         assert getattr(config, setting) == value, setting
 
 
-def test_there_is_a_preset_for_each_dataset_and_no_other():
-    assert set(PRESETS) == set(PAPER)
+def test_there_is_a_preset_for_each_dataset_and_each_other_model():
+    assert set(PRESETS) == {*PAPER, "sasrec", "gsasrec"}
     with pytest.raises(ValueError, match=r"unknown preset 'netflix'; the presets are taobao"):
         HMARConfig.preset("netflix", 9, BEHAVIORS)
+
+
+@pytest.mark.parametrize("name", ["sasrec", "gsasrec"])
+def test_presets_of_other_models_weigh_all_behaviours_alike(name):
+    config = HMARConfig.preset(name, 9, BEHAVIORS)
+    assert config.model == "sasrec"
+    assert set(config.alpha.values()) == {1.0}
+    assert config.loss == {"sasrec": "bce", "gsasrec": "gbce"}[name]
+
+
+def test_the_sampling_rate_is_a_share_of_the_other_items():
+    assert make(num_items=101, num_negatives=25).sampling_rate == 0.25
+    assert make(num_items=5, num_negatives=25).sampling_rate == 1
+    assert make(num_items=1).sampling_rate == 1
 
 
 def test_yelps_weights_go_by_name_where_a_name_occurs():
@@ -82,10 +96,18 @@ def configs(draw):
     return HMARConfig(
         num_items=draw(count),
         behaviors=Behaviors(names, target=draw(st.sampled_from(names))),
+        model=draw(st.sampled_from(["hmar", "sasrec"])),
+        events=draw(st.sampled_from(["all", "target"])),
+        holdout=draw(st.sampled_from(["target", "last"])),
+        indicators=draw(st.booleans()),
+        loss=draw(st.sampled_from(["bce", "gbce", "sampled_softmax"])),
+        gbce_calibration=draw(st.floats(0, 1)),
+        shared_negatives=draw(st.booleans()),
+        targets=draw(st.sampled_from(["all", "new_items"])),
         dim=num_heads * draw(st.integers(1, 50)),
         max_length=draw(count),
         num_heads=num_heads,
-        num_behavior_blocks=draw(count),
+        num_behavior_blocks=draw(st.integers(0, 10**6)),
         num_sequence_blocks=draw(count),
         dropout=draw(st.floats(0, 1, exclude_max=True)),
         behavior_projection=draw(st.sampled_from(["shared", "per_behavior", "none"])),
@@ -149,13 +171,15 @@ def test_a_config_is_frozen():
 
 
 INTEGERS = [
-    *("num_items", "dim", "max_length", "num_heads", "num_behavior_blocks"),
+    *("num_items", "dim", "max_length", "num_heads"),
     *("num_sequence_blocks", "num_negatives", "batch_size", "epochs", "patience"),
 ]
-INTEGERS_FROM_ZERO = ["item_buckets"]
-NUMBERS = ["dropout", "beta", "theta", "learning_rate", "adam_beta_2"]
-FLAGS = ["feed_forward_residual", "layer_norm", "scale_embeddings"]
+INTEGERS_FROM_ZERO = ["item_buckets", "num_behavior_blocks"]
+NUMBERS = ["dropout", "beta", "theta", "learning_rate", "adam_beta_2", "gbce_calibration"]
+FLAGS = ["feed_forward_residual", "layer_norm", "scale_embeddings", "indicators"]
+FLAGS += ["shared_negatives"]
 CHOICES = ["behavior_projection", "windows", "batching", "optimizer"]
+CHOICES += ["model", "events", "holdout", "loss", "targets"]
 
 
 def test_every_setting_is_tried_below():
@@ -175,7 +199,7 @@ def test_whole_numbers_from_one(name, value):
 def test_whole_numbers_from_zero(name, value):
     with pytest.raises(ValueError, match=f"^{name} must"):
         make(**{name: value})
-    assert getattr(make(), name) == 0
+    assert getattr(make(**{name: 0}), name) == 0
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -189,7 +213,7 @@ def test_numbers(name, value):
     ("name", "value"),
     [
         *(("dropout", 1), ("dropout", 1.5), ("learning_rate", 0)),
-        *(("adam_beta_2", 0), ("adam_beta_2", 1)),
+        *(("adam_beta_2", 0), ("adam_beta_2", 1), ("gbce_calibration", 1.5)),
     ],
 )
 def test_numbers_out_of_range(name, value):

@@ -13,8 +13,8 @@ on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="a form for TensorFlow alone"
 )
 FORMS = [
-    kernels.block_matmul,
-    pytest.param(kernels.partitioned_matmul, marks=on_tensorflow),
+    kernels.BlockGroups,
+    pytest.param(kernels.SortedGroups, marks=on_tensorflow),
 ]
 ROWS, DIM, UNITS, BEHAVIORS = 9, 3, 4, 3
 IDS = {
@@ -25,47 +25,85 @@ IDS = {
 }
 rng = np.random.default_rng(0)
 INPUTS = rng.normal(size=(ROWS, DIM)).astype("float32")
+BIAS = rng.normal(size=(BEHAVIORS, UNITS)).astype("float32")
 KERNEL = rng.normal(size=(BEHAVIORS, DIM, UNITS)).astype("float32")
 
 
 class Product(keras.layers.Layer):
-    """A form of the product, whose kernel and inputs are both weights."""
+    """A form of the product, whose inputs, kernel and bias are all weights."""
 
-    def __init__(self, form, **kwargs):
+    def __init__(self, form, use_bias, **kwargs):
         super().__init__(**kwargs)
-        self.form = form
+        self.form, self.use_bias = form, use_bias
 
     def build(self, ids_shape):
-        self.rows = self.add_weight(shape=(ROWS, DIM), name="rows")
+        self.inputs = self.add_weight(shape=(1, ROWS, DIM), name="inputs")
         self.kernel = self.add_weight(shape=KERNEL.shape, name="kernel")
+        if self.use_bias:
+            self.bias = self.add_weight(shape=BIAS.shape, name="bias")
 
     def call(self, ids):
-        rows, kernel = (ops.reshape(w, w.shape) for w in (self.rows, self.kernel))
-        return self.form(rows, kernel, ids)
+        inputs, *weights = (ops.reshape(w, w.shape) for w in self.weights)
+        groups = self.form(ids)
+        return groups.positions(groups.matmul(groups.rows(inputs), *weights))
 
 
+@pytest.mark.parametrize("use_bias", [False, True])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
-def test_every_form_has_the_values_and_gradients_of_a_loop(form, ids):
+def test_every_form_has_the_values_and_gradients_of_a_loop(form, ids, use_bias):
     ids = np.array(ids, "int32")
-    layer = Product(form)
-    layer.build(ids.shape)
-    layer.set_weights([INPUTS, KERNEL])
+    layer = Product(form, use_bias)
+    layer.build((1, *ids.shape))
+    layer.set_weights([INPUTS[None], KERNEL, BIAS][: len(layer.weights)])
+    bias = BIAS * use_bias
     expected = np.array(
-        [INPUTS[i] @ KERNEL[b - 1] if b else np.zeros(UNITS) for i, b in enumerate(ids)]
+        [INPUTS[i] @ KERNEL[b - 1] + bias[b - 1] if b else [0] * UNITS for i, b in enumerate(ids)]
     )
-    model = keras.Model(given := keras.Input(batch_shape=(ROWS,), dtype="int32"), layer(given))
-    assert_close(ops.convert_to_numpy(model(ids)), expected)
+    model = keras.Model(given := keras.Input(batch_shape=(1, ROWS), dtype="int32"), layer(given))
+    assert_close(ops.convert_to_numpy(model(ids[None]))[0], expected)
     # Of the mean square of y - 1: 2 (y - 1) / its size.
-    _, found = gradients(model, ids, np.ones_like(expected), loss="mse")
+    _, found = gradients(model, ids[None], np.ones_like(expected)[None], loss="mse")
     upstream = 2 * (expected - 1) / expected.size
-    to_rows, to_kernel = np.zeros_like(INPUTS), np.zeros_like(KERNEL)
+    to = {"inputs": INPUTS[None] * 0, "kernel": KERNEL * 0, "bias": BIAS * 0}
     for i, b in enumerate(ids):
         if b:
-            to_rows[i] = KERNEL[b - 1] @ upstream[i]
-            to_kernel[b - 1] += np.outer(INPUTS[i], upstream[i])
+            to["inputs"][0, i] = KERNEL[b - 1] @ upstream[i]
+            to["kernel"][b - 1] += np.outer(INPUTS[i], upstream[i])
+            to["bias"][b - 1] += upstream[i]
+    assert len(found) == 2 + use_bias
     for path, gradient in found.items():
-        assert_close(gradient, to_rows if path.endswith("rows") else to_kernel, 1e-5)
+        assert_close(gradient, to[path.split("/")[-1]], 1e-5)
+
+
+class Scores(keras.layers.Layer):
+    """`dot_candidates` of weights."""
+
+    def build(self, input_shape):
+        self.states = self.add_weight(shape=(2, 3, 4), name="states")
+        self.items = self.add_weight(shape=(2, 3, 5, 4), name="items")
+
+    def call(self, factor):
+        states, items = (ops.reshape(w, w.shape) for w in self.weights)
+        return factor * kernels.dot_candidates(states, items)
+
+
+def test_a_state_times_its_candidates():
+    states, items = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 5, 4))
+    model = keras.Sequential([keras.Input(batch_shape=(2, 1, 1)), layer := Scores()])
+    layer.set_weights([states, items])
+    factor, expected = np.ones((2, 1, 1)), np.einsum("bsd,bscd->bsc", states, items)
+    assert_close(ops.convert_to_numpy(model(factor)), expected)
+    with kernels.portable_kernels():
+        assert_close(ops.convert_to_numpy(model(factor)), expected)
+    _, found = gradients(model, factor, np.ones_like(expected), loss="mse")
+    upstream = 2 * (expected - 1) / expected.size
+    to = {
+        "states": np.einsum("bsc,bscd->bsd", upstream, items),
+        "items": np.einsum("bsc,bsd->bscd", upstream, states),
+    }
+    for path, gradient in found.items():
+        assert_close(gradient, to[path.split("/")[-1]], 1e-5)
 
 
 @on_tensorflow

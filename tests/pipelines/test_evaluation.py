@@ -15,9 +15,11 @@ from pipelines.evaluation import (
     FULL_UNSEEN,
     PROTOCOLS,
     SAMPLED,
+    SAMPLED_POPULAR,
     Evaluator,
     validation_score,
 )
+from pipelines.input_pipeline import evaluation_candidates
 from pipelines.splits import EvaluationSet, split
 
 
@@ -265,8 +267,30 @@ def test_an_oracle_earns_everything(log):
         assert all(metrics[f"ndcg@{k}"] == 1 for k in CUTOFFS)
 
 
-def test_the_validation_score_follows_the_dataset(datasets):
-    results = {"full": {"ndcg@10": 0.4}, "full_unseen": {"ndcg@10": 0.1}}
-    users = [[(1, 3)]]
-    assert validation_score(datasets["make"](users, repeats=True), results) == 0.25
-    assert validation_score(datasets["make"](users, repeats=False), results) == 0.1
+@pytest.mark.parametrize(("new", "score"), [(7, 0.25), (0, 0.2), (9, 0.1)])
+def test_the_validation_score_follows_the_questions(new, score):
+    """Where all nine answers are new, what the user knows need not be ranked."""
+    results = {"full": {"ndcg@10": 0.4, "questions": 9}}
+    results["full_unseen"] = {"ndcg@10": 0.1 if new else 0.0, "questions": new}
+    assert validation_score(results) == score
+
+
+def test_negatives_by_popularity_are_ranked_as_the_others(log):
+    questions, rng = split(log).test, np.random.default_rng(3)
+    popularity = rng.integers(0, 50, log.num_items + 1)
+    scores = make_scores(rng, "ties", (len(questions), log.num_items + 1))
+    evaluator = Evaluator(log, questions, 5, popularity)
+    ranks = evaluator.ranks(scorer_of(scores, questions), [SAMPLED_POPULAR, FULL])
+    candidates = evaluation_candidates(log, questions, 5, popularity)
+    assert (candidates[:, 0] == questions.positives).all()
+    expected = [
+        rank_by_sorting(row.tolist(), row[0], scores[number])
+        for number, row in enumerate(candidates)
+    ]
+    assert ranks[SAMPLED_POPULAR].ranks.tolist() == expected
+    assert set(ranks[SAMPLED_POPULAR].sizes.tolist()) == {candidates.shape[1]}
+    # Nothing else changes, and without a popularity there is nothing to draw by.
+    plain = Evaluator(log, questions, 5)
+    assert np.array_equal(plain.candidates, evaluator.candidates)
+    with pytest.raises(ValueError, match="protocols must be of"):
+        plain(scorer_of(scores, questions), [SAMPLED_POPULAR])

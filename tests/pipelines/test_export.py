@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hmar_keras.models.hmar import HMAR, LOWEST_SCORE
+from hmar_keras.models import HMAR
+from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.baselines import item_popularity
 from pipelines.errors import InputError
 from pipelines.export import export, versions

@@ -191,3 +191,61 @@ def test_nothing_to_train_on_is_an_error(datasets, config):
     splits = split(datasets["make"]([[(1, 3), (2, 3), (3, 3)]], num_items=9))
     with pytest.raises(InputError, match="two training events"):
         TrainingData(splits, config, 0)
+
+
+@pytest.mark.parametrize("batching", ["by_length", "mixed"])
+def test_shared_negatives_are_one_set_a_window(log, config, batching):
+    config = config.replace(
+        shared_negatives=True, num_negatives=7, batching=batching, max_length=20, batch_size=5
+    )
+    splits = split(log)
+    rows = 0
+    for inputs, targets in batches(TrainingData(splits, config, seed=0), 0, 2):
+        count, length = inputs["item_ids"].shape
+        assert inputs["candidate_ids"].shape == (count, length, 1)
+        assert inputs["negative_ids"].shape == (count, 7)
+        assert inputs["negative_ids"].min() >= 1
+        for items, next_items, drawn in zip(
+            inputs["item_ids"], inputs["candidate_ids"][..., 0], inputs["negative_ids"], strict=True
+        ):
+            window = {*items.tolist(), *next_items.tolist()} - {0}
+            assert not window & set(drawn.tolist())
+        rows += count
+        assert set(targets) == {"ranking", "behavior"}
+    assert rows == 2 * TrainingData(splits, config, seed=0).num_windows
+    evaluated, _ = next(evaluation_dataset(splits, splits.test, config, seed=0).as_numpy_iterator())
+    assert evaluated["negative_ids"].shape == (len(evaluated["item_ids"]), 0)
+
+
+def test_new_items_alone_are_ranked(datasets, config):
+    users = [[(1, 1), (2, 2), (1, 3), (3, 1), (2, 3), (4, 3), (9, 3), (9, 3)]]
+    splits = split(datasets["make"](users, num_items=12))
+    config = config.replace(targets="new_items", max_length=10)
+    ((inputs, targets),) = batches(TrainingData(splits, config, seed=0), 0, 1)
+    assert inputs["candidate_ids"][0, -5:, 0].tolist() == [2, 1, 3, 2, 4]
+    assert targets["ranking"][0, -5:].tolist() == [2, 0, 1, 0, 3]
+    assert targets["behavior"][0, -5:].tolist() == [2, 3, 1, 3, 3]
+
+
+def test_a_model_of_target_events_trains_on_those_alone(log, config):
+    splits = split(log)
+    target = log.behaviors.target_id
+    seen = batches(TrainingData(splits, config.replace(events="target"), seed=0), 0, 1)
+    assert {row for inputs, _ in seen for row in np.unique(inputs["behavior_ids"])} == {0, target}
+    inputs, _ = next(
+        evaluation_dataset(splits, splits.test, config.replace(events="target"), seed=0)
+        .unbatch()
+        .batch(1000)
+        .as_numpy_iterator()
+    )
+    for row, (start, end) in enumerate(zip(splits.test.starts, splits.test.ends, strict=True)):
+        kept = log.item_ids[start:end][log.behavior_ids[start:end] == target]
+        assert inputs["item_ids"][row].tolist() == left_padded(kept, config.max_length)
+    # Everybody is asked the same, whatever a model sees.
+    everything, _ = next(
+        evaluation_dataset(splits, splits.test, config, seed=0)
+        .unbatch()
+        .batch(1000)
+        .as_numpy_iterator()
+    )
+    assert np.array_equal(inputs["candidate_ids"], everything["candidate_ids"])

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from hmar_keras.config import HMARConfig
-from hmar_keras.models.hmar import HMAR
+from hmar_keras.models import HMAR
 from pipelines.baselines import item_popularity
 from pipelines.errors import InputError
 from pipelines.export import export

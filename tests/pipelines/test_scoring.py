@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hmar_keras.config import HMARConfig
-from hmar_keras.models.hmar import HMAR, LOWEST_SCORE, compile_arguments
+from hmar_keras.models import HMAR, compile_arguments
+from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.evaluation import PROTOCOLS, SAMPLED, Evaluator
 from pipelines.input_pipeline import TrainingData, history_arrays
 from pipelines.scoring import CandidateScorer, model_scorer, trimmed_length

@@ -68,7 +68,7 @@ def test_leave_one_out_on_the_target(datasets, users):
 def test_an_official_list_is_honoured(datasets):
     users = [
         [(1, VIEW), (2, BUY), (3, BUY)],  # listed: validated on 3, tested on 7
-        [(1, VIEW), (2, BUY)],  # listed, one buy: tested only
+        [(8, VIEW), (2, BUY)],  # listed, one buy: tested only
         [(4, BUY), (5, BUY), (6, BUY)],  # not listed: trained on
     ]
     dataset = datasets["make"](users, held_out=[7, 8, 0], num_items=9)
@@ -95,3 +95,66 @@ def test_take_gives_the_questions_asked_for(log):
 def test_a_log_without_targets_cannot_be_split(datasets):
     with pytest.raises(InputError, match="'buy'"):
         split(datasets["make"]([[(1, VIEW), (2, CART)]]))
+
+
+def test_the_last_event_can_be_held_out_whatever_it_is(datasets):
+    users = [
+        [(1, BUY), (2, VIEW), (3, CART), (4, VIEW)],
+        [(5, BUY), (6, BUY), (7, BUY)],
+        [(1, BUY), (2, BUY)],  # too short: trained on
+    ]
+    dataset = datasets["make"](users, num_items=9)
+    splits = split(dataset, "last")
+    assert questions_by_user(dataset, splits.validation) == {
+        0: (users[0][:2], 3),
+        1: (users[1][:1], 6),
+    }
+    assert questions_by_user(dataset, splits.test) == {0: (users[0][:3], 4), 1: (users[1][:2], 7)}
+    assert splits.train_ends.tolist() == [2, 5, 9]
+    with pytest.raises(InputError, match="no user has 3 events; use a longer log"):
+        split(datasets["make"]([users[2]]), "last")
+    with pytest.raises(InputError, match="ships its own held-out list"):
+        split(datasets["make"](users, held_out=[9, 0, 0], num_items=9), "last")
+
+
+def test_validation_is_made_as_an_official_test_of_new_items(datasets):
+    """No held-out item was touched, so all events on the validation answer come after training."""
+    users = [
+        [(1, VIEW), (3, VIEW), (2, BUY), (3, BUY), (4, VIEW)],  # validated on 3
+        [(5, BUY), (6, VIEW), (5, BUY)],  # of nothing but 5: on 5, with 6 as history
+        [(5, BUY), (5, BUY)],  # no history would be left: trained on
+        [(1, VIEW), (4, BUY), (4, BUY)],  # not listed: trained on as it is
+    ]
+    splits = split(datasets["make"](users, held_out=[8, 8, 8, 0], num_items=9))
+    reordered = [(1, VIEW), (2, BUY), (4, VIEW), (3, VIEW), (3, BUY)]
+    assert questions_by_user(splits.dataset, splits.validation) == {
+        0: (reordered[:3], 3),
+        1: ([(6, VIEW)], 5),
+    }
+    assert questions_by_user(splits.dataset, splits.test) == {
+        0: (reordered, 8),
+        1: ([(6, VIEW), (5, BUY), (5, BUY)], 8),
+        2: (users[2], 8),
+    }
+    assert splits.train_ends.tolist() == [3, 6, 10, 13]
+    times = splits.dataset.timestamps.tolist()
+    assert sorted(times) == list(range(13))
+    assert times[:5] == [0, 2, 4, 1, 3]
+
+
+def test_only_target_events_are_visible(log):
+    splits = split(log)
+    seen = splits.visible("target")
+    target = log.behaviors.target_id
+    assert seen.dataset.num_items == log.num_items
+    for part in ("validation", "test"):
+        whole, visible = getattr(splits, part), getattr(seen, part)
+        assert visible.positives.tolist() == whole.positives.tolist()
+        for row in range(len(whole)):
+            events = slice(whole.starts[row], whole.ends[row])
+            kept = log.item_ids[events][log.behavior_ids[events] == target]
+            events = slice(visible.starts[row], visible.ends[row])
+            assert seen.dataset.item_ids[events].tolist() == kept.tolist()
+    trained = splits.training_events() & (log.behavior_ids == target)
+    assert seen.dataset.item_ids[seen.training_events()].tolist() == log.item_ids[trained].tolist()
+    assert splits.visible("all") is splits

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hmar_keras.losses import BehaviorLoss
-from hmar_keras.models.hmar import HMAR, compile_arguments
+from hmar_keras.models import HMAR, compile_arguments
 from pipelines.errors import InputError
 from pipelines.evaluation import Evaluator, model_scorer, validation_score
 from pipelines.hardware import Hardware
@@ -66,7 +66,7 @@ def test_a_run_leaves_what_it_promises(whole, log):
     assert getattr(loaded, "optimizer", None) is None  # the moments would triple the file
     splits = split(log)
     results = Evaluator(log, splits.validation, 0)(model_scorer(loaded, log))
-    assert validation_score(log, results) == pytest.approx(history[best - 1][MONITORED], abs=1e-9)
+    assert validation_score(results) == pytest.approx(history[best - 1][MONITORED], abs=1e-9)
     assert results["sampled"]["hr@10"] == history[best - 1]["val_sampled_hr@10"]
 
 

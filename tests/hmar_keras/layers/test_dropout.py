@@ -6,12 +6,14 @@ from keras import ops
 from hmar_keras.layers import Dropout
 
 
-@pytest.mark.parametrize("units", [6, 7])
-@pytest.mark.parametrize("rate", [0.25, 0.45, 0.9])
+@pytest.mark.parametrize("units", [6, 7, 8])
+@pytest.mark.parametrize("rate", [0.01, 0.25, 0.45, 0.9])
 def test_as_many_are_dropped_as_should_be(rate, units):
     inputs = np.full((50, 400, units), 3.0, "float32")
     outputs = ops.convert_to_numpy(Dropout(rate, seed=1)(inputs, training=True))
     kept = outputs != 0
+    if keras.backend.backend() == "tensorflow" and units == 8 and rate > 0.01:
+        rate = {0.25: 64, 0.45: 115, 0.9: 230}[rate] / 256  # eight bits decide a unit
     np.testing.assert_allclose(outputs[kept], 3 / (1 - rate), rtol=1e-4)
     deviation = np.sqrt(rate * (1 - rate) / outputs.size)
     assert abs(kept.mean() - (1 - rate)) < 5 * deviation

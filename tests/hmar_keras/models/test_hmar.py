@@ -23,7 +23,7 @@ from reference_model import (
 
 from hmar_keras import HMAR, HMARBackbone, HMARConfig
 from hmar_keras.layers.behavior_encoder import PROJECTIONS
-from hmar_keras.models.hmar import LOWEST_SCORE
+from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 
 LENGTH = 6
 OPTIONS = {

@@ -19,6 +19,7 @@ OPTIONS = {
     "feed_forward_residual": True,
     "layer_norm": True,
     "scale_embeddings": True,
+    "indicators": False,
 }
 
 
@@ -90,3 +91,53 @@ def test_score_catalog_ignores_dropout():
     history = {name: batch[name] for name in ("item_ids", "behavior_ids")}
     scores = [to_numpy({"x": model.score_catalog(**history)})["x"] for _ in range(2)]
     np.testing.assert_array_equal(scores[0], scores[1])
+
+
+def test_without_indicators_nothing_that_was_done_before_counts():
+    """Other behaviours of old events change the encoders' states, but no item's own score."""
+    model = HMAR(make_config(indicators=False, num_behavior_blocks=0))
+    randomize(model)
+    batch = random_batch(np.random.default_rng(3), make_config())
+    other = {**batch, "behavior_ids": np.where(batch["behavior_ids"] > 0, 1, 0).astype("int32")}
+    for name, expected in call(model, batch).items():
+        np.testing.assert_array_equal(call(model, other)[name], expected)
+    history = {name: batch[name] for name in ("item_ids", "behavior_ids")}
+    candidates = np.tile(np.arange(1, 8, dtype="int32"), (len(batch["item_ids"]), 1))
+    asked = to_numpy({"x": model.score_candidates(**history, candidate_ids=candidates)})["x"]
+    catalog = to_numpy({"x": model.score_catalog(**history)})["x"]
+    np.testing.assert_allclose(asked, catalog[:, 1:], rtol=1e-5, atol=1e-5)
+
+
+def test_without_behaviour_encoders_the_items_go_to_the_sequence_encoder():
+    model = HMAR(make_config(num_behavior_blocks=0))
+    names = [layer.name for layer in model.backbone.layers]
+    assert not any(name.startswith("behavior_encoder") for name in names)
+    encoder = model.backbone.get_layer("sequence_encoder_0")
+    randomize(model)
+    batch = random_batch(np.random.default_rng(4), make_config())
+    ids, behaviors = batch["item_ids"], batch["behavior_ids"]
+    encoded = model.backbone.item_encoder(ids, model.backbone.indicators(ids, behaviors))
+    encoded = model.backbone.get_layer("position_embedding")(encoded)
+    expected = to_numpy({"x": encoder(encoded, encoded, ids)})["x"]
+    states = model.backbone({"item_ids": ids, "behavior_ids": behaviors})
+    np.testing.assert_allclose(to_numpy({"x": states})["x"], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_shared_negatives_are_scored_as_candidates_are():
+    """Items that are not in the history, as they are drawn."""
+    plain, shared = (
+        HMAR(make_config(num_items=9, shared_negatives=each)) for each in (False, True)
+    )
+    randomize(plain)
+    shared.set_weights(plain.get_weights())
+    batch = random_batch(np.random.default_rng(5), make_config())  # of items 1 to 7
+    rows, steps, _ = batch["candidate_ids"].shape
+    negatives = np.array([[8, 9]] * rows, "int32")
+    at_every_step = np.broadcast_to(negatives[:, None], (rows, steps, 2))
+    expected = call(
+        plain,
+        {**batch, "candidate_ids": np.concatenate([batch["candidate_ids"], at_every_step], -1)},
+    )
+    actual = to_numpy(shared({**batch, "negative_ids": negatives}))
+    for name in ("ranking", "behavior"):
+        np.testing.assert_allclose(actual[name], expected[name], rtol=1e-5, atol=1e-5)

@@ -31,9 +31,10 @@ def test_predictions_are_those_of_the_model(opened, monkeypatch):
         user = np.searchsorted(dataset.offsets, event, side="right") - 1
         window = slice(max(dataset.offsets[user], event - length), event)
         history = (dataset.item_ids[window][None], dataset.behavior_ids[window][None])
-        candidate = dataset.item_ids[event : event + 1][None]
-        tensors = (ops.convert_to_tensor(array) for array in (*history, candidate))
-        logits = np.array(opened.model.behavior_logits(*tensors))[0, 0].astype(float)
+        arrays = (*history, dataset.item_ids[event : event + 1][None, None])
+        names = ("item_ids", "behavior_ids", "candidate_ids")
+        outputs = opened.model(dict(zip(names, map(ops.convert_to_tensor, arrays), strict=True)))
+        logits = np.array(outputs["behavior"])[0, 0].astype(float)
         expected = np.exp(logits) / np.exp(logits).sum()
         np.testing.assert_allclose(predictions.probabilities[row], expected, atol=1e-5)
         assert predictions.truth[row] == dataset.behavior_ids[event] - 1

@@ -1,0 +1,57 @@
+"""The models by the name that `config.model` has for them, and how they are trained."""
+
+from __future__ import annotations
+
+from hmar_keras.config import OPTIMIZERS
+from hmar_keras.losses import BehaviorLoss, GBCELoss, SampledSoftmaxLoss, WeightedRankingLoss
+from hmar_keras.metrics import NDCG, BehaviorAccuracy, HitRate
+from hmar_keras.models.hmar import HMAR
+from hmar_keras.models.sasrec import SASRec
+from hmar_keras.schema import BEHAVIOR, RANKING
+
+MODELS = {"hmar": HMAR, "sasrec": SASRec}
+
+
+def build_model(config, **kwargs):
+    """The model that the configuration asks for, with initial weights.
+
+    Args:
+        config: an `HMARConfig`.
+        **kwargs: as in `keras.Model`, `dtype` among them.
+    """
+    return MODELS[config.model](config, **kwargs)
+
+
+def outputs_of(config):
+    """The names of the outputs of the model that the configuration asks for."""
+    return MODELS[config.model].outputs_in_order
+
+
+def compile_arguments(config):
+    """What to give a model's `compile`: the optimiser, the losses of Eq. 15, 17 and 18, metrics.
+
+    Example:
+
+    >>> from hmar_keras import Behaviors, HMARConfig
+    >>> config = HMARConfig(9, Behaviors(("view", "buy"), "buy"), dim=8)
+    >>> model = build_model(config)
+    >>> model.compile(**compile_arguments(config))
+    """
+    arguments = {
+        "optimizer": OPTIMIZERS[config.optimizer](config.learning_rate, beta_2=config.adam_beta_2),
+        "loss": {RANKING: _ranking_loss(config), BEHAVIOR: BehaviorLoss()},
+        "loss_weights": {RANKING: 1.0, BEHAVIOR: config.theta},  # Eq. 18
+        "metrics": {RANKING: [HitRate(10), NDCG(10)], BEHAVIOR: [BehaviorAccuracy()]},
+    }
+    for name in ("loss", "loss_weights", "metrics"):
+        arguments[name] = {output: arguments[name][output] for output in outputs_of(config)}
+    return arguments
+
+
+def _ranking_loss(config):
+    if config.loss == "gbce":
+        rate, calibration = config.sampling_rate, config.gbce_calibration
+        return GBCELoss(config.alpha_by_id, config.beta, rate, calibration)
+    if config.loss == "sampled_softmax":
+        return SampledSoftmaxLoss(config.alpha_by_id, config.sampling_rate)
+    return WeightedRankingLoss(config.alpha_by_id, config.beta)

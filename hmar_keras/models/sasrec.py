@@ -1,0 +1,101 @@
+"""SASRec and gSASRec: the sequence of items alone, under one causal attention.
+
+W.-C. Kang and J. McAuley, "Self-attentive sequential recommendation", ICDM 2018. With
+`loss="gbce"` and many negatives it is the model of A. Petrov and C. Macdonald, "gSASRec: reducing
+overconfidence in sequential recommendation trained with negative sampling", RecSys 2023.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from hmar_keras.layers import Dropout, ItemEmbedding, PositionEmbedding, SequenceEncoder
+from hmar_keras.models.sequential_recommender import (
+    SequentialRecommender,
+    as_config,
+    hide_padding,
+    history_inputs,
+    recommender_inputs,
+)
+from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
+
+
+@keras.saving.register_keras_serializable(package="hmar_keras")
+class SASRec(SequentialRecommender):
+    """Items, positions, `num_sequence_blocks` blocks of self-attention, z . v.
+
+    A block is HMAR's `SequenceEncoder` with layer normalisation and residuals, on normalised
+    input. (SASRec's own code normalises the queries and not the keys.) Behaviours are not looked
+    at: with `events="target"` the model sees the target behaviour's events, as in the tables of
+    papers that compare with it, with `"all"` those of every behaviour.
+
+    Nothing to it are `indicators`, `num_behavior_blocks`, `behavior_projection`, `theta`,
+    `feed_forward_residual` and `layer_norm`.
+
+    Args:
+        config: an `HMARConfig` or its `to_dict()`.
+        **kwargs: as in `keras.Model`.
+
+    Example:
+
+    >>> from hmar_keras import Behaviors, HMARConfig
+    >>> behaviors = Behaviors(("view", "buy"), "buy")
+    >>> model = SASRec(HMARConfig(9, behaviors, model="sasrec", dim=8, max_length=4))
+    >>> history = {"item_ids": [[0, 3, 5, 3]], "behavior_ids": [[0, 1, 1, 2]]}
+    >>> history = {name: ops.convert_to_tensor(ids, "int32") for name, ids in history.items()}
+    >>> tuple(model.score_catalog(**history).shape)
+    (1, 10)
+    """
+
+    def __init__(self, config, **kwargs):
+        config = as_config(config)
+        # Layers
+        dtype = kwargs.pop("dtype", None)
+        items = ItemEmbedding(
+            config.num_items,
+            config.dim,
+            config.scale_embeddings,
+            config.item_buckets,
+            dtype=dtype,
+            name="items",
+        )
+        positions = PositionEmbedding(config.max_length, dtype=dtype, name="position_embedding")
+        dropout = Dropout(config.dropout, dtype=dtype, name="input_dropout")
+        blocks = range(config.num_sequence_blocks)
+        norms = [keras.layers.LayerNormalization(dtype=dtype, name=f"norm_{i}") for i in blocks]
+        last_norm = keras.layers.LayerNormalization(dtype=dtype, name="last_norm")
+        encoders = [
+            SequenceEncoder(
+                config.num_heads,
+                config.dropout,
+                feed_forward_residual=True,
+                layer_norm=True,
+                dtype=dtype,
+                name=f"sequence_encoder_{i}",
+            )
+            for i in blocks
+        ]
+        ranking_head = keras.layers.Identity(dtype="float32", name=RANKING)
+
+        # Functional graph
+        history = history_inputs()
+        item_ids = history[ITEM_IDS]
+        states = dropout(positions(items(item_ids)))
+        for norm, encoder in zip(norms, encoders, strict=True):
+            states = norm(states)
+            states = encoder(states, states, item_ids)
+        backbone = keras.Model(history, last_norm(states), name="backbone")
+        inputs = recommender_inputs(config)
+        states = backbone({name: inputs[name] for name in history})
+        scores = items(inputs[CANDIDATE_IDS], states, inputs.get(NEGATIVE_IDS))
+        outputs = {RANKING: ranking_head(scores)}
+        super().__init__(config, inputs=inputs, outputs=outputs, **kwargs)
+
+        self.backbone = backbone
+        self.items = items
+
+    def score_catalog(self, item_ids, behavior_ids):
+        """See `SequentialRecommender.score_catalog`."""
+        states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
+        return hide_padding(self.items.score_catalog(ops.cast(states[:, -1], "float32")))

@@ -1,0 +1,119 @@
+"""What all models of this package have in common, and what a new one has to bring."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.schema import (
+    BEHAVIOR_IDS,
+    CANDIDATE_IDS,
+    ITEM_IDS,
+    NEGATIVE_IDS,
+    PADDING_ID,
+    RANKING,
+)
+
+LOWEST_SCORE = -3.4028235e38  # float32's most negative number, which every softmax survives
+
+
+def as_config(config):
+    """An `HMARConfig`, also of its `to_dict()`."""
+    return config if isinstance(config, HMARConfig) else HMARConfig.from_dict(config)
+
+
+def history_inputs():
+    """`item_ids` and `behavior_ids`, int `[batch, length]`, by name."""
+    return {
+        name: keras.Input((None,), dtype="int32", name=name) for name in (ITEM_IDS, BEHAVIOR_IDS)
+    }
+
+
+def recommender_inputs(config):
+    """All inputs of a model, by name; see `SequentialRecommender`."""
+    inputs = {
+        **history_inputs(),
+        CANDIDATE_IDS: keras.Input((None, None), dtype="int32", name=CANDIDATE_IDS),
+    }
+    if config.shared_negatives:
+        inputs[NEGATIVE_IDS] = keras.Input((None,), dtype="int32", name=NEGATIVE_IDS)
+    return inputs
+
+
+def hide_padding(scores):
+    """Scores by item id, `[batch, num_items + 1]`, with `LOWEST_SCORE` for padding, 0."""
+    padding = ops.equal(ops.arange(ops.shape(scores)[1]), PADDING_ID)
+    return ops.where(padding[None], LOWEST_SCORE, scores)
+
+
+class SequentialRecommender(keras.Model):
+    """A functional model that scores what may come next.
+
+    A new model is a subclass whose constructor takes a config, builds a graph from
+    `recommender_inputs(config)` to the output `ranking` and calls `super().__init__(config,
+    inputs=..., outputs=...)`; which names its outputs, defines `score_catalog`, and stands in
+    `hmar_keras.models.registry`. Training, evaluation and export then work with it.
+
+    Inputs, a dict:
+        `item_ids`, `behavior_ids`: int `[batch, length]`, left-padded with 0.
+        `candidate_ids`: int `[batch, steps, candidates]`, items that may follow each of the last
+            `steps` positions; in training candidate 0 is the item that did follow.
+        `negative_ids`: int `[batch, negatives]`, only with `config.shared_negatives`: more
+            candidates for every step, none of which is in the history; none outside training,
+            `[batch, 0]`.
+
+    Outputs, a dict:
+        `ranking`: float32 `[batch, steps, candidates + negatives]`, logits.
+
+    Args:
+        config: an `HMARConfig`.
+        **kwargs: as in `keras.Model`.
+    """
+
+    outputs_in_order = (RANKING,)
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+
+    def score_catalog(self, item_ids, behavior_ids):
+        """Scores every item as the next one: what `ranking` gives for all of them, faster.
+
+        Args:
+            item_ids: int `[batch, length]`.
+            behavior_ids: int `[batch, length]`.
+
+        Returns:
+            float32 `[batch, num_items + 1]`, logits by item id; `LOWEST_SCORE` for padding, 0.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define score_catalog.")
+
+    def score_candidates(self, item_ids, behavior_ids, candidate_ids):
+        """Scores some items as the next one.
+
+        Args:
+            item_ids: int `[batch, length]`.
+            behavior_ids: int `[batch, length]`.
+            candidate_ids: int `[batch, candidates]`.
+
+        Returns:
+            float32 `[batch, candidates]`, logits.
+        """
+        inputs = {
+            ITEM_IDS: item_ids,
+            BEHAVIOR_IDS: behavior_ids,
+            CANDIDATE_IDS: candidate_ids[:, None, :],
+        }
+        if self.config.shared_negatives:
+            inputs[NEGATIVE_IDS] = candidate_ids[:, :0]
+        return self(inputs, training=False)[RANKING][:, 0]
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {"name": self.name, "config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Rebuilds the model from `get_config()`."""
+        return cls(**config)

@@ -1,0 +1,83 @@
+"""From ranks, question by question, to means, deviations and intervals of differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from pipelines.evaluation import Ranks
+
+METRICS = ("hr@10", "ndcg@10")
+_RESAMPLES = 2000
+_NUMBERS_AT_ONCE = 1 << 22
+
+
+def gains(ranks: Ranks, metric: str) -> np.ndarray:
+    """What every question that was asked earns under `hr@k` or `ndcg@k`: float64 [asked]."""
+    name, k = metric.split("@")
+    asked = ranks.ranks[ranks.ranks >= 0]
+    earned = 1.0 if name == "hr" else 1 / np.log2(asked + 2.0)
+    return np.where(asked < int(k), earned, 0.0)
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean over the seeds and the sample's standard deviation, 0 for a single seed."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def paired_difference(reference: np.ndarray, other: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """How much better the reference is, with a paired bootstrap interval of 95 %.
+
+    Questions are drawn again, each with what both earned for it: the interval says how far the
+    difference depends on the users who happened to be asked, not on the seeds of the trainings,
+    over which what a question earned is averaged before.
+
+    Args:
+        reference: float64 [questions], what each earned.
+        other: likewise, of the same questions.
+        seed: of the draws.
+
+    Returns:
+        `difference`, `low` and `high`.
+    """
+    differences = reference - other
+    difference = float(differences.mean()) if len(differences) else 0.0
+    if not len(differences) or np.ptp(differences) == 0:
+        return {"difference": difference, "low": difference, "high": difference}
+    interval = stats.bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=_RESAMPLES,
+        batch=max(1, _NUMBERS_AT_ONCE // len(differences)),
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return {"difference": difference, "low": float(interval.low), "high": float(interval.high)}
+
+
+def compare(
+    reference: Sequence[Mapping[str, Ranks]], other: Sequence[Mapping[str, Ranks]]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The paired differences of two variants under every protocol and metric.
+
+    Args:
+        reference: of each seed, the ranks by protocol.
+        other: likewise, with the same seeds.
+
+    Returns:
+        `differences[protocol][metric]`, as of `paired_difference`.
+    """
+    return {
+        protocol: {
+            metric: paired_difference(
+                *(
+                    np.mean([gains(ranks[protocol], metric) for ranks in seeds], axis=0)
+                    for seeds in (reference, other)
+                )
+            )
+            for metric in METRICS
+        }
+        for protocol in reference[0]
+    }

@@ -1,0 +1,205 @@
+"""An experiment: every variant and seed trained and evaluated once, however often it is stopped.
+
+experiment.json     what was asked for: data, reference settings, suites, seeds
+runs/NAME-SEED/     a run each, as of `hmar train`, and `ranks.npz`: how it answered
+baselines/SEED.npz  how the baselines answered
+results.json        the table, written anew after every run
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from hmar_keras.config import HMARConfig
+from pipelines.baselines import baselines
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.errors import InputError
+from pipelines.evaluation import PROTOCOLS, SAMPLED_POPULAR, Evaluator, Ranks
+from pipelines.experiments.comparison import compare
+from pipelines.experiments.ranks_file import load_ranks, save_ranks
+from pipelines.experiments.suites import Variant, variants
+from pipelines.hardware import Hardware
+from pipelines.run_directory import RunDirectory, written_at_once
+from pipelines.scoring import model_scorer
+from pipelines.splits import Splits, split
+from pipelines.training import best_epoch, train
+
+_PROTOCOLS = (PROTOCOLS[0], SAMPLED_POPULAR, *PROTOCOLS[1:])
+_PARTS = ("validation", "test")
+
+
+class Experiment:
+    """Trains, evaluates and compares what a suite asks for.
+
+    Args:
+        path: the experiment's directory.
+        request: what `experiment.json` holds.
+        dataset: what it is about.
+        hardware: what to train on.
+
+    Attributes:
+        variants: what is trained, the reference first.
+        seeds: of the trainings.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        request: dict,
+        dataset: InteractionDataset,
+        hardware: Hardware | None = None,
+    ):
+        self.path = Path(path)
+        self.seeds = list(request["seeds"])
+        config = HMARConfig.from_dict(request["config"])
+        self.variants = variants(request["suites"], config)
+        self._source = {
+            name: request[name] for name in ("dataset", "data_dir", "log", "statistics", "versions")
+        }
+        self._hardware = hardware or Hardware()
+        self._splits: Splits = split(dataset, config.holdout)
+        self._evaluators: dict[tuple[str, int], Evaluator] = {}
+
+    def run(self, tell: Callable[[str], None]) -> dict:
+        """Does what has not been done yet.
+
+        Args:
+            tell: is given a line for the user before each training.
+
+        Returns:
+            what `results.json` holds.
+        """
+        total = len(self.variants) * len(self.seeds)
+        for seed in self.seeds:
+            self._evaluate_baselines(seed)
+            for number, variant in enumerate(self.variants):
+                done = self.seeds.index(seed) * len(self.variants) + number
+                if not self._ranks_path(variant, seed).exists():
+                    tell(f"{done + 1}/{total}: {variant.name}, seed {seed}")
+                    self._train_and_evaluate(variant, seed)
+                    self.write_results()
+        return self.write_results()
+
+    def _run_directory(self, variant: Variant, seed: int) -> RunDirectory:
+        return RunDirectory(self.path / "runs" / f"{variant.directory}-{seed}")
+
+    def _ranks_path(self, variant, seed):
+        return self._run_directory(variant, seed).path / "ranks.npz"
+
+    def _train_and_evaluate(self, variant, seed):
+        run = self._run_directory(variant, seed)
+        if not (run.path / "run.json").exists():
+            # Killed while it was made, at most.
+            shutil.rmtree(run.path, ignore_errors=True)
+            run = RunDirectory.create(run.path, {**self._source, "seed": seed}, variant.config)
+        elif run.config() != variant.config:
+            raise InputError(
+                f"{run.path} was trained with other settings; choose another --output."
+            )
+        # What earlier trainings left in this process must not matter, nor pile up.
+        keras.utils.clear_session(free_memory=True)
+        model = train(self._splits, variant.config, run, seed, self._hardware)
+        scorer = model_scorer(model, self._splits.dataset)
+        ranks = {
+            f"{part}/{protocol}": each
+            for part in _PARTS
+            for protocol, each in self._evaluator(part, seed).ranks(scorer, _PROTOCOLS).items()
+        }
+        save_ranks(self._ranks_path(variant, seed), ranks)
+
+    def _evaluator(self, part, seed):
+        """One for all variants: drawing by popularity takes seconds."""
+        if (part, seed) not in self._evaluators:
+            splits = self._splits
+            trained = splits.dataset.item_ids[splits.training_events()]
+            popularity = np.bincount(trained, minlength=splits.dataset.num_items + 1)
+            self._evaluators = {key: of for key, of in self._evaluators.items() if key[1] == seed}
+            self._evaluators[part, seed] = Evaluator(
+                splits.dataset, getattr(splits, part), seed, popularity
+            )
+        return self._evaluators[part, seed]
+
+    def _evaluate_baselines(self, seed):
+        path = self.path / "baselines" / f"{seed}.npz"
+        if path.exists():
+            return
+        ranks = {}
+        scorers = baselines(self._splits)
+        for part in _PARTS:
+            evaluator = self._evaluator(part, seed)
+            for name, scorer in scorers.items():
+                for protocol, each in evaluator.ranks(scorer, _PROTOCOLS).items():
+                    ranks[f"{name}/{part}/{protocol}"] = each
+        path.parent.mkdir(exist_ok=True)
+        save_ranks(path, ranks)
+
+    def write_results(self) -> dict:
+        """Sums up what has been evaluated so far, and writes it to `results.json`."""
+        answered = dict(self._answered())
+        reference = answered.get(self.variants[0].name, {})
+        results = {"reference": self.variants[0].name, "variants": [], "differences": {}}
+        trained = {variant.name: variant for variant in self.variants}
+        for name, seeds in answered.items():
+            results["variants"].append(self._row(name, trained.get(name), seeds))
+            shared = [seed for seed in seeds if seed in reference]
+            if name != self.variants[0].name and shared:
+                results["differences"][name] = compare(
+                    *([_of_part(of[seed], "test") for seed in shared] for of in (reference, seeds))
+                )
+        with written_at_once(self.path / "results.json") as temporary:
+            temporary.write_text(json.dumps(results, indent=2) + "\n")
+        return results
+
+    def _answered(self) -> Iterator[tuple[str, dict[int, dict[str, Ranks]]]]:
+        """Of every variant and baseline the ranks by seed, as far as they have been evaluated."""
+        for variant in self.variants:
+            paths = {seed: self._ranks_path(variant, seed) for seed in self.seeds}
+            found = {seed: load_ranks(path) for seed, path in paths.items() if path.exists()}
+            if found:
+                yield variant.name, found
+        by_name: dict = {}
+        for seed in self.seeds:
+            path = self.path / "baselines" / f"{seed}.npz"
+            for key, ranks in (load_ranks(path) if path.exists() else {}).items():
+                name, place = key.split("/", 1)
+                by_name.setdefault(name, {}).setdefault(seed, {})[place] = ranks
+        yield from by_name.items()
+
+    def _row(self, name, variant, seeds):
+        common = self.variants[0].config.to_dict()
+        settings = variant.config.to_dict().items() if variant else ()
+        return {
+            "name": name,
+            "trained": variant is not None,
+            "changes": {field: value for field, value in settings if value != common[field]},
+            "seeds": [self._entry(variant, seed, ranks) for seed, ranks in seeds.items()],
+        }
+
+    def _entry(self, variant, seed, ranks):
+        entry = {"seed": seed, "run": None}
+        if variant:
+            run = self._run_directory(variant, seed)
+            history = run.history()
+            entry |= {
+                "run": str(run.path.relative_to(self.path)),
+                "epochs": len(history),
+                "best_epoch": best_epoch(history),
+                "seconds": round(sum(epoch["seconds"] for epoch in history), 2),
+            }
+        for part in _PARTS:
+            of_part = _of_part(ranks, part)
+            entry[part] = {protocol: each.metrics() for protocol, each in of_part.items()}
+        return entry
+
+
+def _of_part(ranks, part):
+    """Ranks by protocol, of ranks by part and protocol."""
+    cut = {tuple(place.split("/")): each for place, each in ranks.items()}
+    return {protocol: each for (own, protocol), each in cut.items() if own == part}

@@ -1,0 +1,40 @@
+"""How questions were answered, in a file: means, curves and intervals can be had from it anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.errors import InputError
+from pipelines.evaluation import Ranks
+from pipelines.run_directory import written_at_once
+
+_FIELDS = ("ranks", "sizes")
+
+
+def save_ranks(path: Path, ranks: dict[str, Ranks]) -> None:
+    """Writes ranks by name to an `.npz` file, at once or not at all."""
+    arrays = {}
+    for name, each in ranks.items():
+        arrays[f"{name}/ranks"] = each.ranks.astype(np.int32)
+        arrays[f"{name}/sizes"] = each.sizes.astype(np.int32)
+    with written_at_once(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def load_ranks(path: Path) -> dict[str, Ranks]:
+    """The reverse of `save_ranks`.
+
+    Raises:
+        InputError: if the file is broken.
+    """
+    try:
+        with np.load(path) as arrays:
+            names = dict.fromkeys(name.rsplit("/", 1)[0] for name in arrays.files)
+            return {
+                name: Ranks(*(arrays[f"{name}/{what}"].astype(np.int64) for what in _FIELDS))
+                for name in names
+            }
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is broken ({error}); delete it and resume.") from error

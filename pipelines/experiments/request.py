@@ -1,0 +1,102 @@
+"""Begins an experiment, or finds one that is to be continued."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.errors import InputError
+from pipelines.experiments.experiment import Experiment
+from pipelines.log_options import load_chosen
+from pipelines.run_directory import written_at_once
+from pipelines.workflow import Request, load_source, requested_config, source
+
+_FILE = "experiment.json"
+
+
+def create(
+    request: Request, output: str | os.PathLike, suites: list[str], seeds: int
+) -> tuple[Experiment, InteractionDataset]:
+    """Makes the directory of a new experiment, and loads its dataset.
+
+    Args:
+        request: data, settings and hardware, as for a training.
+        output: the directory.
+        suites: names out of `suites.SUITES`.
+        seeds: how many trainings of each variant.
+
+    Raises:
+        InputError: if the request cannot be met or the directory exists.
+    """
+    path = Path(output)
+    dataset = load_chosen(request.dataset, request.data_dir, request.log)
+    config = requested_config(request, dataset, request.epochs)
+    content = {
+        **source(request, dataset),
+        "config": config.to_dict(),
+        **_asked(suites, seeds),
+    }
+    experiment = Experiment(path, content, dataset, request.hardware)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} exists; choose another --output, or continue it with --resume.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        _write(path, content)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); choose another --output."
+        ) from error
+    return experiment, dataset
+
+
+def resumed(
+    request: Request, output: str | os.PathLike | None, suites: list[str], seeds: int
+) -> tuple[Experiment, InteractionDataset]:
+    """An experiment that is to be continued, perhaps with other suites or more seeds.
+
+    Raises:
+        InputError: if there is none, its dataset has changed, or other settings are asked for.
+    """
+    if output is None:
+        raise InputError("--resume needs the directory of the experiment as --output.")
+    path = Path(output)
+    content = read_experiment(path)
+    dataset = load_source(content, path, request.data_dir)
+    if request.preset or request.config_file or request.assignments or request.epochs:
+        config = requested_config(request, dataset, request.epochs).to_dict()
+        if config != content["config"]:
+            raise InputError(
+                f"{path} was started with other settings (see its {_FILE}); resume it without "
+                "--preset, --config, --set and --epochs, or start a new experiment."
+            )
+    content |= _asked(suites, seeds)
+    experiment = Experiment(path, content, dataset, request.hardware)
+    _write(path, content)
+    return experiment, dataset
+
+
+def _asked(suites, seeds):
+    return {"suite": "+".join(suites), "suites": suites, "seeds": list(range(seeds))}
+
+
+def read_experiment(path: Path) -> dict:
+    """What `experiment.json` holds.
+
+    Raises:
+        InputError: if there is none, or it is broken.
+    """
+    try:
+        return json.loads((path / _FILE).read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"{path} is not the directory of an experiment: it holds no {_FILE}."
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path / _FILE} is not JSON ({error}); restore it.") from error
+
+
+def _write(path, content):
+    with written_at_once(path / _FILE) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,54 @@
+"""An experiment's results as tables for the terminal, one a protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.table import Table
+
+from pipelines.evaluation import FULL, FULL_UNSEEN, SAMPLED, SAMPLED_POPULAR
+from pipelines.experiments.comparison import METRICS, mean_and_deviation
+
+_TITLES = {
+    SAMPLED: "99 random negatives",
+    SAMPLED_POPULAR: "99 negatives drawn by popularity",
+    FULL: "full catalogue",
+    FULL_UNSEEN: "full catalogue, new items alone",
+}
+
+
+def experiment_tables(results: dict) -> Iterator[Table]:
+    """Test results of every variant, and how far the reference is ahead.
+
+    Args:
+        results: what `Experiment.run` returns.
+    """
+    reference = results["reference"]
+    first = results["variants"][0]["seeds"][0]["test"]
+    for protocol, heading in _TITLES.items():
+        asked = f"{first[protocol]['questions']:,} x {first[protocol]['candidates']:,.0f}"
+        table = Table(title=f"test, {heading} ({asked})", title_justify="left", box=box.SIMPLE)
+        table.add_column("", no_wrap=True)
+        for metric in METRICS:
+            heading = f"{metric.upper()}\n{reference} ahead by (95 %)"
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in results["variants"]:
+            differences = results["differences"].get(row["name"], {}).get(protocol, {})
+            cells = [_cell(row, protocol, metric, differences.get(metric)) for metric in METRICS]
+            table.add_row(row["name"], *cells)
+        yield table
+
+
+def _cell(row, protocol, metric, difference):
+    """The mean and its deviation over the seeds; below them how far the reference is ahead."""
+    values = [seed["test"][protocol][metric] for seed in row["seeds"]]
+    mean, deviation = mean_and_deviation(values)
+    text = f"{mean:.4f} ± {deviation:.4f}" if len(values) > 1 else f"{mean:.4f}"
+    if not difference:
+        return text
+    # Without leading zeros two columns of them fit a terminal.
+    ahead, low, high = (
+        f"{difference[part]:+.4f}".replace("0.", ".", 1) for part in ("difference", "low", "high")
+    )
+    return f"{text}\n[dim]{ahead} ({low}, {high})[/dim]"

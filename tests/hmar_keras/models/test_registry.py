@@ -1,0 +1,103 @@
+"""What holds of every model that can be asked for by name."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from layer_checks import randomize
+from reference_model import assert_close, make_config, random_batch
+
+from hmar_keras import (
+    BehaviorLoss,
+    GBCELoss,
+    HMARConfig,
+    SampledSoftmaxLoss,
+    WeightedRankingLoss,
+    build_model,
+    compile_arguments,
+)
+from hmar_keras.models import MODELS
+
+
+def test_the_configuration_offers_every_model():
+    for name in MODELS:
+        assert make_config(model=name).model == name
+    with pytest.raises(ValueError, match=f"one of {', '.join(MODELS)}, got 'gru4rec'"):
+        make_config(model="gru4rec")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_keeps_the_contract(name, shared):
+    config = make_config(model=name, shared_negatives=shared)
+    model = build_model(config)
+    randomize(model)
+    assert isinstance(model, MODELS[name])
+    batch = random_batch(np.random.default_rng(0), config)
+    history = {part: batch[part] for part in ("item_ids", "behavior_ids")}
+    rows, steps, width = batch["candidate_ids"].shape
+    if shared:
+        batch["negative_ids"] = np.array([[6, 7]] * rows, "int32")
+    outputs = model(batch)
+    assert tuple(outputs) == model.outputs_in_order
+    assert tuple(outputs["ranking"].shape) == (rows, steps, width + 2 * shared)
+    scores = ops.convert_to_numpy(model.score_catalog(**history))
+    assert scores.shape == (rows, config.num_items + 1)
+    candidates = batch["candidate_ids"][:, -1]
+    asked = ops.convert_to_numpy(model.score_candidates(**history, candidate_ids=candidates))
+    real = candidates > 0
+    assert_close(asked[real], np.take_along_axis(scores, candidates, axis=1)[real])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_trains_on_every_loss(name):
+    for loss in ("bce", "gbce", "sampled_softmax"):
+        config = make_config(model=name, loss=loss)
+        model = build_model(config)
+        model.compile(**compile_arguments(config))
+        batch = random_batch(np.random.default_rng(0), config)
+        truth = {output: batch["behavior_ids"] for output in model.outputs_in_order}
+        losses = [model.train_on_batch(batch, truth, return_dict=True)["loss"] for _ in range(9)]
+        assert np.isfinite(losses).all()
+        assert losses[-1] < losses[0]
+
+
+def test_compile_arguments_are_those_of_the_configuration():
+    config = make_config(num_items=11, num_negatives=4, beta=0.5, theta=0.3)
+    arguments = compile_arguments(config)
+    assert isinstance(arguments["loss"]["ranking"], WeightedRankingLoss)
+    assert isinstance(arguments["loss"]["behavior"], BehaviorLoss)
+    assert arguments["loss_weights"] == {"ranking": 1.0, "behavior": 0.3}
+
+    loss = compile_arguments(config.replace(loss="gbce", gbce_calibration=0.5))["loss"]["ranking"]
+    assert isinstance(loss, GBCELoss)
+    assert (loss.sampling_rate, loss.calibration, loss.beta) == (0.4, 0.5, 0.5)
+    loss = compile_arguments(config.replace(loss="sampled_softmax"))["loss"]["ranking"]
+    assert isinstance(loss, SampledSoftmaxLoss)
+    assert loss.sampling_rate == 0.4
+    assert loss.alpha == config.alpha_by_id
+
+    sasrec = compile_arguments(config.replace(model="sasrec"))
+    assert list(sasrec["loss"]) == list(sasrec["metrics"]) == ["ranking"]
+    assert sasrec["loss_weights"] == {"ranking": 1.0}
+
+
+def test_metrics_of_a_single_output_are_of_that_output():
+    config = make_config(model="sasrec")
+    model = build_model(config)
+    model.compile(**compile_arguments(config))
+    batch = random_batch(np.random.default_rng(0), config)
+    logs = model.train_on_batch(batch, {"ranking": batch["behavior_ids"]}, return_dict=True)
+    assert set(logs) == {"loss", "hr@10", "ndcg@10"}
+
+
+def test_presets_build():
+    for name in ("sasrec", "gsasrec"):
+        config = HMARConfig.preset(name, 9, make_config().behaviors, dim=8, max_length=5)
+        model = build_model(config)
+        assert type(model).__name__ == "SASRec"
+        assert keras.saving.deserialize_keras_object(
+            keras.saving.serialize_keras_object(model)
+        ).config == dataclasses.replace(config)

@@ -1,0 +1,153 @@
+"""SASRec against a slow NumPy model of its equations, and what must hold of it."""
+
+import keras
+import numpy as np
+import pytest
+import reference
+from histories import histories, property_test
+from hypothesis import given
+from keras import ops
+from layer_checks import randomize
+from reference_model import assert_close, call, make_config, random_batch
+
+from hmar_keras import SASRec, compile_arguments
+from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+
+
+def make_sasrec(**changes):
+    model = SASRec(make_config(model="sasrec", num_sequence_blocks=2, **changes))
+    randomize(model)
+    return model
+
+
+def slow_states(model, items):
+    """The states `[length, dim]` of one history, from the weights, a position at a time."""
+    array, config = ops.convert_to_numpy, model.config
+    table = array(model.items.item_table.embeddings).astype("float64")
+    real = items > 0
+    x = np.where(real[:, None], table[items], 0.0)
+    if config.scale_embeddings:
+        x = x * np.sqrt(config.dim)
+    positions = array(model.backbone.get_layer("position_embedding").positions)
+    x = x + positions[len(positions) - len(items) :]
+    allowed = np.tril(np.ones((len(items), len(items)), bool)) & real[None]
+    for number in range(config.num_sequence_blocks):
+        x = slow_norm(x, model.backbone.get_layer(f"norm_{number}"))
+        encoder = model.backbone.get_layer(f"sequence_encoder_{number}")
+        kernels = np.split(array(encoder.attention.query_key_value.kernel), 3, axis=1)
+        x = x + reference.attention(x, *kernels, allowed, config.num_heads)
+        x = slow_norm(x, encoder.norm)
+        network = encoder.feed_forward
+        weights = [array(w) for d in (network.hidden, network.output_dense) for w in d.weights]
+        x = reference.feed_forward(x, *weights, residual=True) * real[:, None]
+    return slow_norm(x, model.backbone.get_layer("last_norm"))
+
+
+def slow_norm(x, layer):
+    return reference.layer_norm(
+        x, ops.convert_to_numpy(layer.gamma), ops.convert_to_numpy(layer.beta)
+    )
+
+
+@pytest.mark.parametrize("scale_embeddings", [False, True])
+@pytest.mark.parametrize("num_heads", [1, 2])
+def test_equals_the_reference(num_heads, scale_embeddings):
+    model = make_sasrec(num_heads=num_heads, scale_embeddings=scale_embeddings)
+    batch = random_batch(np.random.default_rng(0), model.config)
+    table = ops.convert_to_numpy(model.items.item_table.embeddings)
+    scores = call(model, batch)["ranking"]
+    assert scores.std() > 0.1
+    for row, items in enumerate(batch["item_ids"]):
+        states = slow_states(model, items)
+        for step, candidates in enumerate(batch["candidate_ids"][row]):
+            if items[step] == 0:
+                continue
+            expected = [states[step] @ table[item] if item else 0 for item in candidates]
+            assert_close(scores[row, step], expected)
+
+
+def test_three_ways_to_score_agree():
+    """Together with the history, alone, and the catalogue; also as shared negatives."""
+    model = make_sasrec(shared_negatives=True)
+    rng = np.random.default_rng(1)
+    batch = random_batch(rng, model.config)
+    history = {name: batch[name] for name in ("item_ids", "behavior_ids")}
+    catalog = ops.convert_to_numpy(model.score_catalog(**history))
+    assert (catalog[:, 0] == np.float32(LOWEST_SCORE)).all()
+    every = np.tile(np.arange(1, model.config.num_items + 1, dtype="int32"), (len(catalog), 1))
+    assert_close(
+        ops.convert_to_numpy(model.score_candidates(**history, candidate_ids=every)), catalog[:, 1:]
+    )
+    outputs = model({**batch, "negative_ids": every})["ranking"]
+    width = batch["candidate_ids"].shape[2]
+    assert_close(ops.convert_to_numpy(outputs)[:, -1, width:], catalog[:, 1:])
+
+
+@property_test
+@given(histories(6, 7, 3, min_events=2))
+def test_the_future_and_padding_change_nothing(history):
+    items, behaviors = history
+    model = MODEL
+    whole = ops.convert_to_numpy(model.backbone({"item_ids": items, "behavior_ids": behaviors}))
+    first = int(np.argmax(items[0] > 0))
+    changed = items.copy()
+    changed[0, -1] = changed[0, -1] % 7 + 1
+    later = ops.convert_to_numpy(model.backbone({"item_ids": changed, "behavior_ids": behaviors}))
+    assert_close(later[0, first:-1], whole[0, first:-1])
+    trimmed = ops.convert_to_numpy(
+        model.backbone({"item_ids": items[:, first:], "behavior_ids": behaviors[:, first:]})
+    )
+    assert_close(trimmed[0], whole[0, first:])
+
+
+MODEL = make_sasrec()
+
+
+def test_behaviours_are_not_looked_at():
+    model = make_sasrec()
+    batch = random_batch(np.random.default_rng(2), model.config)
+    other = {**batch, "behavior_ids": np.where(batch["behavior_ids"] > 0, 1, 0).astype("int32")}
+    np.testing.assert_array_equal(call(model, batch)["ranking"], call(model, other)["ranking"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("loss", ["bce", "gbce", "sampled_softmax"])
+def test_it_learns_what_always_follows(loss, precision):
+    """Item i is followed by i + 1; shared negatives, every loss."""
+    config = make_config(
+        model="sasrec", dim=16, loss=loss, shared_negatives=True, num_negatives=3,
+        learning_rate=0.02, scale_embeddings=True,
+    )  # fmt: skip
+    keras.utils.set_random_seed(0)
+    model = SASRec(config, dtype=precision)
+    model.compile(**compile_arguments(config))
+    first = np.arange(14)[:, None] % 7
+    items = ((first + np.arange(6)) % 7 + 1).astype("int32")
+    following = (items % 7 + 1)[..., None]
+    inputs = {
+        "item_ids": items,
+        "behavior_ids": np.ones_like(items),
+        "candidate_ids": following,
+        "negative_ids": np.tile(np.arange(1, 8, dtype="int32"), (14, 1)),
+    }
+    for _ in range(150):
+        model.train_on_batch(inputs, {"ranking": np.full_like(items, 3)})
+    scores = ops.convert_to_numpy(model.score_catalog(items, np.ones_like(items)))
+    assert (scores.argmax(axis=1) == following[:, -1, 0]).all()
+    assert keras.backend.standardize_dtype(model(inputs)["ranking"].dtype) == "float32"
+
+
+def test_saving(tmp_path):
+    model = make_sasrec(shared_negatives=True)
+    batch = random_batch(np.random.default_rng(3), model.config)
+    batch["negative_ids"] = np.array([[1, 2]] * len(batch["item_ids"]), "int32")
+    expected = call(model, batch)["ranking"]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded) is SASRec
+    assert loaded.config == model.config
+    np.testing.assert_array_equal(call(loaded, batch)["ranking"], expected)
+    model.save_weights(tmp_path / "model.weights.h5")
+    refilled = SASRec(model.config)
+    refilled.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(call(refilled, batch)["ranking"], expected)

@@ -1,0 +1,107 @@
+"""The losses of the ranking that are not the paper's: gBCE and the sampled softmax."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from hmar_keras import GBCELoss, SampledSoftmaxLoss
+
+ALPHA = [0.1, 0.3, 0.7]
+
+
+def draw(seed=0, negatives=4):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 4, (3, 5)).astype("int32")
+    return truth, rng.normal(scale=3, size=(3, 5, 1 + negatives)).astype("float32")
+
+
+def value(loss, truth, logits):
+    return float(ops.convert_to_numpy(loss(truth, logits)))
+
+
+def slow_gbce(truth, logits, beta, rate, calibration):
+    """Straight from the definition, on probabilities, position by position."""
+    power = rate * ((1 - 1 / rate) * calibration + 1 / rate)
+    losses = []
+    for place in np.argwhere(truth > 0):
+        scores = logits[tuple(place)].astype("float64")
+        chances = 1 / (1 + np.exp(-scores))
+        positive = np.log(chances[0] ** power)
+        negative = sum(np.log(1 - chance) for chance in chances[1:])
+        losses.append(-(ALPHA[truth[tuple(place)] - 1] * positive + beta * negative))
+    return np.mean(losses)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.3, 1.0])
+@pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])
+def test_gbce_equals_the_definition(rate, calibration):
+    truth, logits = draw()
+    loss = GBCELoss(ALPHA, 0.9, rate, calibration)
+    expected = slow_gbce(truth, logits, 0.9, rate, calibration)
+    assert value(loss, truth, logits) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("calibration", "learned"), [(1.0, 0.02), (0.0, 0.5)])
+def test_what_probability_gbce_teaches(calibration, learned):
+    """Of 50 items each follows equally often; one negative is drawn of the 49 others.
+
+    Calibrated (t = 1) the loss is least at an item's true probability, 1/50; plain binary
+    cross-entropy (t = 0) is least where one positive meets one negative, at 1/2.
+    """
+    rate = 1 / 49
+    loss = GBCELoss([1.0], 1.0, rate, calibration)
+    scores = np.linspace(-8, 4, 12001).astype("float32")
+    # Positive and negative have one score; the mean of the loss over positions is its expectation.
+    values = [loss.call(np.ones(len(scores)), np.stack([scores, scores], axis=-1))]
+    best = scores[int(np.argmin(ops.convert_to_numpy(values[0])))]
+    assert 1 / (1 + np.exp(-best)) == pytest.approx(learned, rel=0.01)
+
+
+def test_the_softmax_over_all_items_is_cross_entropy():
+    truth, logits = draw(negatives=6)
+    expected = []
+    for place in np.argwhere(truth > 0):
+        scores = logits[tuple(place)].astype("float64")
+        share = np.exp(scores[0]) / np.exp(scores).sum()
+        expected.append(-ALPHA[truth[tuple(place)] - 1] * np.log(share))
+    loss = SampledSoftmaxLoss(ALPHA, sampling_rate=1.0)
+    assert value(loss, truth, logits) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_a_sample_stands_for_the_catalogue():
+    """The sum that the loss estimates is unbiased: on average that over all negatives."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=200)
+    rate, drawn = 0.1, 20
+    loss = SampledSoftmaxLoss([1.0], rate)
+    samples = np.stack([rng.choice(scores, drawn, replace=False) for _ in range(20000)])
+    logits = np.concatenate([np.zeros((len(samples), 1)), samples], axis=1).astype("float32")
+    losses = ops.convert_to_numpy(loss.call(np.ones(len(samples)), logits)).astype("float64")
+    estimated = np.mean(np.exp(losses) - 1)  # e^loss = 1 + sum / rate, for a positive of 0
+    assert estimated == pytest.approx(np.exp(scores).sum(), rel=0.01)
+
+
+@pytest.mark.parametrize("loss", [GBCELoss(ALPHA, 1.0, 0.1), SampledSoftmaxLoss(ALPHA, 0.1)])
+def test_padding_extremes_and_serialisation(loss):
+    truth, logits = draw()
+    assert value(loss, np.zeros_like(truth), logits) == 0
+    without = np.where(truth > 0, truth, 0)
+    logits[truth == 0] = 1e4
+    assert np.isfinite(value(loss, without, logits))
+    for extreme in (1e4, -1e4):
+        assert np.isfinite(value(loss, truth, np.full_like(logits, extreme)))
+    perfect = np.full_like(logits, -50.0)
+    perfect[..., 0] = 50.0
+    assert value(loss, truth, perfect) == pytest.approx(0, abs=1e-6)
+    revived = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert type(revived) is type(loss)
+    assert revived.get_config() == loss.get_config()
+    assert value(revived, truth, logits) == value(loss, truth, logits)
+
+
+@pytest.mark.parametrize("rate", [0, -0.1, 1.5])
+@pytest.mark.parametrize("loss", [GBCELoss, SampledSoftmaxLoss])
+def test_a_rate_that_is_none_is_an_error(loss, rate):
+    with pytest.raises(ValueError, match=r"sampling_rate must be in \(0, 1\]"):
+        loss(ALPHA, sampling_rate=rate)

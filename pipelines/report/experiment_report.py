@@ -108,18 +108,21 @@ def _ranking(experiment, protocol):
         for name, protocols in experiment.differences.items()
         if "ndcg@10" in protocols.get(protocol, {})
     }
-    below = [shown(name) for name, each in found.items() if each["low"] > 0]
-    above = [shown(name) for name, each in found.items() if each["high"] < 0]
-    parts = [f"{listed(below)} clearly below it"] if below else []
-    parts += [f"{listed(above)} clearly above it"] if above else []
-    unclear = len(found) - len(below) - len(above)
+    signs = {
+        "above": [name for name, each in found.items() if each["low"] > 0],
+        "below": [name for name, each in found.items() if each["high"] < 0],
+    }
+    parts = [
+        f"clearly {sign} {listed([f'“{shown(name)}”' for name in names])}"
+        for sign, names in signs.items()
+        if names
+    ]
+    unclear = len(found) - sum(map(len, signs.values()))
     if unclear:
-        parts.append(f"{counted(unclear, 'variant')} not to be told from it")
-    text = f"{title_of(protocol).capitalize()}: {shown(best)} has the highest NDCG@10"
-    text += f" ({number(means[best], 3)})"
-    if parts:
-        text += f"; measured against {shown(experiment.reference)}, {'; '.join(parts)}"
-    return f"{text}."
+        parts.append(f"not to be told from {counted(unclear, 'variant')}")
+    text = f"{title_of(protocol).capitalize()}: “{shown(best)}” has the highest NDCG@10"
+    text += f" ({number(means[best], 3)})."
+    return f"{text} “{shown(experiment.reference)}” is {'; '.join(parts)}." if parts else text
 
 
 def _variants(experiment):
@@ -144,21 +147,38 @@ def _variants(experiment):
             row.append(Cell(number(values.mean()), strong=strong, note=f"± {_deviation(values)}"))
         rows.append(row)
     caption = "Test: mean and standard deviation over the seeds; the best of each column is bold"
-    text = "The standard deviation is between trainings that differ in nothing but the seed."
+    text = (
+        "The standard deviation is between trainings that differ in nothing but the seed; where "
+        "nothing is trained, between draws of the negatives."
+    )
     return [Table(caption, columns, rows), Paragraph(text), _changes(experiment)]
 
 
 def _changes(experiment):
     rows = []
     for variant in experiment.variants:
-        changes = [f"{shown(key)} = {shown(value)}" for key, value in variant.changes.items()]
+        changes = [f"{shown(key)} = {_setting(value)}" for key, value in variant.changes.items()]
         trained = [t for t in variant.trainings if t.epochs is not None]
         epochs = ", ".join(f"{t.best_epoch} of {t.epochs}" for t in trained) or "not trained"
         seconds = [t.seconds for t in trained if t.seconds is not None]
         took = duration(float(np.mean(seconds))) if seconds else "–"
-        rows.append([shown(variant.name), "; ".join(changes) or "nothing", epochs, took])
+        rows.append(
+            [
+                shown(variant.name),
+                "; ".join(changes) or ("nothing" if trained else "–"),
+                epochs,
+                took,
+            ]
+        )
     columns = ["", "what is changed", "epochs kept, by seed", "time a training"]
     return Table("What each variant is", columns, rows, words=True)
+
+
+def _setting(value):
+    """E.g. `view 0.1, buy 1.0` of a dict."""
+    if isinstance(value, dict):
+        return ", ".join(f"{shown(key)} {shown(each)}" for key, each in value.items())
+    return shown(value)
 
 
 def _deviation(values):

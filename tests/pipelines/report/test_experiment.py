@@ -109,8 +109,8 @@ def test_differences_and_trainings_are_drawn_and_told(directory):
     assert len(rows) == 10
     assert rows[-1][1:3] == ["–", "–"]
     header = parsed.all("header")[0].text
-    assert "no <gates> & co and popularity clearly below it" in header
-    assert "1 variant not to be told from it" in header
+    assert "“full model” is clearly above “no <gates> & co” and “popularity”; not to" in header
+    assert "not to be told from 1 variant." in header
     changes = {row[0]: row for row in parsed.table("What each variant is")}
     assert changes["no <gates> & co"][1] == "dropout = 0.1; note = <b>"
     assert changes["popularity"][2] == "not trained"

@@ -5,9 +5,9 @@
 
 Every line is measured in a process of its own, on synthetic ids that are drawn from the whole
 catalogue, so that hardly any item of a batch is in the next. On paper: the item table, its
-moment and a number a row. Measured: what the process held at most beyond what it held before there was a
-model. A training step or a ranking that copied the table, or made a gradient as large, would show
-in both numbers.
+moment and a number a row. Measured: what the process held at most beyond what it held before
+there was a model. A training step or a ranking that copied the table, or made a gradient as large,
+would show in both numbers.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from pipelines.errors import InputError
 from pipelines.experiment_cli import experiment_command
 from pipelines.hardware import Hardware
 from pipelines.log_options import takes_log
+from pipelines.report_cli import report_command
 from pipelines.terminal import prepare_keras, say, say_what_was_kept
 
 if TYPE_CHECKING:
@@ -181,6 +182,9 @@ def recommend_command(
     if unknown:
         say(f"not in the catalogue, left out: {', '.join(unknown)}")
     _print_answer(recommender(events, k, exclude_seen))
+
+
+app.command("report")(report_command)
 
 
 def main():

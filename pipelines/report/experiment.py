@@ -1,0 +1,138 @@
+"""What `hmar experiment` left in its directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One variant with one seed.
+
+    Args:
+        seed: the seed.
+        run: directory of the run; None if nothing was trained.
+        epochs: how many; None if nothing was trained, as the following two.
+        best_epoch: the one that was kept.
+        seconds: how long it took.
+        test: `test[protocol][metric]`.
+        history: the epochs, the oldest first; empty if there is none any more.
+    """
+
+    seed: int
+    run: Path | None
+    epochs: int | None
+    best_epoch: int | None
+    seconds: float | None
+    test: dict[str, dict[str, float]]
+    history: list[dict]
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One thing that was tried, with every seed.
+
+    Args:
+        name: what it is called.
+        changes: settings in which it differs from the suite's.
+        trainings: one a seed.
+    """
+
+    name: str
+    changes: dict
+    trainings: list[Training]
+
+    def values(self, protocol: str, metric: str) -> np.ndarray:
+        """float [seeds]: a test metric, of those that have it."""
+        found = [t.test.get(protocol, {}).get(metric) for t in self.trainings]
+        return np.array([value for value in found if value is not None], float)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Variants and how far each is below the reference.
+
+    Args:
+        path: the directory.
+        settings: what `experiment.json` holds.
+        variants: in order.
+        reference: name of the variant that the others are compared with.
+        differences: `differences[variant][protocol][metric]` with `difference`, `low`, `high`:
+            reference minus variant.
+    """
+
+    path: Path
+    settings: dict
+    variants: list[Variant]
+    reference: str
+    differences: dict
+
+    def variant(self, name: str) -> Variant:
+        """The variant of a name."""
+        return next(variant for variant in self.variants if variant.name == name)
+
+    @property
+    def protocols(self) -> list[str]:
+        """Those that any variant was tested under, in the order they were found."""
+        trainings = [training for variant in self.variants for training in variant.trainings]
+        return list(dict.fromkeys(name for training in trainings for name in training.test))
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Reads the directory of an experiment.
+
+    Raises:
+        InputError: if it is not finished or its files do not say what they should.
+    """
+    settings = _read(path / "experiment.json")
+    if not (path / "results.json").is_file():
+        raise InputError(f"{path} has no results.json yet; run the experiment to its end.")
+    results = _read(path / "results.json")
+    try:
+        variants = [_variant(path, entry) for entry in results["variants"]]
+        reference, differences = results["reference"], results.get("differences", {})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path / 'results.json'} is not of an experiment ({error} is missing or wrong); "
+            "run the experiment again."
+        ) from error
+    if reference not in [variant.name for variant in variants]:
+        raise InputError(
+            f"{path / 'results.json'} names the reference {reference!r}, which is none of its "
+            "variants; run the experiment again."
+        )
+    return Experiment(path, settings, variants, reference, differences)
+
+
+def _variant(path, entry):
+    trainings = []
+    for each in entry["seeds"]:
+        run = path / each["run"] if each.get("run") else None
+        history = run / "history.json" if run else None
+        trainings.append(
+            Training(
+                seed=each["seed"],
+                run=run,
+                epochs=each.get("epochs"),
+                best_epoch=each.get("best_epoch"),
+                seconds=each.get("seconds"),
+                test=each["test"],
+                history=_read(history) if history and history.is_file() else [],
+            )
+        )
+    return Variant(entry["name"], entry.get("changes") or {}, trainings)
+
+
+def _read(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); restore it.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error}); restore it.") from error

@@ -1,0 +1,208 @@
+"""One test user: what the model saw, what it looked at, and what it answered."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from keras import ops
+
+from hmar_keras.layers import (
+    BehaviorEncoder,
+    HistoricalBehaviorIndicators,
+    SequenceEncoder,
+)
+from hmar_keras.layers.self_attention import SelfAttention
+from hmar_keras.schema import BEHAVIOR_IDS, ITEM_IDS
+from pipelines.errors import InputError
+from pipelines.evaluation import FULL, FULL_UNSEEN, model_scorer
+from pipelines.report.attention import recorded_attention
+from pipelines.report.elements import shown
+from pipelines.report.opened_run import OpenedRun
+
+TOP = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderAttention:
+    """What one encoder looked at, from the newest event that it is asked for.
+
+    Args:
+        title: e.g. `"sequence encoder"`.
+        by_behavior: whether it consists of an encoder a behaviour; then the weights of each
+            behaviour's events are those of that behaviour's newest event and add up to 1.
+        weights: float32 [events], oldest first, the mean over the heads.
+    """
+
+    title: str
+    by_behavior: bool
+    weights: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class WalkThrough:
+    """A test question and its answer, in all detail.
+
+    Args:
+        question: its row among the test questions.
+        user: row of the user.
+        item_ids: int [events], what the model saw, oldest first.
+        behavior_ids: int [events].
+        before: number of other events before the answer, which it did not see.
+        counts: float [events, K], the indicators of each event; None if the model has none.
+        attention: of every encoder that has one, in order.
+        answer: the item id that was asked for.
+        top: (place, item id, score, indicators or None) of the best items, and of the answer if
+            it is not one of them.
+        rank: place of the answer from 1 under `protocol`; None if it is not asked there.
+        protocol: the one that the list is made under.
+    """
+
+    question: int
+    user: int
+    item_ids: np.ndarray
+    behavior_ids: np.ndarray
+    before: int
+    counts: np.ndarray | None
+    attention: list[EncoderAttention]
+    answer: int
+    top: list[tuple[int, int, float, np.ndarray | None]]
+    rank: int | None
+    protocol: str
+
+
+def find_question(run: OpenedRun, user: str) -> int:
+    """The test question of a user, by the log's own id.
+
+    Raises:
+        InputError: if there is no such user, or the user is not asked.
+    """
+    rows = np.flatnonzero(run.dataset.users == user)
+    if not len(rows):
+        raise InputError(f"{run.dataset.name} has no user {shown(user)!r}; give an id of the log.")
+    questions = np.flatnonzero(run.splits.test.users == rows[0])
+    if not len(questions):
+        raise InputError(
+            f"the user {shown(user)!r} has no test question, having too few events of "
+            f"{run.dataset.behaviors.target!r}; choose another --user."
+        )
+    return int(questions[0])
+
+
+def choose_question(run: OpenedRun) -> int:
+    """One of the questions whose histories, as the model sees them, have most behaviours.
+
+    Among those, of the half with the longer histories; the seed decides, not the answer.
+    """
+    _, behavior_ids = run.histories(run.splits.test)
+    count = len(run.behavior_names)
+    kinds = sum((behavior_ids == b).any(axis=1).astype(int) for b in range(1, count + 1))
+    lengths = np.count_nonzero(behavior_ids, axis=1)
+    varied = np.flatnonzero(kinds == kinds.max())
+    long = varied[lengths[varied] >= np.median(lengths[varied])]
+    return int(np.random.default_rng(run.seed).choice(long))
+
+
+def walk_through(run: OpenedRun, question: int) -> WalkThrough:
+    """Follows one test question through the model.
+
+    Args:
+        run: the run.
+        question: row of the test questions.
+    """
+    asked = run.splits.test.take(slice(question, question + 1))
+    ids = run.histories(asked)
+    first = int(np.count_nonzero(ids[0] == 0))
+    item_ids, behavior_ids = (array[0, first:] for array in ids)
+    if not len(item_ids):
+        name = shown(run.dataset.users[asked.users[0]])
+        raise InputError(f"the model sees no event of {name!r}; choose another --user.")
+    protocol = FULL if run.dataset.repeats else FULL_UNSEEN
+    top, rank = _top(run, asked, item_ids, behavior_ids, protocol)
+    counts = None
+    if run.counts_behaviors:
+        counts = _counts(run, item_ids[None], behavior_ids[None])[0]
+    return WalkThrough(
+        question,
+        user=int(asked.users[0]),
+        item_ids=item_ids,
+        behavior_ids=behavior_ids,
+        before=int(asked.ends[0] - asked.starts[0]) - len(item_ids),
+        counts=counts,
+        attention=newest_attention(run, item_ids, behavior_ids),
+        answer=int(asked.positives[0]),
+        top=top,
+        rank=rank,
+        protocol=protocol,
+    )
+
+
+def newest_attention(run: OpenedRun, item_ids, behavior_ids) -> list[EncoderAttention]:
+    """What every encoder with attention weighs how much, for one history.
+
+    Args:
+        run: the run.
+        item_ids: int [events], without padding.
+        behavior_ids: int [events].
+    """
+    owners = _owners(run)
+    with recorded_attention([owner.attention for owner in owners]) as calls:
+        inputs = {ITEM_IDS: item_ids[None], BEHAVIOR_IDS: behavior_ids[None]}
+        run.model.score_catalog(*(ops.convert_to_tensor(x) for x in inputs.values()))
+    results = []
+    for path, call in calls.items():
+        owner = next(owner for owner in owners if owner.attention.path == path)
+        weights = call.weights()[0].mean(axis=0)  # [query, key]
+        by_behavior = isinstance(owner, BehaviorEncoder)
+        if by_behavior:
+            newest = [np.flatnonzero(behavior_ids == b)[-1] for b in np.unique(behavior_ids)]
+            weights = weights[newest].sum(axis=0)  # each looks at its own behaviour alone
+        else:
+            weights = weights[-1]
+        results.append(EncoderAttention(_title(owner, owners), by_behavior, weights))
+    return results
+
+
+def _owners(run):
+    """The layers that have a `SelfAttention` as `attention`, in order."""
+    kinds = (BehaviorEncoder, SequenceEncoder)
+    layers = run.layers_of(kinds)
+    return [layer for layer in layers if isinstance(layer.attention, SelfAttention)]
+
+
+def _title(owner, owners):
+    alike = [other for other in owners if type(other) is type(owner)]
+    kind = "behaviour encoders" if isinstance(owner, BehaviorEncoder) else "sequence encoder"
+    return kind if len(alike) == 1 else f"{kind}, block {alike.index(owner) + 1}"
+
+
+def _top(run, asked, item_ids, behavior_ids, protocol):
+    """The best items and the answer with their indicators, and the rank of the answer."""
+    scores = model_scorer(run.model, run.dataset)(asked)[0].astype(np.float64)
+    allowed = np.isfinite(scores)
+    allowed[0] = False
+    seen = run.dataset.item_ids[asked.starts[0] : asked.ends[0]]
+    if protocol == FULL_UNSEEN:
+        allowed[seen] = False
+    answer = int(asked.positives[0])
+    rank = None
+    if allowed[answer]:
+        # Of equal scores the answer's counts as the lowest, as in `evaluation`.
+        rank = int(np.count_nonzero(scores[allowed] >= scores[answer]))
+    items = np.flatnonzero(allowed)
+    tie_break = items == answer
+    best = items[np.lexsort((items, tie_break, -scores[items]))][:TOP]
+    places = [*range(1, len(best) + 1)]
+    if rank is not None and rank > len(best):
+        best, places = np.append(best, answer), [*places, rank]
+    counts = [None] * len(best)
+    if run.counts_behaviors:
+        candidates = best[None, None].astype(np.int32)
+        counts = _counts(run, item_ids[None], behavior_ids[None], candidates)[0, 0]
+    scores = scores[best].tolist()
+    return list(zip(places, best.tolist(), scores, counts, strict=True)), rank
+
+
+def _counts(run, *ids):
+    layer = HistoricalBehaviorIndicators(len(run.behavior_names))
+    return ops.convert_to_numpy(layer(*(ops.convert_to_tensor(array) for array in ids)))

@@ -1,0 +1,113 @@
+"""A finished run with all that a report needs of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import keras
+import numpy as np
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.layers import HistoricalBehaviorIndicators
+from hmar_keras.schema import BEHAVIOR
+from pipelines import workflow
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.errors import InputError
+from pipelines.input_pipeline import history_arrays
+from pipelines.run_directory import RunDirectory
+from pipelines.splits import EvaluationSet, Splits, split, visible_events
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenedRun:
+    """What a run was made of and what came out.
+
+    Args:
+        directory: the run's.
+        config: its settings.
+        settings: what `run.json` holds.
+        history: its epochs.
+        source: what it was trained on, as it was loaded.
+        splits: the same, cut, its events maybe in another order.
+        model: with the best weights.
+    """
+
+    directory: RunDirectory
+    config: HMARConfig
+    settings: dict
+    history: list[dict]
+    source: InteractionDataset
+    splits: Splits
+    model: keras.Model
+
+    @property
+    def dataset(self) -> InteractionDataset:
+        """The dataset that the questions are about."""
+        return self.splits.dataset
+
+    @property
+    def seed(self) -> int:
+        """The run's seed, also that of all random choices of the report."""
+        return self.settings["seed"]
+
+    @property
+    def model_name(self) -> str:
+        """What the model is called beside the baselines."""
+        return type(self.model).__name__
+
+    @property
+    def behavior_names(self) -> tuple[str, ...]:
+        """By behaviour id, from 1."""
+        return self.dataset.behaviors.names
+
+    @property
+    def predicts_behavior(self) -> bool:
+        """Whether the model has the head of Eq. 16 and something to tell apart."""
+        outputs = self.model.output
+        return isinstance(outputs, dict) and BEHAVIOR in outputs and len(self.behavior_names) > 1
+
+    @property
+    def counts_behaviors(self) -> bool:
+        """Whether the model has historical behaviour indicators and uses them."""
+        return self.config.indicators and bool(self.layers_of(HistoricalBehaviorIndicators))
+
+    def histories(self, questions: EvaluationSet) -> tuple[np.ndarray, np.ndarray]:
+        """What the model sees of histories: two int32 [questions, max_length], left-padded."""
+        events = visible_events(self.dataset, self.config.events)
+        return history_arrays(events.dataset, events.questions(questions), self.config.max_length)
+
+    def layers_of(self, kind: type) -> list[keras.layers.Layer]:
+        """All layers of a class, in the order of the model's graph."""
+        return [layer for layer in _layers(self.model) if isinstance(layer, kind)]
+
+
+def _layers(layer):
+    """A layer and all layers within it, those of a model in the order of its graph."""
+    yield layer
+    for inner in getattr(layer, "layers", None) or layer._layers:
+        yield from _layers(inner)
+
+
+def open_run(path: str | os.PathLike, data_dir: str | None = None) -> OpenedRun:
+    """Opens a run that has been trained to its end.
+
+    Args:
+        path: its directory.
+        data_dir: where the dataset's raw files are now, if they have moved.
+
+    Raises:
+        InputError: if there is no such run, it is not finished, or its dataset cannot be had.
+    """
+    directory = RunDirectory.open(path)
+    config, settings, history = directory.config(), directory.settings(), directory.history()
+    if not directory.model.exists() or not history:
+        raise InputError(
+            f"{directory.path} has not been trained to its end; continue it with hmar train "
+            f"--output {directory.path} --resume."
+        )
+    dataset = workflow.load_run_dataset(directory, data_dir)
+    model = workflow.load_model(directory)
+    return OpenedRun(
+        directory, config, settings, history, dataset, split(dataset, config.holdout), model
+    )

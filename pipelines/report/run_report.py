@@ -1,0 +1,60 @@
+"""The report of one run."""
+
+from __future__ import annotations
+
+import os
+
+from pipelines.description import describe
+from pipelines.report.answers import answer_all
+from pipelines.report.behavior_head import predict_behaviors
+from pipelines.report.elements import Section, shown
+from pipelines.report.model_sections import behavior_section, gates_section, training_section
+from pipelines.report.one_user import choose_question, find_question, walk_through
+from pipelines.report.opened_run import OpenedRun, open_run
+from pipelines.report.page import render
+from pipelines.report.result_sections import (
+    Results,
+    curves_section,
+    groups_section,
+    headline,
+    results_section,
+)
+from pipelines.report.run_sections import data_section, settings_section
+from pipelines.report.user_section import user_section
+
+
+def run_report(
+    path: str | os.PathLike, data_dir: str | None = None, user: str | None = None
+) -> str:
+    """The page about a run.
+
+    Args:
+        path: its directory.
+        data_dir: where the dataset's raw files are now, if they have moved.
+        user: who is followed through the model, by the log's own id; None for a choice.
+
+    Raises:
+        InputError: if there is no such run or user, the run is not finished, or its dataset
+            cannot be had.
+    """
+    run = open_run(path, data_dir)
+    summary, sections = run_sections(run, user)
+    title = f"{run.model_name} on {shown(run.dataset.name)}"
+    subtitle = f"{run.directory.path.resolve().name}, seed {run.seed}"
+    return render(title, shown(subtitle), summary, sections)
+
+
+def run_sections(run: OpenedRun, user: str | None = None) -> tuple[list, list[Section]]:
+    """What stands above, and all sections."""
+    question = choose_question(run) if user is None else find_question(run, user)
+    answers = answer_all(run)
+    parts = {part: Results(each) for part, each in answers.items()}
+    test = answers["test"]
+    sections = [results_section(parts), curves_section(test), groups_section(test)]
+    sections.append(training_section(run.history))
+    if run.predicts_behavior:
+        sections.append(behavior_section(run, predict_behaviors(run)))
+    sections.append(gates_section(run))
+    sections.append(user_section(run, test, walk_through(run, question), user is not None))
+    sections += [data_section(describe(run.source)), settings_section(run)]
+    return headline(parts["test"]), [section for section in sections if section]

@@ -1,0 +1,79 @@
+"""Rebuilt attention weights are those that the layers used."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.layers.self_attention import SelfAttention
+from hmar_keras.models.hmar import HMAR
+from hmar_keras.schema import Behaviors
+from pipelines.report.attention import recorded_attention
+from pipelines.report.one_user import newest_attention
+
+HISTORY = {
+    "item_ids": [[0, 0, 4, 2, 2, 7, 1, 4], [3, 3, 9, 8, 5, 1, 2, 6]],
+    "behavior_ids": [[0, 0, 1, 2, 1, 3, 2, 1], [1, 1, 3, 2, 1, 1, 1, 2]],
+}
+
+
+@pytest.fixture(scope="module")
+def calls():
+    keras.utils.set_random_seed(0)
+    shop = Behaviors(("view", "cart", "buy"), "buy")
+    config = HMARConfig(
+        9, shop, dim=8, num_heads=2, max_length=8, num_behavior_blocks=2, num_sequence_blocks=2
+    )
+    model = HMAR(config)
+    layers = [x for x in model._flatten_layers() if isinstance(x, SelfAttention)]
+    assert len(layers) == 4
+    before = np.array(model.score_catalog(**tensors()))
+    with recorded_attention(layers) as calls:
+        np.testing.assert_array_equal(before, np.array(model.score_catalog(**tensors())))
+    assert all("call" not in layer.__dict__ for layer in layers)
+    return calls
+
+
+def tensors():
+    return {name: ops.convert_to_tensor(ids, "int32") for name, ids in HISTORY.items()}
+
+
+def test_every_layer_is_recorded_in_the_order_of_the_graph(calls):
+    names = [path.split("/")[-2] for path in calls]
+    assert names == [f"{kind}_encoder_{n}" for kind in ("behavior", "sequence") for n in (0, 1)]
+
+
+def test_weights_times_values_are_the_layers_outputs(calls):
+    for call in calls.values():
+        real = np.array(HISTORY["item_ids"]) > 0
+        np.testing.assert_allclose(call.attended()[real], call.outputs[real], atol=1e-5)
+
+
+def test_weights_add_up_to_one_and_keep_to_the_masks(calls):
+    items, behaviors = (np.array(ids) for ids in HISTORY.values())
+    for path, call in calls.items():
+        weights = call.weights()  # [batch, heads, query, key]
+        assert weights.shape == (2, 2, 8, 8)
+        np.testing.assert_allclose(weights.sum(axis=-1)[:, 0][items > 0], 1, atol=1e-6)
+        assert not weights[..., np.triu_indices(8, 1)[0], np.triu_indices(8, 1)[1]].any()
+        assert not weights[0, :, 2:, :2].any()  # padding
+        if "behavior" in path:
+            other = behaviors[:, None, :, None] != behaviors[:, None, None, :]
+            assert not weights[np.broadcast_to(other, weights.shape)].any()
+
+
+def test_attention_of_the_newest_event(opened):
+    items = np.array([5, 7, 5, 9, 1], np.int32)
+    behaviors = np.array([1, 2, 1, 1, 2], np.int32)
+    encoders = newest_attention(opened, items, behaviors)
+    assert [encoder.title for encoder in encoders] == [
+        *("behaviour encoders, block 1", "behaviour encoders, block 2", "sequence encoder"),
+    ]
+    for encoder in encoders[:2]:  # an encoder a behaviour
+        for behavior in (1, 2):
+            assert encoder.weights[behaviors == behavior].sum() == pytest.approx(1, abs=1e-5)
+    assert encoders[2].weights.sum() == pytest.approx(1, abs=1e-5)
+    # Padding on the left changes nothing.
+    padded = newest_attention(opened, np.pad(items, (2, 0)), np.pad(behaviors, (2, 0)))[2]
+    np.testing.assert_allclose(padded.weights[2:], encoders[2].weights, atol=1e-5)

@@ -11,6 +11,7 @@ import time
 from unittest import mock
 
 import pytest
+import tensorflow as tf
 
 from .commands import fails
 
@@ -213,6 +214,32 @@ def test_hardware_is_recorded_and_may_change_but_for_the_precision(hmar, finishe
     assert second == {**first, "after_epoch": 1, "steps_per_execution": 2}
     (only,) = json.loads((hmar.home / "first" / "run.json").read_text())["hardware"]
     assert only == {**first, "precision": "float32"}
+
+
+def test_another_model_goes_the_whole_way(hmar, finished):
+    """SASRec on target events: trained, resumed, evaluated, exported without a behaviour head."""
+    asked = ["run", *TINY, "--set", "dim=8", "--model", "sasrec", "--set", "events=target"]
+    process = hmar("train", *asked[1:], "--epochs", 1, "--output", "sasrec")
+    assert process.returncode == 0, process.stderr
+    fails(hmar("train", *TINY, "--model", "gsasrec", "--output", "sasrec", "--resume"), "--model")
+    process = hmar(*asked, "--epochs", 2, "--output", "sasrec", "--models", "other", "--resume")
+    assert process.returncode == 0, process.stderr
+    metrics = json.loads((hmar.home / "sasrec" / "metrics.json").read_text())
+    assert "SASRec" in metrics["test"]
+    assert "HMAR" not in metrics["test"]
+    history = json.loads((hmar.home / "sasrec" / "history.json").read_text())
+    assert len(history) == 2
+    assert {"ranking_loss", "ranking_hr@10", "loss"} <= set(history[-1])
+    model = hmar.home / "other" / "synthetic_shop-tiny" / "1"
+    assert set(tf.saved_model.load(str(model)).signatures) == {
+        *("serving_default", "recommend", "rank"),
+    }
+    # It sees the target behaviour alone: a view changes nothing, a purchase does.
+    answers = [
+        hmar("recommend", "--model", model, "--history", history).stdout
+        for history in ("3:buy,4:buy", "3:buy,7:view,4:buy", "3:buy,7:buy,4:buy")
+    ]
+    assert answers[0] == answers[1] != answers[2]
 
 
 @pytest.mark.parametrize(

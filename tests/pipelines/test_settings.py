@@ -5,7 +5,7 @@ import pytest
 from hmar_keras.config import HMARConfig
 from pipelines.datasets import DATASETS
 from pipelines.errors import InputError
-from pipelines.settings import DEFAULTS, build_config
+from pipelines.settings import DEFAULTS, MODELS, build_config, model_settings
 
 
 def test_precedence_rises_from_preset_to_epochs(log, tmp_path):
@@ -28,6 +28,23 @@ def test_a_runs_config_serves_as_a_file(log, tmp_path):
     config = HMARConfig(log.num_items, log.behaviors, dim=24)
     (tmp_path / "config.json").write_text(config.to_json())
     assert build_config(log, config_file=tmp_path / "config.json") == config
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_keeps_the_datasets_other_settings(log, model):
+    config, hmar = build_config(log, model=model), build_config(log)
+    changes = model_settings(model, log.behaviors)
+    assert config == hmar.replace(**changes)
+    assert config.model == ("hmar" if model == "hmar" else "sasrec")
+    assert (model == "hmar") == (config == hmar)
+    # What the user sets comes last.
+    chosen = build_config(log, assignments=["num_sequence_blocks=3", "alpha.buy=2"], model=model)
+    assert (chosen.num_sequence_blocks, chosen.alpha["buy"]) == (3, 2.0)
+
+
+def test_a_model_that_is_none_is_named(log):
+    with pytest.raises(InputError, match="unknown model 'caser'; the models are hmar, sasrec, g"):
+        build_config(log, model="caser")
 
 
 def test_every_dataset_has_settings():

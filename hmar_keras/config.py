@@ -15,7 +15,7 @@ OPTIMIZERS = {"lazy_adam": LazyAdam, "adam": Adam}
 _CHOICES = {
     "model": ("hmar", "sasrec"),
     "events": ("all", "target"),
-    "holdout": ("target", "last"),
+    "holdout": ("target", "last", "any"),
     "behavior_projection": PROJECTIONS,
     "loss": ("bce", "gbce", "sampled_softmax"),
     "windows": ("last", "all"),
@@ -40,7 +40,9 @@ class HMARConfig:
         model: `"hmar"` or `"sasrec"`, see `hmar_keras.models`.
         events: what the model sees: `"all"` events or those of the `"target"` behaviour alone.
         holdout: what is held out of each user: the last event of the `"target"` behaviour, or the
-            `"last"` event, whatever its behaviour; and the one before it for validation.
+            `"last"` event, whatever its behaviour; and the one before it for validation. Beside an
+            official held-out list, which is the test, `"any"` validates on any target event, for
+            lists whose answers are taken from anywhere in the history.
         dim: width d of every embedding and layer.
         max_length: the most recent events of a user that the model sees.
         num_heads: attention heads H of both encoders; must divide `dim`.
@@ -60,7 +62,7 @@ class HMARConfig:
         gbce_calibration: t of gBCE, in [0, 1].
         alpha: weight of each behaviour's positives in Eq. 15, by behaviour name. Behaviours left
             out get the paper's usual 0.7 (target) or 0.1 (every other).
-        beta: weight of the negatives in Eq. 15.
+        beta: weight of the negatives in Eq. 15 and gBCE; a softmax has none.
         theta: weight of the behaviour classification in Eq. 18.
         num_negatives: negatives a position in training.
         shared_negatives: draw them once a window, for all its positions: hundreds then cost
@@ -212,8 +214,8 @@ class HMARConfig:
 
     @property
     def sampling_rate(self) -> float:
-        """Share of the items other than the positive that are drawn as negatives, at most 1."""
-        return min(1.0, self.num_negatives / max(1, self.num_items - 1))
+        """Negatives a position over items that could be drawn; above 1 items are drawn twice."""
+        return self.num_negatives / max(1, self.num_items - 1)
 
     @property
     def alpha_by_id(self) -> list[float]:

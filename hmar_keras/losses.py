@@ -93,7 +93,8 @@ class GBCELoss(_LossOverEvents):
     Args:
         alpha: as in `WeightedRankingLoss`.
         beta: likewise.
-        sampling_rate: negatives a position over items that could be drawn, in (0, 1].
+        sampling_rate: negatives a position over items that could be drawn; above 1 if
+            items are drawn several times.
         calibration: t, in [0, 1].
         name: name of the loss.
         **kwargs: as in `keras.losses.Loss`.
@@ -112,8 +113,8 @@ class GBCELoss(_LossOverEvents):
         self, alpha, beta=1.0, sampling_rate=1.0, calibration=0.75, name="gbce_loss", **kwargs
     ):
         super().__init__(name=name, **kwargs)
-        if not 0 < sampling_rate <= 1:
-            raise ValueError(f"sampling_rate must be in (0, 1], got {sampling_rate}.")
+        if not sampling_rate > 0:
+            raise ValueError(f"sampling_rate must be greater than 0, got {sampling_rate}.")
         self.alpha = [float(weight) for weight in alpha]
         self.beta = float(beta)
         self.sampling_rate = float(sampling_rate)
@@ -147,7 +148,8 @@ class SampledSoftmaxLoss(_LossOverEvents):
 
     Args:
         alpha: as in `WeightedRankingLoss`.
-        sampling_rate: negatives a position over items that could be drawn, in (0, 1].
+        sampling_rate: negatives a position over items that could be drawn; above 1 if
+            items are drawn several times.
         name: name of the loss.
         **kwargs: as in `keras.losses.Loss`.
 
@@ -163,8 +165,8 @@ class SampledSoftmaxLoss(_LossOverEvents):
 
     def __init__(self, alpha, sampling_rate=1.0, name="sampled_softmax_loss", **kwargs):
         super().__init__(name=name, **kwargs)
-        if not 0 < sampling_rate <= 1:
-            raise ValueError(f"sampling_rate must be in (0, 1], got {sampling_rate}.")
+        if not sampling_rate > 0:
+            raise ValueError(f"sampling_rate must be greater than 0, got {sampling_rate}.")
         self.alpha = [float(weight) for weight in alpha]
         self.sampling_rate = float(sampling_rate)
 

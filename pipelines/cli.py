@@ -63,7 +63,7 @@ Run = Annotated[str, typer.Argument(help="Directory of a run, see --output of hm
 def run_command(
     dataset: Dataset = None,
     data_dir: DataDir = None,
-    model: Model = "hmar",
+    model: Model = None,
     preset: Preset = None,
     config: Config = None,
     set_: Set = None,
@@ -102,7 +102,7 @@ def run_command(
 def train_command(
     dataset: Dataset = None,
     data_dir: DataDir = None,
-    model: Model = "hmar",
+    model: Model = None,
     preset: Preset = None,
     config: Config = None,
     set_: Set = None,

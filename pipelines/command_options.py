@@ -30,14 +30,15 @@ DataDir = Annotated[
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="Settings of the paper: taobao, tianchi, yelp or movielens. "
-        "Without it, those that fit the dataset."
+        help="Settings of the paper: taobao, tianchi, yelp or movielens; or of another model: "
+        "sasrec or gsasrec. Without it, those that fit the dataset."
     ),
 ]
 Model = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="hmar, sasrec or gsasrec. --set events=target shows it the target behaviour alone."
+        help="hmar, sasrec or gsasrec, whatever --preset and --config say. --set events=target "
+        "shows it the target behaviour alone."
     ),
 ]
 Config = Annotated[
@@ -116,7 +117,7 @@ def request_of(
     seed: int,
     log,
     hardware: Hardware,
-    model: str = "hmar",
+    model: str | None = None,
 ):
     """The `workflow.Request` that options make."""
     from pipelines.workflow import Request

@@ -38,7 +38,14 @@ Suite = Annotated[
         show_default=False,
     ),
 ]
-Seeds = Annotated[int, typer.Option(help="Trainings of each variant, with seeds from 0.", min=1)]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        help=r"Trainings of each variant, with seeds from 0. \[default: 3]",
+        min=1,
+        show_default=False,
+    ),
+]
 Output = Annotated[
     str | None,
     typer.Option(
@@ -61,7 +68,7 @@ def experiment_command(
     dataset: Dataset = None,
     data_dir: DataDir = None,
     suite: Suite = None,
-    seeds: Seeds = 3,
+    seeds: Seeds = None,
     preset: Preset = None,
     config: Config = None,
     set_: Set = None,
@@ -81,7 +88,7 @@ def experiment_command(
     from pipelines.experiments.table import experiment_tables
 
     request = request_of(dataset, data_dir, preset, config, set_, epochs, 0, log, hardware)
-    suites = list(dict.fromkeys(suite or ["main"]))
+    suites = list(dict.fromkeys(suite)) if suite else None
     if resume:
         experiment, data = resumed(request, output, suites, seeds)
     else:

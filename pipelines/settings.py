@@ -52,6 +52,7 @@ DEFAULTS = {
             "num_negatives": 512,
             "targets": "new_items",
             "order": "random",
+            "holdout": "any",
             "alpha": {"click": 1.0, "fav": 1.0, "cart": 1.0, "buy": 1.0},
         },
     ),
@@ -67,7 +68,7 @@ DEFAULTS = {
 # What another model needs besides what a dataset is trained with.
 _SASREC = {"model": "sasrec", "num_sequence_blocks": 2, "scale_embeddings": True}
 MODELS = {
-    "hmar": {},
+    "hmar": {"model": "hmar"},
     "sasrec": _SASREC,
     "gsasrec": {**_SASREC, "loss": "gbce", "shared_negatives": True, "num_negatives": 256},
 }
@@ -96,9 +97,9 @@ def build_config(
     config_file: str | Path | None = None,
     assignments: list[str] | tuple[str, ...] = (),
     epochs: int | None = None,
-    model: str = "hmar",
+    model: str | None = None,
 ) -> HMARConfig:
-    """Settings in rising order of precedence: preset or defaults, model, file, assignments, epochs.
+    """Settings in rising order of precedence: preset or defaults, file, model, assignments, epochs.
 
     Args:
         dataset: gives the catalogue's size and the behaviours.
@@ -106,7 +107,7 @@ def build_config(
         config_file: JSON object of settings; those left out keep the preset's.
         assignments: `"field=value"`, and `"alpha.NAME=value"` for one behaviour's weight.
         epochs: at most this many.
-        model: a name out of `MODELS`.
+        model: a name out of `MODELS`, or None for what the other settings say.
 
     Raises:
         InputError: if a setting is unknown or does not do.
@@ -115,6 +116,8 @@ def build_config(
     if preset is None:
         preset, usual = DEFAULTS.get(dataset.name.split("/")[0], (None, {}))
     changes = _read_file(config_file, dataset) if config_file else {}
+    if model is not None:
+        changes |= model_settings(model, dataset.behaviors)
     for assignment in assignments:
         _assign(changes, assignment)
     if epochs is not None:
@@ -125,7 +128,6 @@ def build_config(
         else:
             config = HMARConfig(dataset.num_items, dataset.behaviors)
         config = config.replace(**usual)
-        config = config.replace(**model_settings(model, dataset.behaviors))
         alpha = changes.pop("alpha", {})
         if not isinstance(alpha, Mapping):
             raise InputError(f"alpha must map behaviour names to weights, got {alpha!r}.")

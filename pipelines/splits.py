@@ -6,10 +6,11 @@ trained on. The history given with an answer is everything before it. Other user
 with all they have.
 
 Where the source ships a held-out list, the listed users' test answers are those, with all their
-events as history, and their last target event is the validation answer if they have two. If such
-a list asks for items alone that their users never touched, as IJCAI-15's does, the validation
-answer is made alike: it is one of the user's target events, drawn once for all, all events on its
-item are put last, training ends before them, and they are history for the test.
+events as history, and their last target event is the validation answer if they have two. Some such
+lists ask for items whose events were all taken out of the history, from anywhere in it, as
+IJCAI-15's does. With `holdout="any"` the validation answer is made alike: it is one of the user's
+target events, drawn once for all, all events on its item are put last, and training ends before
+them. They are history for the test, whose order is true but for them.
 
 With `holdout="last"` the last two events are held out, whatever their behaviour, of users with at
 least three.
@@ -147,7 +148,7 @@ def split(dataset: InteractionDataset, holdout: str = "target") -> Splits:
     Args:
         dataset: the whole.
         holdout: `"target"` to hold out events of the target behaviour, `"last"` for the last
-            events whatever their behaviour.
+            events whatever their behaviour, `"any"` for any target event beside an official list.
 
     Raises:
         InputError: if no user can be evaluated, or no event is left to train on.
@@ -173,6 +174,11 @@ def _target(dataset):
 
 
 def _split_last(dataset, holdout):
+    if holdout == "any":
+        raise InputError(
+            f"{dataset.name} ships no held-out list, beside which alone any event may be held out; "
+            "leave holdout as it is."
+        )
     last, before_last, counts = _last_two(dataset, holdout)
     asked = counts >= MIN_TARGET_EVENTS
     test = _questions(dataset, asked, last)
@@ -192,10 +198,8 @@ def _split_official(dataset, holdout):
     tested = (dataset.held_out_items > 0) & (ends > starts)
     last, _, counts = _last_two(dataset, holdout)
     validated = tested & (counts >= 2)
-    if not _any_touched(dataset):
-        # A test answer is new to its user and was taken from anywhere in the history. So a
-        # validation answer is one of the user's target events, whichever; its item's events become
-        # the user's last ones, and training and validation end before them.
+    if holdout == "any" and validated.any():
+        # The item's events become the user's last ones; training and validation end before them.
         answers = dataset.item_ids[_any_target(dataset)]
         dataset, last = _move_item_to_end(dataset, validated, answers)
     validated &= last > starts
@@ -211,11 +215,6 @@ def _any_target(dataset):
     counts = np.searchsorted(targets, dataset.offsets[1:]) - first
     drawn = np.random.default_rng(0).integers(0, np.maximum(counts, 1))
     return targets[np.minimum(first + drawn, len(targets) - 1)]
-
-
-def _any_touched(dataset):
-    """Whether some user has an event on its official test item."""
-    return bool(np.any(dataset.item_ids == dataset.held_out_items[event_users(dataset)]))
 
 
 def _move_item_to_end(dataset, moved, items):

@@ -12,6 +12,7 @@ from hmar_keras.config import HMARConfig
 from hmar_keras.masks import event_weights
 from hmar_keras.models import SequentialRecommender, build_model, compile_arguments
 from pipelines.data_parallel import Devices, MeanOverReplicas, assign_dropout_state
+from pipelines.errors import InputError
 from pipelines.evaluation import Evaluator, model_scorer, validation_score
 from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData
@@ -65,7 +66,7 @@ def _fit(splits, config, run, seed, hardware):
         # Built within the first step, it would hold one more copy of the item table.
         model.optimizer.build(model.trainable_variables)
         if scores:
-            model.load_weights(run.checkpoint(len(scores)))
+            _load_state(model, run, len(scores))
     progress = TrainingProgress(config.epochs, data.steps_per_epoch, MONITORED, scores)
     callbacks = [
         ValidationAndCheckpoint(splits, config, run, seed, hardware.precision),
@@ -85,6 +86,16 @@ def _fit(splits, config, run, seed, hardware):
             )
     finally:
         progress.close()
+
+
+def _load_state(model, run, epoch):
+    try:
+        model.load_weights(run.checkpoint(epoch))
+    except ValueError as error:
+        raise InputError(
+            f"{run.checkpoint(epoch)} does not fit the model and its optimiser; an earlier version "
+            "wrote it, or it is broken: start a new run."
+        ) from error
 
 
 def compiled_model(
@@ -232,7 +243,7 @@ class ValidationAndCheckpoint(keras.callbacks.Callback):
         """`loss` and the losses of both outputs become means over events."""
         weights = compile_arguments(self._config)["loss_weights"]
         if len(weights) == 1:  # then Keras leaves the output's name out of its metrics'
-            for name in set(logs) - {"loss"}:
+            for name in [name for name in logs if name != "loss"]:
                 logs[f"{next(iter(weights))}_{name}"] = logs.pop(name)
         for output in weights:
             logs[f"{output}_loss"] = logs.pop(f"{output}_{_EVENT_LOSS}")

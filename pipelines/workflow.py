@@ -38,7 +38,7 @@ class Request:
         assignments: `field=value`.
         epochs: at most this many.
         seed: of everything random.
-        model: a name out of `settings.MODELS`.
+        model: a name out of `settings.MODELS`, or None for what the other settings say.
         log: the user's own log.
         hardware: what to train on.
     """
@@ -50,7 +50,7 @@ class Request:
     assignments: tuple[str, ...] = ()
     epochs: int | None = None
     seed: int = 0
-    model: str = "hmar"
+    model: str | None = None
     log: LogSpec | None = None
     hardware: Hardware = dataclasses.field(default_factory=Hardware)
 
@@ -65,7 +65,7 @@ def start(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, In
     config = requested_config(request, dataset, request.epochs)
     split(dataset, config.holdout)  # what cannot be evaluated shall not leave a directory behind
     settings = {**source(request, dataset), "seed": request.seed}
-    settings["hardware"] = [_used(request.hardware, 0)]
+    settings["hardware"] = [used_hardware(request.hardware, 0)]
     return RunDirectory.create(output, settings, config), dataset
 
 
@@ -110,14 +110,14 @@ def resume(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, I
     config = same_request(run, request, dataset)
     settings = run.settings()
     used = settings.get("hardware", [])
-    now = _used(request.hardware, len(run.history()))
+    now = used_hardware(request.hardware, len(run.history()))
     if not used or {**used[-1], "after_epoch": now["after_epoch"]} != now:
         run.write_json("run.json", {**settings, "hardware": [*used, now]})
     run.write_json("config.json", config.to_dict())
     return run, dataset
 
 
-def _used(hardware, epochs):
+def used_hardware(hardware, epochs):
     """What `run.json` keeps of the hardware that the epochs after `epochs` are trained on."""
     return {
         "after_epoch": epochs,
@@ -256,7 +256,7 @@ def same_request(run: RunDirectory, request: Request, dataset: InteractionDatase
             "steps per execution may change, the precision may not."
         )
     chosen = request.preset or request.config_file or request.assignments
-    if chosen or request.model != "hmar":
+    if chosen or request.model is not None:
         asked = requested_config(request, dataset, config.epochs)
         if asked != config:
             raise InputError(

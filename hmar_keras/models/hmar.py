@@ -128,7 +128,7 @@ class HMAR(SequentialRecommender):
 
     Example:
 
-    >>> from hmar_keras.schema import Behaviors
+    >>> from hmar_keras import Behaviors, HMARConfig
     >>> model = HMAR(HMARConfig(9, Behaviors(("view", "buy"), "buy"), dim=8, max_length=4))
     >>> history = {"item_ids": [[0, 3, 5, 3]], "behavior_ids": [[0, 1, 1, 2]]}
     >>> history = {name: ops.convert_to_tensor(ids, "int32") for name, ids in history.items()}

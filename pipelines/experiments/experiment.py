@@ -61,7 +61,8 @@ class Experiment:
         config = HMARConfig.from_dict(request["config"])
         self.variants = variants(request["suites"], config)
         self._source = {
-            name: request[name] for name in ("dataset", "data_dir", "log", "statistics", "versions")
+            name: request[name]
+            for name in ("dataset", "data_dir", "log", "statistics", "versions", "hardware")
         }
         self._hardware = hardware or Hardware()
         self._splits: Splits = split(dataset, config.holdout)
@@ -81,11 +82,19 @@ class Experiment:
             self._evaluate_baselines(seed)
             for number, variant in enumerate(self.variants):
                 done = self.seeds.index(seed) * len(self.variants) + number
+                self._check(variant, seed)
                 if not self._ranks_path(variant, seed).exists():
                     tell(f"{done + 1}/{total}: {variant.name}, seed {seed}")
                     self._train_and_evaluate(variant, seed)
                     self.write_results()
         return self.write_results()
+
+    def _check(self, variant, seed):
+        run = self._run_directory(variant, seed)
+        if (run.path / "run.json").exists() and run.config() != variant.config:
+            raise InputError(
+                f"{run.path} was trained with other settings; choose another --output."
+            )
 
     def _run_directory(self, variant: Variant, seed: int) -> RunDirectory:
         return RunDirectory(self.path / "runs" / f"{variant.directory}-{seed}")
@@ -99,10 +108,6 @@ class Experiment:
             # Killed while it was made, at most.
             shutil.rmtree(run.path, ignore_errors=True)
             run = RunDirectory.create(run.path, {**self._source, "seed": seed}, variant.config)
-        elif run.config() != variant.config:
-            raise InputError(
-                f"{run.path} was trained with other settings; choose another --output."
-            )
         # What earlier trainings left in this process must not matter, nor pile up.
         keras.utils.clear_session(free_memory=True)
         model = train(self._splits, variant.config, run, seed, self._hardware)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -36,5 +38,5 @@ def load_ranks(path: Path) -> dict[str, Ranks]:
                 name: Ranks(*(arrays[f"{name}/{what}"].astype(np.int64) for what in _FIELDS))
                 for name in names
             }
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is broken ({error}); delete it and resume.") from error

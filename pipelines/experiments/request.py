@@ -11,21 +11,25 @@ from pipelines.errors import InputError
 from pipelines.experiments.experiment import Experiment
 from pipelines.log_options import load_chosen
 from pipelines.run_directory import written_at_once
-from pipelines.workflow import Request, load_source, requested_config, source
+from pipelines.workflow import Request, load_source, requested_config, source, used_hardware
 
 _FILE = "experiment.json"
+_SEEDS = 3  # as in the paper
 
 
 def create(
-    request: Request, output: str | os.PathLike, suites: list[str], seeds: int
+    request: Request,
+    output: str | os.PathLike,
+    suites: list[str] | None = None,
+    seeds: int | None = None,
 ) -> tuple[Experiment, InteractionDataset]:
     """Makes the directory of a new experiment, and loads its dataset.
 
     Args:
         request: data, settings and hardware, as for a training.
         output: the directory.
-        suites: names out of `suites.SUITES`.
-        seeds: how many trainings of each variant.
+        suites: names out of `suites.SUITES`; None for `main`.
+        seeds: how many trainings of each variant; None for 3.
 
     Raises:
         InputError: if the request cannot be met or the directory exists.
@@ -35,8 +39,9 @@ def create(
     config = requested_config(request, dataset, request.epochs)
     content = {
         **source(request, dataset),
+        "hardware": [used_hardware(request.hardware, 0)],
         "config": config.to_dict(),
-        **_asked(suites, seeds),
+        **_asked(suites or ["main"], _SEEDS if seeds is None else seeds),
     }
     experiment = Experiment(path, content, dataset, request.hardware)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -52,12 +57,16 @@ def create(
 
 
 def resumed(
-    request: Request, output: str | os.PathLike | None, suites: list[str], seeds: int
+    request: Request,
+    output: str | os.PathLike | None,
+    suites: list[str] | None = None,
+    seeds: int | None = None,
 ) -> tuple[Experiment, InteractionDataset]:
-    """An experiment that is to be continued, perhaps with other suites or more seeds.
+    """An experiment that is to be continued, with other suites or seeds unless they are None.
 
     Raises:
-        InputError: if there is none, its dataset has changed, or other settings are asked for.
+        InputError: if there is none, its dataset has changed, or other settings, another precision
+            or another backend are asked for.
     """
     if output is None:
         raise InputError("--resume needs the directory of the experiment as --output.")
@@ -71,7 +80,15 @@ def resumed(
                 f"{path} was started with other settings (see its {_FILE}); resume it without "
                 "--preset, --config, --set and --epochs, or start a new experiment."
             )
-    content |= _asked(suites, seeds)
+    was, now = content["hardware"][-1], used_hardware(request.hardware, 0)
+    if any(was[part] != now[part] for part in ("precision", "backend")):
+        raise InputError(
+            f"{path} was started with --precision {was['precision']} on {was['backend']}; keep "
+            "both: what is compared must have been trained alike."
+        )
+    content |= _asked(
+        suites or content["suites"], len(content["seeds"]) if seeds is None else seeds
+    )
     experiment = Experiment(path, content, dataset, request.hardware)
     _write(path, content)
     return experiment, dataset

@@ -33,7 +33,7 @@ class Variant:
 
 
 def variants(suites: Iterable[str], config: HMARConfig) -> list[Variant]:
-    """The variants of some suites, the reference first, none twice.
+    """The variants of some suites, the reference first, no settings twice.
 
     All of them share what is not said to differ: the reference's width, length, learning rate,
     negatives, loss and so on.
@@ -58,7 +58,13 @@ def variants(suites: Iterable[str], config: HMARConfig) -> list[Variant]:
             changes |= _others(config)
         elif suite == "ablation":
             changes |= _ablations(config)
-    return [Variant(name, config.replace(**changed)) for name, changed in changes.items()]
+    found: list[Variant] = []
+    for name, changed in changes.items():
+        variant = Variant(name, config.replace(**changed))
+        # With theta=0, say, HMAR is already what an ablation would make of it.
+        if all(variant.config != other.config for other in found):
+            found.append(variant)
+    return found
 
 
 def _others(config):
@@ -66,8 +72,9 @@ def _others(config):
     sasrec = model_settings("sasrec", config.behaviors)
     others = {"SASRec": {**sasrec, "events": "target"}}
     if config.num_behaviors > 1:
-        others["SASRec, all behaviours"] = sasrec
-    others["gSASRec, all behaviours"] = model_settings("gsasrec", config.behaviors)
+        others["SASRec, all behaviours"] = {**sasrec, "events": "all"}
+    gsasrec = model_settings("gsasrec", config.behaviors)
+    others["gSASRec, all behaviours"] = {**gsasrec, "events": "all"}
     return others
 
 

@@ -59,7 +59,7 @@ def test_presets_of_other_models_weigh_all_behaviours_alike(name):
 
 def test_the_sampling_rate_is_a_share_of_the_other_items():
     assert make(num_items=101, num_negatives=25).sampling_rate == 0.25
-    assert make(num_items=5, num_negatives=25).sampling_rate == 1
+    assert make(num_items=6, num_negatives=25).sampling_rate == 5  # items are drawn several times
     assert make(num_items=1).sampling_rate == 1
 
 
@@ -98,7 +98,7 @@ def configs(draw):
         behaviors=Behaviors(names, target=draw(st.sampled_from(names))),
         model=draw(st.sampled_from(["hmar", "sasrec"])),
         events=draw(st.sampled_from(["all", "target"])),
-        holdout=draw(st.sampled_from(["target", "last"])),
+        holdout=draw(st.sampled_from(["target", "last", "any"])),
         indicators=draw(st.booleans()),
         loss=draw(st.sampled_from(["bce", "gbce", "sampled_softmax"])),
         gbce_calibration=draw(st.floats(0, 1)),

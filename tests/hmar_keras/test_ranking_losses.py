@@ -69,13 +69,13 @@ def test_the_softmax_over_all_items_is_cross_entropy():
     assert value(loss, truth, logits) == pytest.approx(np.mean(expected), rel=1e-5)
 
 
-def test_a_sample_stands_for_the_catalogue():
+@pytest.mark.parametrize("drawn", [20, 500])
+def test_a_sample_stands_for_the_catalogue(drawn):
     """The sum that the loss estimates is unbiased: on average that over all negatives."""
     rng = np.random.default_rng(0)
     scores = rng.normal(size=200)
-    rate, drawn = 0.1, 20
-    loss = SampledSoftmaxLoss([1.0], rate)
-    samples = np.stack([rng.choice(scores, drawn, replace=False) for _ in range(20000)])
+    loss = SampledSoftmaxLoss([1.0], drawn / 200)
+    samples = rng.choice(scores, (20000, drawn))  # as the pipeline draws, also more than there are
     logits = np.concatenate([np.zeros((len(samples), 1)), samples], axis=1).astype("float32")
     losses = ops.convert_to_numpy(loss.call(np.ones(len(samples)), logits)).astype("float64")
     estimated = np.mean(np.exp(losses) - 1)  # e^loss = 1 + sum / rate, for a positive of 0
@@ -86,9 +86,9 @@ def test_a_sample_stands_for_the_catalogue():
 def test_padding_extremes_and_serialisation(loss):
     truth, logits = draw()
     assert value(loss, np.zeros_like(truth), logits) == 0
-    without = np.where(truth > 0, truth, 0)
+    expected = value(loss, truth, logits)
     logits[truth == 0] = 1e4
-    assert np.isfinite(value(loss, without, logits))
+    assert value(loss, truth, logits) == expected
     for extreme in (1e4, -1e4):
         assert np.isfinite(value(loss, truth, np.full_like(logits, extreme)))
     perfect = np.full_like(logits, -50.0)
@@ -100,8 +100,8 @@ def test_padding_extremes_and_serialisation(loss):
     assert value(revived, truth, logits) == value(loss, truth, logits)
 
 
-@pytest.mark.parametrize("rate", [0, -0.1, 1.5])
+@pytest.mark.parametrize("rate", [0, -0.1])
 @pytest.mark.parametrize("loss", [GBCELoss, SampledSoftmaxLoss])
 def test_a_rate_that_is_none_is_an_error(loss, rate):
-    with pytest.raises(ValueError, match=r"sampling_rate must be in \(0, 1\]"):
+    with pytest.raises(ValueError, match="sampling_rate must be greater"):
         loss(ALPHA, sampling_rate=rate)

@@ -126,9 +126,9 @@ class Evaluation(keras.callbacks.Callback):
         self.scorer = self.scorer or model_scorer(self.model, self.log)
         before, score_catalog = self.state(), HMAR.score_catalog
 
-        def traced(*arguments):
+        def traced(*arguments, **named):
             self.traced.append(epoch)
-            return score_catalog(*arguments)
+            return score_catalog(*arguments, **named)
 
         with mock.patch.object(HMAR, "score_catalog", traced):
             self.evaluator(self.scorer)

@@ -31,12 +31,16 @@ def test_a_runs_config_serves_as_a_file(log, tmp_path):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_model_keeps_the_datasets_other_settings(log, model):
+def test_a_model_keeps_the_datasets_other_settings(log, tmp_path, model):
     config, hmar = build_config(log, model=model), build_config(log)
     changes = model_settings(model, log.behaviors)
     assert config == hmar.replace(**changes)
     assert config.model == ("hmar" if model == "hmar" else "sasrec")
     assert (model == "hmar") == (config == hmar)
+    # It is the model whatever a file says of another.
+    (tmp_path / "config.json").write_text(hmar.replace(dim=24).to_json())
+    from_file = build_config(log, config_file=tmp_path / "config.json", model=model)
+    assert from_file == hmar.replace(dim=24, **changes)
     # What the user sets comes last.
     chosen = build_config(log, assignments=["num_sequence_blocks=3", "alpha.buy=2"], model=model)
     assert (chosen.num_sequence_blocks, chosen.alpha["buy"]) == (3, 2.0)

@@ -117,8 +117,8 @@ def test_the_last_event_can_be_held_out_whatever_it_is(datasets):
         split(datasets["make"](users, held_out=[9, 0, 0], num_items=9), "last")
 
 
-def test_validation_is_made_as_an_official_test_of_new_items(datasets):
-    """No held-out item was touched, so all events on the validation answer come after training."""
+def test_any_target_event_beside_an_official_list(datasets):
+    """All events on the validation answer come after training, and after nothing of the test."""
     users = [
         [(1, VIEW), (3, VIEW), (2, CART), (3, BUY), (4, VIEW)],  # one buy: tested only
         [(5, BUY), (6, VIEW), (5, BUY)],  # of nothing but 5: on 5, with 6 as history
@@ -126,7 +126,7 @@ def test_validation_is_made_as_an_official_test_of_new_items(datasets):
         [(1, VIEW), (4, BUY), (4, BUY)],  # not listed: trained on as it is
         [(7, VIEW), (3, BUY), (7, BUY), (1, VIEW), (3, VIEW), (7, CART)],  # on 3 or 7
     ]
-    splits = split(datasets["make"](users, held_out=[8, 8, 8, 0, 8], num_items=9))
+    splits = split(datasets["make"](users, held_out=[8, 8, 8, 0, 8], num_items=9), "any")
     three, seven = [(3, BUY), (3, VIEW)], [(7, VIEW), (7, BUY), (7, CART)]
     validation = questions_by_user(splits.dataset, splits.validation)
     assert set(validation) == {1, 4}
@@ -149,8 +149,8 @@ def test_any_target_event_may_be_the_validation_answer(datasets):
     """Each of three bought items, about equally often; 6 sigma."""
     users = [[(9, VIEW), (1, BUY), (2, BUY), (3, BUY)]] * 3000
     dataset = datasets["make"](users, held_out=[8] * 3000, num_items=9)
-    answers = split(dataset).validation.positives
-    assert np.array_equal(answers, split(dataset).validation.positives)
+    answers = split(dataset, "any").validation.positives
+    assert np.array_equal(answers, split(dataset, "any").validation.positives)
     share = np.bincount(answers, minlength=4)[1:4] / 3000
     assert share.sum() == 1
     assert np.all(np.abs(share - 1 / 3) < 6 * np.sqrt(2 / 9 / 3000))
@@ -172,3 +172,11 @@ def test_only_target_events_are_visible(log):
     trained = splits.training_events() & (log.behavior_ids == target)
     assert seen.dataset.item_ids[seen.training_events()].tolist() == log.item_ids[trained].tolist()
     assert splits.visible("all") is splits
+
+
+def test_any_event_needs_an_official_list(datasets):
+    with pytest.raises(InputError, match="ships no held-out list"):
+        split(datasets["make"]([[(1, BUY), (2, BUY), (3, BUY)]]), "any")
+    for holdout in ("target", "any"):
+        with pytest.raises(InputError, match="no user of the held-out list has two events"):
+            split(datasets["make"]([[(1, VIEW), (2, VIEW)]], held_out=[3], num_items=3), holdout)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines.datasets import load_dataset
+from pipelines.errors import InputError
 from pipelines.evaluation import Ranks
 from pipelines.experiments.ranks_file import load_ranks, save_ranks
 
@@ -97,6 +98,8 @@ def test_more_can_be_asked_of_it_later(whole, fresh_hmar, home):
     process = fresh_hmar(*more, "--seeds", 2, "--resume")
     assert process.returncode == 0, process.stderr
     results = results_of(home / "whole")
+    request = json.loads((home / "whole" / "experiment.json").read_text())
+    assert (request["suites"], request["seeds"]) == (["protocol"], [0, 1])
     assert [variant["name"] for variant in results["variants"]] == ["HMAR", *SIMPLE]
     assert [seed["seed"] for seed in results["variants"][0]["seeds"]] == [0, 1]
     assert results["variants"][0]["seeds"][0] == before["variants"][0]["seeds"][0]
@@ -111,6 +114,8 @@ def test_bad_requests_are_one_sentence(hmar, whole):
     fails(hmar("experiment", *TINY, "--set", "model=sasrec"), "model=sasrec")
     other = ("experiment", "--dataset", "synthetic_shop/tiny", "--set", "dim=6")
     fails(hmar(*other, "--output", "whole", "--resume"), "other settings")
+    bfloat16 = ("--precision", "mixed_bfloat16")
+    fails(hmar("experiment", *TINY, *bfloat16, "--output", "whole", "--resume"), "trained alike")
     assert not (hmar.home / "experiments").exists()
 
 
@@ -154,6 +159,15 @@ def test_ranks_survive_the_file(tmp_path):
     assert list(loaded) == list(ranks)
     for name, each in ranks.items():
         assert loaded[name].metrics() == each.metrics()
+
+
+@pytest.mark.parametrize("size", [0, 10, 200])
+def test_a_broken_file_of_ranks_is_named(tmp_path, size):
+    save_ranks(tmp_path / "ranks.npz", {"test/full": Ranks(np.arange(99), np.arange(99))})
+    content = (tmp_path / "ranks.npz").read_bytes()
+    (tmp_path / "ranks.npz").write_bytes(content[:size])
+    with pytest.raises(InputError, match="delete it and resume"):
+        load_ranks(tmp_path / "ranks.npz")
 
 
 def test_the_dataset_must_be_the_same(hmar, whole):

@@ -49,6 +49,14 @@ def test_suites_add_up_and_the_reference_comes_first_and_once():
     assert all(name.replace("-", "").isalnum() for name in directories)
 
 
+def test_a_variant_that_changes_nothing_is_left_out():
+    names = set(by_name(SUITES, CONFIG.replace(theta=0.0, indicators=False)))
+    assert not names & {"without multi-task", "without indicators"}
+    configs = by_name(["main"], CONFIG.replace(events="target"))
+    assert configs["SASRec, all behaviours"]["events"] == "all"
+    assert "events" not in configs["SASRec"]
+
+
 def test_with_one_behaviour_there_is_nothing_to_take_away():
     config = HMARConfig(9, Behaviors(("buy",), "buy"), dim=8)
     names = set(by_name(SUITES, config))

@@ -33,7 +33,10 @@ def test_predictions_are_those_of_the_model(opened, monkeypatch):
         history = (dataset.item_ids[window][None], dataset.behavior_ids[window][None])
         arrays = (*history, dataset.item_ids[event : event + 1][None, None])
         names = ("item_ids", "behavior_ids", "candidate_ids")
-        outputs = opened.model(dict(zip(names, map(ops.convert_to_tensor, arrays), strict=True)))
+        inputs = dict(zip(names, map(ops.convert_to_tensor, arrays), strict=True))
+        if opened.config.shared_negatives:
+            inputs["negative_ids"] = ops.zeros((1, 0), "int32")
+        outputs = opened.model(inputs)
         logits = np.array(outputs["behavior"])[0, 0].astype(float)
         expected = np.exp(logits) / np.exp(logits).sum()
         np.testing.assert_allclose(predictions.probabilities[row], expected, atol=1e-5)

@@ -16,6 +16,7 @@ from pipelines.errors import InputError
 from pipelines.evaluation import Evaluator, model_scorer, validation_score
 from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData
+from pipelines.interruption import Interruption
 from pipelines.progress import TrainingProgress
 from pipelines.run_directory import RunDirectory, written_at_once
 from pipelines.splits import Splits
@@ -68,13 +69,15 @@ def _fit(splits, config, run, seed, hardware):
         if scores:
             _load_state(model, run, len(scores))
     progress = TrainingProgress(config.epochs, data.steps_per_epoch, MONITORED, scores)
+    interruption = Interruption()
     callbacks = [
         ValidationAndCheckpoint(splits, config, run, seed, hardware.precision),
         keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
         progress,
+        interruption,
     ]
     try:
-        with devices.training():
+        with interruption.listening(), devices.training():
             model.fit(
                 devices.distribute(data.dataset(initial_epoch=len(scores))),
                 initial_epoch=len(scores),

@@ -1,0 +1,48 @@
+"""Ctrl-C in a training: it ends between two steps."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+
+import keras
+
+
+class Interruption(keras.callbacks.Callback):
+    """Raises `KeyboardInterrupt` after the step in which Ctrl-C was pressed.
+
+    Python would raise it wherever it happens to be, and within what TensorFlow calls back it is
+    lost. Pressed a second time it is raised at once.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._is_asked_for = False
+
+    @contextlib.contextmanager
+    def listening(self):
+        """Inside, Ctrl-C is noted.
+
+        Not in other threads than the main one, where it cannot be, nor in a process that ignores
+        it because it was started in the background.
+        """
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if not in_main_thread or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            yield
+            return
+        before = signal.signal(signal.SIGINT, self._note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+
+    def _note(self, number, frame):
+        if self._is_asked_for:
+            raise KeyboardInterrupt
+        self._is_asked_for = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Ends the training if it is to be."""
+        if self._is_asked_for:
+            raise KeyboardInterrupt

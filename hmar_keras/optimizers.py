@@ -49,10 +49,10 @@ class LazyAdam(Adam):
     was last. All other weights are Adam's. So a step costs what the batch touches and not what
     the catalogue holds, and a table needs one moment instead of two.
 
-    Without a first moment nothing is lost: Adam moves a row that is seldom touched for many steps
-    after each touch, by its momentum, in sum about as far as here at once. An Adam whose moments
-    rest where a row is not touched, as other libraries have it under such names, moves it ten
-    times less far.
+    A row that is seldom touched loses nothing by it: Adam moves it for many steps after each touch,
+    by its momentum, in sum about as far as here at once. An Adam whose moments rest where a row
+    is not touched, as other libraries have it under such names, moves it ten times less far. A
+    row of every batch goes without the momentum's smoothing.
 
     An embedding table is a weight called `embeddings`, as `keras.layers.Embedding` has.
 

@@ -18,7 +18,8 @@ HERE = pathlib.Path(__file__).parent
 BACKENDS = ["jax", "torch"]
 # The others hardly depend on the backend.
 TESTS = ["layers", "models/test_hmar.py", "models/test_hmar_training.py"]
-TESTS += ["test_masks.py", "test_losses.py", "test_metrics.py"]
+TESTS += ["models/test_sasrec.py", "models/test_registry.py"]
+TESTS += ["test_masks.py", "test_losses.py", "test_ranking_losses.py", "test_metrics.py"]
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the other backends are started from here"

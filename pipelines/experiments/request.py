@@ -74,7 +74,8 @@ def resumed(
     content = read_experiment(path)
     dataset = load_source(content, path, request.data_dir)
     if request.preset or request.config_file or request.assignments or request.epochs:
-        config = requested_config(request, dataset, request.epochs).to_dict()
+        epochs = request.epochs or content["config"]["epochs"]
+        config = requested_config(request, dataset, epochs).to_dict()
         if config != content["config"]:
             raise InputError(
                 f"{path} was started with other settings (see its {_FILE}); resume it without "

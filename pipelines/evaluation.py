@@ -30,6 +30,7 @@ __all__ = [
     "Evaluator",
     "Ranks",
     "Scorer",
+    "gains",
     "model_scorer",
     "validation_score",
 ]
@@ -73,9 +74,16 @@ class Ranks:
         ranks = self.ranks[asked]
         metrics = {"questions": len(ranks)}
         for k in CUTOFFS:
-            metrics[f"hr@{k}"] = _mean(ranks < k)
-            metrics[f"ndcg@{k}"] = _mean(np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0.0))
+            for metric in ("hr", "ndcg"):
+                metrics[f"{metric}@{k}"] = _mean(gains(ranks, metric, k))
         return {**metrics, "candidates": _mean(self.sizes[asked])}
+
+
+def gains(ranks: np.ndarray, metric: str, k: int) -> np.ndarray:
+    """What each question adds to HR or NDCG at k: float64 [questions] of ranks from 0."""
+    if metric == "hr":
+        return (ranks < k).astype(np.float64)
+    return np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0.0)
 
 
 class Evaluator:

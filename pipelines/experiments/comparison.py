@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
+from pipelines import evaluation
 from pipelines.evaluation import Ranks
 
 METRICS = ("hr@10", "ndcg@10")
@@ -17,9 +18,7 @@ _NUMBERS_AT_ONCE = 1 << 22
 def gains(ranks: Ranks, metric: str) -> np.ndarray:
     """What every question that was asked earns under `hr@k` or `ndcg@k`: float64 [asked]."""
     name, k = metric.split("@")
-    asked = ranks.ranks[ranks.ranks >= 0]
-    earned = 1.0 if name == "hr" else 1 / np.log2(asked + 2.0)
-    return np.where(asked < int(k), earned, 0.0)
+    return evaluation.gains(ranks.ranks[ranks.ranks >= 0], name, int(k))
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:

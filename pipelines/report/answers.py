@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pipelines.baselines import baselines
-from pipelines.evaluation import CUTOFFS, PROTOCOLS, Evaluator, Ranks, model_scorer
+from pipelines.evaluation import CUTOFFS, PROTOCOLS, Evaluator, Ranks, gains, model_scorer
 from pipelines.input_pipeline import history_items
 from pipelines.report.opened_run import OpenedRun
 from pipelines.splits import EvaluationSet
@@ -123,13 +123,6 @@ class Estimates:
     def best(self, scorers: list[str], metric: str) -> str:
         """The scorer with the highest mean, the first of equals."""
         return max(scorers, key=lambda scorer: self._means[self._columns[scorer, metric]])
-
-
-def gains(ranks: np.ndarray, metric: str, cutoff: int) -> np.ndarray:
-    """What each question adds to HR or NDCG: float [questions] of ranks from 0."""
-    if metric == "hr":
-        return (ranks < cutoff).astype(float)
-    return np.where(ranks < cutoff, 1 / np.log2(ranks + 2.0), 0.0)
 
 
 def bootstrap_means(values: np.ndarray, seed: int, resamples: int = RESAMPLES) -> np.ndarray:

@@ -22,7 +22,9 @@ _CHOICES = {
     "targets": ("all", "new_items"),
     "order": ("time", "random"),
     "batching": ("by_length", "mixed"),
+    "item_start": ("random", "cooccurrence"),
     "optimizer": tuple(OPTIMIZERS),
+    "learning_rate_schedule": ("constant", "cosine"),
 }
 _TARGET_ALPHA, _OTHER_ALPHA = 0.7, 0.1
 
@@ -57,6 +59,9 @@ class HMARConfig:
         scale_embeddings: multiply item embeddings by sqrt(d) (the release).
         item_buckets: for catalogues too large for a row an item: hash each item to two of twice
             this many rows, see `hmar_keras.layers.ItemTable`. 0 keeps a row an item.
+        item_start: where the item embeddings begin: `"random"`, or `"cooccurrence"`, at the leading
+            singular vectors of who touched what in training, which saves most of the epochs where
+            items are seldom; not with `item_buckets`.
         loss: of the ranking: `"bce"`, Eq. 15; `"gbce"`, its form for few negatives out of many
             items (`hmar_keras.losses.GBCELoss`); or `"sampled_softmax"`.
         gbce_calibration: t of gBCE, in [0, 1].
@@ -77,6 +82,8 @@ class HMARConfig:
         optimizer: `"lazy_adam"` moves only those rows of the item table that a batch touches,
             `"adam"` all of them, by a momentum; see `hmar_keras.optimizers`.
         learning_rate: of Adam.
+        learning_rate_schedule: `"constant"`, or `"cosine"`: from epoch to epoch it falls along half
+            a cosine, to reach 0 after `epochs`.
         adam_beta_2: second-moment decay of Adam.
         batching: `"by_length"` puts windows of like length together and pads no further than
             they need; `"mixed"` draws batches from all windows and pads them to `max_length`.
@@ -114,6 +121,7 @@ class HMARConfig:
     layer_norm: bool = False
     scale_embeddings: bool = False
     item_buckets: int = 0
+    item_start: str = "random"
     loss: str = "bce"
     gbce_calibration: float = 0.75
     alpha: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -126,6 +134,7 @@ class HMARConfig:
     order: str = "time"
     optimizer: str = "lazy_adam"
     learning_rate: float = 1e-3
+    learning_rate_schedule: str = "constant"
     adam_beta_2: float = 0.98
     batching: str = "by_length"
     batch_size: int = 128
@@ -183,6 +192,11 @@ class HMARConfig:
             raise ValueError(
                 f"num_heads must divide dim, got num_heads={self.num_heads} and dim={self.dim}; "
                 f"choose a divisor of {self.dim}."
+            )
+        if self.item_buckets and self.item_start == "cooccurrence":
+            raise ValueError(
+                "item_start=cooccurrence needs a row an item; leave item_buckets at 0 or "
+                "item_start at random."
             )
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:

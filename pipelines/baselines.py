@@ -7,7 +7,8 @@ from scipy import sparse
 
 from pipelines.evaluation import Scorer
 from pipelines.input_pipeline import history_items
-from pipelines.splits import EvaluationSet, Splits, event_users
+from pipelines.item_initialization import touched_items
+from pipelines.splits import EvaluationSet, Splits
 
 
 def baselines(splits: Splits) -> dict[str, Scorer]:
@@ -66,12 +67,7 @@ class ItemCooccurrence:
     """Items whose users overlap with those of the items in the history (cosine)."""
 
     def __init__(self, splits: Splits):
-        dataset = splits.dataset
-        trained = splits.training_events()
-        users, items = event_users(dataset)[trained], dataset.item_ids[trained]
-        shape = (dataset.num_users, dataset.num_items + 1)
-        touched = sparse.csr_array((np.ones(len(users), np.float32), (users, items)), shape)
-        touched.data[:] = 1  # how often does not count
+        dataset, touched = splits.dataset, touched_items(splits)
         length = np.sqrt(np.maximum(np.asarray(touched.sum(axis=0)).ravel(), 1))
         touched = touched @ sparse.diags_array(1 / length).astype(np.float32)
         similarity = (touched.T @ touched).tocsr()

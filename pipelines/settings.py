@@ -27,6 +27,9 @@ _QUICK = {
     "dropout": 0.3,
 }
 
+# Good after a third of the epochs where items are seldom.
+_FROM_COOCCURRENCE = {"item_start": "cooccurrence", "learning_rate_schedule": "cosine"}
+
 # What a dataset is trained with unless the user names a preset: a preset or None, and changes.
 DEFAULTS = {
     "synthetic_shop": (
@@ -39,17 +42,17 @@ DEFAULTS = {
             "epochs": 40,
         },
     ),
-    "movielens": ("movielens", _QUICK),
+    "movielens": ("movielens", {**_QUICK, **_FROM_COOCCURRENCE, "epochs": 40}),
     # Its test list asks for items that the user never touched, bought at any time; what leads to
     # them is learned from clicks, too, and not from what is touched again.
     "ijcai15": (
         "tianchi",
         {
             **_QUICK,
-            "dim": 64,
-            "max_length": 100,
+            **_FROM_COOCCURRENCE,
+            "dim": 128,
             "batch_size": 64,
-            "num_negatives": 512,
+            "epochs": 40,
             "targets": "new_items",
             "order": "random",
             "holdout": "any",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import keras
@@ -17,6 +18,7 @@ from pipelines.evaluation import Evaluator, model_scorer, validation_score
 from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData
 from pipelines.interruption import Interruption
+from pipelines.item_initialization import start_from_cooccurrence
 from pipelines.progress import TrainingProgress
 from pipelines.run_directory import RunDirectory, written_at_once
 from pipelines.splits import Splits
@@ -68,11 +70,14 @@ def _fit(splits, config, run, seed, hardware):
         model.optimizer.build(model.trainable_variables)
         if scores:
             _load_state(model, run, len(scores))
+        elif config.item_start == "cooccurrence":
+            start_from_cooccurrence(model.item_table, splits.visible(config.events))
     progress = TrainingProgress(config.epochs, data.steps_per_epoch, MONITORED, scores)
     interruption = Interruption()
     callbacks = [
         ValidationAndCheckpoint(splits, config, run, seed, hardware.precision),
         keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+        keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
         progress,
         interruption,
     ]
@@ -89,6 +94,16 @@ def _fit(splits, config, run, seed, hardware):
             )
     finally:
         progress.close()
+
+
+def learning_rate(config: HMARConfig, epoch: int) -> float:
+    """The learning rate of an epoch, counted from 0.
+
+    A function of the epoch alone, so that a training that resumes goes on as it would have.
+    """
+    if config.learning_rate_schedule == "constant":
+        return config.learning_rate
+    return config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
 
 
 def _load_state(model, run, epoch):

@@ -165,6 +165,11 @@ class HMAR(SequentialRecommender):
 
         self.backbone = backbone
 
+    @property
+    def item_table(self):
+        """See `SequentialRecommender.item_table`."""
+        return self.backbone.item_encoder.item_table
+
     def score_catalog(self, item_ids, behavior_ids):
         """See `SequentialRecommender.score_catalog`.
 

@@ -95,6 +95,11 @@ class SASRec(SequentialRecommender):
         self.backbone = backbone
         self.items = items
 
+    @property
+    def item_table(self):
+        """See `SequentialRecommender.item_table`."""
+        return self.items.item_table
+
     def score_catalog(self, item_ids, behavior_ids):
         """See `SequentialRecommender.score_catalog`."""
         states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)

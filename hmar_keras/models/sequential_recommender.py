@@ -77,6 +77,11 @@ class SequentialRecommender(keras.Model):
         super().__init__(**kwargs)
         self.config = config
 
+    @property
+    def item_table(self):
+        """The `ItemTable` of the items' embeddings, asked for by `config.item_start` alone."""
+        raise NotImplementedError(f"{type(self).__name__} must define item_table.")
+
     def score_catalog(self, item_ids, behavior_ids):
         """Scores every item as the next one: what `ranking` gives for all of them, faster.
 

@@ -115,7 +115,10 @@ def configs(draw):
         feed_forward_residual=draw(st.booleans()),
         layer_norm=draw(st.booleans()),
         scale_embeddings=draw(st.booleans()),
-        item_buckets=draw(st.integers(0, 10**6)),
+        item_buckets=draw(st.sampled_from([0, 5, 10**6])),
+        # The other start is not for buckets.
+        item_start="random",
+        learning_rate_schedule=draw(st.sampled_from(["constant", "cosine"])),
         alpha=alpha,
         beta=draw(weight),
         theta=draw(st.integers(0, 5)),
@@ -181,6 +184,7 @@ FLAGS = ["feed_forward_residual", "layer_norm", "scale_embeddings", "indicators"
 FLAGS += ["shared_negatives"]
 CHOICES = ["behavior_projection", "windows", "batching", "optimizer"]
 CHOICES += ["model", "events", "holdout", "loss", "targets", "order"]
+CHOICES += ["item_start", "learning_rate_schedule"]
 
 
 def test_every_setting_is_tried_below():
@@ -234,6 +238,12 @@ def test_flags_are_true_or_false(name, value):
 def test_choices(name, value):
     with pytest.raises(ValueError, match=f"^{name} must be"):
         make(**{name: value})
+
+
+def test_hashed_items_cannot_start_from_cooccurrence():
+    assert make(item_start="cooccurrence").item_start == "cooccurrence"
+    with pytest.raises(ValueError, match="item_start=cooccurrence needs a row an item"):
+        make(item_start="cooccurrence", item_buckets=4)
 
 
 @pytest.mark.parametrize("num_heads", [3, 16])

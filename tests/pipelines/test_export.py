@@ -83,6 +83,82 @@ def test_recommend_equals_the_model(exported, log):
         assert np.all(np.diff(scores[row]) <= 0)
 
 
+def test_every_history_may_have_options_of_its_own(exported):
+    """As TensorFlow Serving joins the rows of several requests."""
+    _, _, loaded = exported
+    ks, exclude = [2, 5, 3], [True, False, True]
+    answer = ask(loaded, HISTORIES, k=tf.constant(ks), exclude_seen=tf.constant(exclude))
+    items, scores = answer["items"].numpy().astype(str), answer["scores"].numpy()
+    assert items.shape == scores.shape == (3, 5)
+    for row in range(3):
+        alone, alone_scores = recommend(loaded, [HISTORIES[row]], ks[row], exclude[row])
+        assert items[row].tolist() == alone[0].tolist() + [""] * (5 - ks[row])
+        np.testing.assert_allclose(scores[row, : ks[row]], alone_scores[0], atol=1e-5)
+        assert np.all(scores[row, ks[row] :] == np.float32(LOWEST_SCORE))
+
+
+def test_options_for_another_number_of_histories_are_refused(exported):
+    _, _, loaded = exported
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one for each"):
+        ask(loaded, HISTORIES, k=tf.constant([1, 2]), exclude_seen=tf.constant(False))
+
+
+def test_what_is_unknown_is_left_out_and_counted(exported):
+    _, _, loaded = exported
+    history = HISTORIES[0]
+    strange = [(0, 1), *history[:2], (4, 0), *history[2:], (0, 0)]
+    options = {"k": tf.constant(5), "exclude_seen": tf.constant(False)}
+    answer = ask(loaded, [strange, history, []], **options)
+    assert answer["unknown"].numpy().tolist() == [3, 0, 0]
+    assert answer["items"][0].numpy().tolist() == answer["items"][1].numpy().tolist()
+    candidates = {"candidates": strings([["i3"]] * 2)}
+    for signature in ("rank", "behavior"):
+        answer = ask(loaded, [strange, history], signature, **candidates)
+        assert answer["unknown"].numpy().tolist() == [3, 0]
+
+
+def as_example(history, **options):
+    def feature(values):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+    features = {
+        "items": feature([f"i{item}".encode() for item, _ in history]),
+        "behaviors": feature([NAMES[behavior - 1].encode() for _, behavior in history]),
+    }
+    for name, value in options.items():
+        features[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def test_examples_are_answered_as_recommend_is(exported):
+    _, _, loaded = exported
+    answer = loaded.signatures["examples"](
+        tf.constant(
+            [
+                as_example(HISTORIES[0]),
+                as_example(HISTORIES[1], k=4, exclude_seen=1),
+                as_example([]),
+            ]
+        )
+    )
+    expected = ask(
+        loaded,
+        [*HISTORIES[:2], []],
+        k=tf.constant([10, 4, 10]),
+        exclude_seen=tf.constant([False, True, False]),
+    )
+    assert answer["items"].numpy().tolist() == expected["items"].numpy().tolist()
+    np.testing.assert_allclose(answer["scores"], expected["scores"], atol=1e-5)
+
+
+def test_an_example_with_a_missing_behavior_is_refused(exported):
+    _, _, loaded = exported
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"i1"]))
+    example = tf.train.Example(features=tf.train.Features(feature={"items": feature}))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="equally many"):
+        loaded.signatures["examples"](tf.constant([example.SerializeToString()]))
+
+
 def test_rank_equals_the_model_and_tells_the_unknown(exported):
     model, _, loaded = exported
     candidates = strings([["i3", "i9", "nope"]] * len(HISTORIES))
@@ -98,7 +174,7 @@ def test_behavior_equals_the_models_head(exported):
     model, _, loaded = exported
     candidates = strings([["i3", "i12"]] * len(HISTORIES))
     answer = ask(loaded, HISTORIES, "behavior", candidates=candidates)
-    assert answer["names"].numpy().astype(str).tolist() == list(NAMES)
+    assert answer["names"].numpy().astype(str).tolist() == [list(NAMES)] * len(HISTORIES)
     for row, history in enumerate(HISTORIES):
         history = history[-model.config.max_length :]
         items, behaviors = (np.array([c], np.int32) for c in zip(*history, strict=True))
@@ -238,7 +314,8 @@ def test_a_failing_export_leaves_nothing(exported, log, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("no space")
 
-    monkeypatch.setattr("pipelines.export.json.dumps", fail)  # the last thing that is written
+    # What is written last.
+    monkeypatch.setattr("pipelines.export.saved_model.json.dumps", fail)
     with pytest.raises(RuntimeError):
         export(exported[0], log.items, np.zeros(log.num_items + 1), tmp_path / "name", {})
     assert list((tmp_path / "name").iterdir()) == []

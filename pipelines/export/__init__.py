@@ -1,0 +1,13 @@
+"""From a trained model to a SavedModel that answers in the catalogue's own names.
+
+    saved_models/NAME/VERSION/
+      saved_model.pb, variables/     the graph and one copy of the weights
+      assets/items.txt               the vocabulary of items, one a line
+      assets.extra/hmar.json         behaviours, settings and where the model comes from
+
+The signatures, by name, are in `saved_models/README.md`.
+"""
+
+from pipelines.export.saved_model import METADATA, export, make_temporary, versions
+
+__all__ = ["METADATA", "export", "make_temporary", "versions"]

@@ -1,0 +1,103 @@
+"""Writes a SavedModel, whole or not at all, as the next version of a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from hmar_keras.kernels import portable_kernels
+from hmar_keras.models import SequentialRecommender
+from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+from hmar_keras.schema import BEHAVIOR
+from pipelines.errors import InputError
+from pipelines.export.signatures import EXAMPLES, EXCLUDE_SEEN, STRINGS, K, ServingModel
+
+METADATA = Path("assets.extra") / "hmar.json"
+
+
+def export(
+    model: SequentialRecommender,
+    items: np.ndarray,
+    popularity: np.ndarray,
+    directory: str | os.PathLike,
+    provenance: dict,
+) -> Path:
+    """Writes the next version of a SavedModel.
+
+    Args:
+        model: the trained model.
+        items: str [num_items], the vocabulary.
+        popularity: float [num_items + 1] by item id.
+        directory: of the model's versions, `saved_models/NAME`.
+        provenance: dataset, seed and the like, for `hmar.json`.
+
+    Returns:
+        the directory of the version.
+
+    Raises:
+        InputError: if it cannot be written, or an item's name has a line break.
+    """
+    directory = Path(directory)
+    if any("\n" in item or "\r" in item for item in items.tolist()):
+        raise InputError("an item's name has a line break, which a vocabulary cannot hold.")
+    temporary = make_temporary(directory)
+    try:
+        complete = temporary / "complete"
+        _write(model, items, popularity, temporary, complete)
+        (complete / METADATA).parent.mkdir()
+        metadata = {"config": model.config.to_dict(), **provenance}
+        (complete / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+        version = directory / str(max(versions(directory), default=0) + 1)
+        os.rename(complete, version)
+    finally:
+        shutil.rmtree(temporary)
+    return version
+
+
+def make_temporary(directory: str | os.PathLike) -> Path:
+    """A new directory inside one that is made if need be.
+
+    TensorFlow Serving looks at whole numbers alone, so what lies there is not served.
+
+    Raises:
+        InputError: if the directory cannot be written.
+    """
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".exporting-", dir=directory))
+    except OSError as error:
+        raise InputError(
+            f"{directory} cannot be written ({error.strerror}); choose another directory."
+        ) from error
+
+
+def versions(directory: Path) -> list[int]:
+    """The versions there are, ascending."""
+    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal())
+
+
+def _write(model, items, popularity, temporary, complete):
+    vocabulary = temporary / "items.txt"
+    vocabulary.write_text("".join(f"{item}\n" for item in items.tolist()))
+    popularity = np.asarray(popularity, np.float32).copy()
+    popularity[0] = LOWEST_SCORE
+    serving = ServingModel(model, popularity, vocabulary)
+    archive = keras.export.ExportArchive()
+    for table in (serving.item_lines, serving.item_names, serving.behavior_ids):
+        archive.track(table)
+    asked = [STRINGS, STRINGS]
+    options = [K, EXCLUDE_SEEN]
+    with portable_kernels():  # it may be served on a GPU
+        archive.add_endpoint("serving_default", serving.recommend, [*asked, *options])
+        archive.add_endpoint("recommend", serving.recommend, [*asked, *options])
+        archive.add_endpoint("examples", serving.examples, [EXAMPLES])
+        archive.add_endpoint("rank", serving.rank, [*asked, STRINGS])
+        if BEHAVIOR in model.outputs_in_order:
+            archive.add_endpoint("behavior", serving.behavior, [*asked, STRINGS])
+    archive.write_out(str(complete), verbose=False)

@@ -1,0 +1,164 @@
+"""What an exported model answers; every function here becomes a signature.
+
+Every string tensor is `[batch, events]`, shorter histories padded with "" on either side. Events
+whose item or behaviour is unknown are left out, as is padding, and counted in `unknown`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from hmar_keras.models import SequentialRecommender
+from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+
+STRINGS = tf.TensorSpec((None, None), tf.string)
+# For all rows alike or each its own: a scalar or `[batch]`. TensorFlow Serving joins requests to
+# batches only where every input has a row for each, and its JSON rows give one.
+K = tf.TensorSpec(None, tf.int32)
+EXCLUDE_SEEN = tf.TensorSpec(None, tf.bool)
+EXAMPLES = tf.TensorSpec((None,), tf.string)
+# Tensors, because only tensor defaults are stored with a signature; of one row, so that
+# a request of one row can be joined to a batch without giving them.
+_TEN, _NO = tf.constant([10]), tf.constant([False])
+_PER_ROW = "k and exclude_seen must be one for all histories, or one for each"
+
+
+class ServingModel:
+    """A model with its vocabulary: the functions behind the signatures.
+
+    Args:
+        model: the trained model.
+        popularity: float [num_items + 1] by item id; what to recommend to a stranger.
+        vocabulary: path of a file with one item a line, which becomes an asset.
+    """
+
+    def __init__(self, model: SequentialRecommender, popularity, vocabulary: Path):
+        self._model = model
+        self._names = model.config.behaviors.names
+        file = tf.lookup.TextFileIndex
+        line = (tf.int64, file.LINE_NUMBER)
+        word = (tf.string, file.WHOLE_LINE)
+        self.item_lines = tf.lookup.StaticHashTable(
+            tf.lookup.TextFileInitializer(str(vocabulary), *word, *line), default_value=-1
+        )
+        self.item_names = tf.lookup.StaticHashTable(
+            tf.lookup.TextFileInitializer(str(vocabulary), *line, *word), default_value=""
+        )
+        self.behavior_ids = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                list(self._names), tf.range(1, len(self._names) + 1)
+            ),
+            default_value=0,
+        )
+        self.popularity = tf.Variable(popularity, dtype=tf.float32, trainable=False)
+
+    def recommend(self, items, behaviors, k=_TEN, exclude_seen=_NO):
+        """The best k items of the catalogue, `[batch, largest k]`, and their scores."""
+        seen, known = self._known(items, behaviors)
+        item_ids, behavior_ids = self._history(seen, behaviors, known)
+        scores = self._model.score_catalog(item_ids, behavior_ids)
+        stranger = tf.reduce_all(item_ids == 0, axis=1, keepdims=True)
+        # Popularity of padding, id 0, is set to the lowest score when the model is exported.
+        scores = tf.where(stranger, self.popularity[None], scores)
+        scores = _hide(scores, tf.where(_column(exclude_seen, seen), seen, 0))
+        k = tf.clip_by_value(_column(k, seen), 0, self._model.config.num_items)
+        best = tf.math.top_k(scores, tf.reduce_max(k))
+        names = self.item_names.lookup(tf.cast(best.indices, tf.int64) - 1)
+        asked = tf.range(tf.shape(best.values)[1])[None] < k
+        told = asked & (best.values > LOWEST_SCORE)
+        return {
+            "items": tf.where(told, names, ""),
+            "scores": tf.where(told, best.values, LOWEST_SCORE),
+            "unknown": _unknown(items, behaviors, known),
+        }
+
+    def examples(self, examples):
+        """As `recommend`, asked by serialised `tf.train.Example`s, one a history.
+
+        Features: `items` and `behaviors`, bytes, equally many; `k` and `exclude_seen`, an int64
+        each, may be left out.
+        """
+        strings = tf.io.RaggedFeature(tf.string)
+        features = {
+            "items": strings,
+            "behaviors": strings,
+            "k": tf.io.FixedLenFeature((), tf.int64, 10),
+            "exclude_seen": tf.io.FixedLenFeature((), tf.int64, 0),
+        }
+        told = tf.io.parse_example(examples, features)
+        lengths = [told[name].row_lengths() for name in ("items", "behaviors")]
+        same = tf.debugging.assert_equal(*lengths, "items and behaviors must be equally many")
+        with tf.control_dependencies([same]):
+            items, behaviors = (told[name].to_tensor("") for name in ("items", "behaviors"))
+        return self.recommend(
+            items, behaviors, tf.cast(told["k"], tf.int32), told["exclude_seen"] != 0
+        )
+
+    def rank(self, items, behaviors, candidates):
+        """Scores of the given candidates, and which of them are known."""
+        seen, known = self._known(items, behaviors)
+        history = self._history(seen, behaviors, known)
+        candidate_ids = self._item_ids(candidates)
+        scores = self._model.score_candidates(*history, candidate_ids)
+        return {
+            "scores": tf.where(candidate_ids > 0, scores, LOWEST_SCORE),
+            "known": candidate_ids > 0,
+            "unknown": _unknown(items, behaviors, known),
+        }
+
+    def behavior(self, items, behaviors, candidates):
+        """How likely the user does what to the given candidates."""
+        seen, known = self._known(items, behaviors)
+        history = self._history(seen, behaviors, known)
+        logits = self._model.behavior_logits(*history, self._item_ids(candidates))
+        names = tf.constant(self._names)
+        return {
+            "probabilities": tf.nn.softmax(logits),
+            # A row a history, so that answers can be cut out of a batch.
+            "names": tf.repeat(names[None], tf.shape(items)[0], axis=0),
+            "unknown": _unknown(items, behaviors, known),
+        }
+
+    def _item_ids(self, items):
+        return tf.cast(self.item_lines.lookup(items) + 1, tf.int32)
+
+    def _known(self, items, behaviors):
+        """Item ids, 0 if unknown, and which events are known."""
+        item_ids = self._item_ids(items)
+        return item_ids, (item_ids > 0) & (self.behavior_ids.lookup(behaviors) > 0)
+
+    def _history(self, item_ids, behaviors, known):
+        """What the model sees of the known events: moved to the right end, the most recent ones."""
+        behavior_ids = self.behavior_ids.lookup(behaviors)
+        if self._model.config.events == "target":
+            known &= behavior_ids == self._model.config.behaviors.target_id
+        order = tf.argsort(tf.cast(known, tf.int32), axis=1, stable=True)
+        last = order[:, -self._model.config.max_length :]
+        return tuple(
+            tf.gather(tf.where(known, ids, 0), last, batch_dims=1)
+            for ids in (item_ids, behavior_ids)
+        )
+
+
+def _column(values, rows):
+    """A scalar or `[batch]` as `[batch, 1]`, or `[1, 1]` for all of `rows` `[batch, events]`."""
+    values = tf.reshape(values, [-1])
+    count = tf.shape(values)[0]
+    fits = tf.debugging.Assert((count == 1) | (count == tf.shape(rows)[0]), [_PER_ROW])
+    with tf.control_dependencies([fits]):
+        return values[:, None]
+
+
+def _hide(scores, ids):
+    """Scores `[batch, num_items + 1]` with the lowest one for the item ids `[batch, events]`."""
+    rows = tf.broadcast_to(tf.range(tf.shape(ids)[0])[:, None], tf.shape(ids))
+    lowest = tf.fill(tf.shape(ids), LOWEST_SCORE)
+    return tf.tensor_scatter_nd_min(scores, tf.stack([rows, ids], axis=-1), lowest)
+
+
+def _unknown(items, behaviors, known):
+    """How many events of each history were left out, int32 `[batch]`; padding is none."""
+    given = (items != "") | (behaviors != "")
+    return tf.reduce_sum(tf.cast(given & ~known, tf.int32), axis=1)

@@ -33,8 +33,11 @@ from pipelines.data_cli import data_app
 from pipelines.errors import InputError
 from pipelines.experiment_cli import experiment_command
 from pipelines.hardware import Hardware
+from pipelines.history_text import format_history, parse_history
 from pipelines.log_options import takes_log
 from pipelines.report_cli import report_command
+from pipelines.rollout_cli import rollout_command
+from pipelines.serve_cli import client_command, serve_command
 from pipelines.terminal import prepare_keras, say, say_what_was_kept
 
 if TYPE_CHECKING:
@@ -145,8 +148,32 @@ def export_command(
         str | None, typer.Option(help=r"Name of the model. \[default: the dataset's]")
     ] = None,
     data_dir: DataDir = None,
+    bless: Annotated[
+        bool,
+        typer.Option(
+            "--bless",
+            help="Only if on validation it is no worse than the live version, which is the latest "
+            "under its name, and the best baseline.",
+        ),
+    ] = False,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            help="With --bless: how much worse than the live version it may be; 0.01 is 1 %.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.0,
+    gain: Annotated[
+        float,
+        typer.Option(
+            help="With --bless: how much better than the best baseline it must be.", min=0
+        ),
+    ] = 0.0,
 ):
     """Write a SavedModel for TensorFlow Serving, in TensorFlow whatever trained the model."""
+    if (tolerance or gain) and not bless:
+        raise InputError("--tolerance and --gain say how to --bless; add --bless.")
     prepare_keras(backend="tensorflow")
     from pipelines import workflow
     from pipelines.run_directory import RunDirectory
@@ -154,7 +181,13 @@ def export_command(
     directory = RunDirectory.open(run)
     model = workflow.load_model(directory)
     data = workflow.load_run_dataset(directory, data_dir)
-    _export(directory, data, model, Path(models) / (name or data.name.replace("/", "-")))
+    target = Path(models) / (name or data.name.replace("/", "-"))
+    if bless:
+        blessing = workflow.bless_run(directory, data, model, target, tolerance, gain)
+        if not blessing.blessed:
+            raise InputError(blessing.sentence())
+        say(blessing.sentence())
+    _export(directory, data, model, target)
 
 
 @app.command("recommend")
@@ -174,7 +207,7 @@ def recommend_command(
 ):
     """Answer from an exported model alone."""
     prepare_keras(backend="tensorflow")
-    from pipelines.recommender import Recommender, parse_history
+    from pipelines.recommender import Recommender
 
     recommender = Recommender(model)
     events = parse_history(history, recommender.behaviors)
@@ -185,6 +218,9 @@ def recommend_command(
 
 
 app.command("report")(report_command)
+app.command("rollout")(rollout_command)
+app.command("serve")(serve_command)
+app.command("client")(client_command)
 
 
 def main():
@@ -253,7 +289,7 @@ def _export_in_tensorflow(run, data_dir, directory):
 
 def _answer_example(data, version):
     """Shows that the export answers, with the last events of the dataset's first user."""
-    from pipelines.recommender import Recommender, format_history
+    from pipelines.recommender import Recommender
 
     last = slice(max(data.offsets[0], data.offsets[1] - 3), data.offsets[1])
     items = data.items[data.item_ids[last] - 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
@@ -18,6 +19,8 @@ from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.evaluation import Evaluator, model_scorer
 from pipelines.export import export
+from pipelines.export.blessing import Blessing, bless, live_results, live_version
+from pipelines.export.warmup import real_histories
 from pipelines.hardware import Hardware
 from pipelines.log_options import load_chosen
 from pipelines.run_directory import RunDirectory
@@ -213,6 +216,43 @@ def evaluate_run(
     return results
 
 
+def validation_results(
+    run: RunDirectory, dataset: InteractionDataset, model: SequentialRecommender
+) -> dict:
+    """Validation results by scorer, of `metrics.json` if it is of this model, or else new ones."""
+    return (_known_results(run) or evaluate_run(run, dataset, model))["validation"]
+
+
+def bless_run(
+    run: RunDirectory,
+    dataset: InteractionDataset,
+    model: SequentialRecommender,
+    directory: str | os.PathLike,
+    tolerance: float = 0.0,
+    gain: float = 0.0,
+) -> Blessing:
+    """Whether the model is good enough to be the next version under `directory`.
+
+    Args:
+        run: the run.
+        dataset: its dataset.
+        model: its model.
+        directory: of the model's versions.
+        tolerance: see `bless`.
+        gain: see `bless`.
+
+    Raises:
+        InputError: if the live version cannot be compared with.
+    """
+    baselines = dict(validation_results(run, dataset, model))
+    candidate = baselines.pop(type(model).__name__)
+    version, live = live_version(directory), None
+    if version:
+        metadata = {"config": model.config.to_dict(), **_provenance(run)}
+        live = live_results(version, metadata, split(dataset, model.config.holdout))
+    return bless(candidate, baselines, live, tolerance, gain)
+
+
 def export_run(
     run: RunDirectory,
     dataset: InteractionDataset,
@@ -229,15 +269,32 @@ def export_run(
             f"a SavedModel is written by TensorFlow; run: KERAS_BACKEND=tensorflow hmar export "
             f"{run.path}"
         )
+    popularity = item_popularity(split(dataset, model.config.holdout))
+    histories = real_histories(dataset, model.config.max_length)
+    return export(model, dataset.items, popularity, directory, _provenance(run), histories)
+
+
+def _provenance(run):
+    """What an export's `hmar.json` keeps of its run: the data, the training, the results."""
     settings = run.settings()
-    provenance = {
+    results = _known_results(run) or {}
+    return {
         "dataset": settings["dataset"],
+        "statistics": settings["statistics"],
         "seed": settings["seed"],
         "best_epoch": best_epoch(run.history()),
         "versions": settings["versions"],
+        "created": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        **{part: results[part] for part in ("validation", "test") if part in results},
     }
-    popularity = item_popularity(split(dataset, model.config.holdout))
-    return export(model, dataset.items, popularity, directory, provenance)
+
+
+def _known_results(run):
+    """What `metrics.json` holds, or None if it is missing or of another epoch than the best."""
+    if not (run.path / "metrics.json").exists():
+        return None
+    metrics = run.read_json("metrics.json")
+    return metrics if metrics["best_epoch"] == best_epoch(run.history()) else None
 
 
 def same_request(run: RunDirectory, request: Request, dataset: InteractionDataset) -> HMARConfig:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -16,9 +16,10 @@ from hmar_keras.models import SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from hmar_keras.schema import BEHAVIOR
 from pipelines.errors import InputError
+from pipelines.export.model_card import write_card
 from pipelines.export.signatures import EXAMPLES, EXCLUDE_SEEN, STRINGS, K, ServingModel
-
-METADATA = Path("assets.extra") / "hmar.json"
+from pipelines.export.warmup import PLACE as WARMUP
+from pipelines.export.warmup import History, write_warmup
 
 
 def export(
@@ -27,6 +28,7 @@ def export(
     popularity: np.ndarray,
     directory: str | os.PathLike,
     provenance: dict,
+    histories: Sequence[History] = (),
 ) -> Path:
     """Writes the next version of a SavedModel.
 
@@ -35,7 +37,9 @@ def export(
         items: str [num_items], the vocabulary.
         popularity: float [num_items + 1] by item id.
         directory: of the model's versions, `saved_models/NAME`.
-        provenance: dataset, seed and the like, for `hmar.json`.
+        provenance: dataset, seed and the like, for the model card.
+        histories: some real ones, for the requests that warm the model up; without any there are
+            none.
 
     Returns:
         the directory of the version.
@@ -49,10 +53,11 @@ def export(
     temporary = make_temporary(directory)
     try:
         complete = temporary / "complete"
-        _write(model, items, popularity, temporary, complete)
-        (complete / METADATA).parent.mkdir()
+        signatures = _write(model, items, popularity, temporary, complete)
+        if histories:
+            write_warmup(complete / WARMUP, directory.name, signatures, histories)
         metadata = {"config": model.config.to_dict(), **provenance}
-        (complete / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+        write_card(complete, directory.name, type(model).__name__, metadata)
         version = directory / str(max(versions(directory), default=0) + 1)
         os.rename(complete, version)
     finally:
@@ -83,6 +88,7 @@ def versions(directory: Path) -> list[int]:
 
 
 def _write(model, items, popularity, temporary, complete):
+    """Writes graph, weights and vocabulary; returns the names of the signatures."""
     vocabulary = temporary / "items.txt"
     vocabulary.write_text("".join(f"{item}\n" for item in items.tolist()))
     popularity = np.asarray(popularity, np.float32).copy()
@@ -93,11 +99,17 @@ def _write(model, items, popularity, temporary, complete):
         archive.track(table)
     asked = [STRINGS, STRINGS]
     options = [K, EXCLUDE_SEEN]
+    endpoints = {
+        "serving_default": (serving.recommend, [*asked, *options]),
+        "recommend": (serving.recommend, [*asked, *options]),
+        "examples": (serving.examples, [EXAMPLES]),
+        "rank": (serving.rank, [*asked, STRINGS]),
+        "explain": (serving.explain, asked),
+    }
+    if BEHAVIOR in model.outputs_in_order:
+        endpoints["behavior"] = (serving.behavior, [*asked, STRINGS])
     with portable_kernels():  # it may be served on a GPU
-        archive.add_endpoint("serving_default", serving.recommend, [*asked, *options])
-        archive.add_endpoint("recommend", serving.recommend, [*asked, *options])
-        archive.add_endpoint("examples", serving.examples, [EXAMPLES])
-        archive.add_endpoint("rank", serving.rank, [*asked, STRINGS])
-        if BEHAVIOR in model.outputs_in_order:
-            archive.add_endpoint("behavior", serving.behavior, [*asked, STRINGS])
+        for name, (function, inputs) in endpoints.items():
+            archive.add_endpoint(name, function, inputs)
     archive.write_out(str(complete), verbose=False)
+    return list(endpoints)

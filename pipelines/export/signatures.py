@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from hmar_keras.models import SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+from pipelines.export.explanation import explanation
 
 STRINGS = tf.TensorSpec((None, None), tf.string)
 # For all rows alike or each its own: a scalar or `[batch]`. TensorFlow Serving joins requests to
@@ -22,6 +23,7 @@ EXAMPLES = tf.TensorSpec((None,), tf.string)
 # Tensors, because only tensor defaults are stored with a signature; of one row, so that
 # a request of one row can be joined to a batch without giving them.
 _TEN, _NO = tf.constant([10]), tf.constant([False])
+_PAIRS = "items and behaviors must be of the same shape"
 _PER_ROW = "k and exclude_seen must be one for all histories, or one for each"
 
 
@@ -121,11 +123,24 @@ class ServingModel:
             "unknown": _unknown(items, behaviors, known),
         }
 
+    def explain(self, items, behaviors):
+        """What the model sees of each history, oldest first, and what it makes of it."""
+        seen, known = self._known(items, behaviors)
+        item_ids, behavior_ids = self._history(seen, behaviors, known)
+        names = tf.gather(tf.constant(["", *self._names]), behavior_ids)
+        return {
+            "items": self.item_names.lookup(tf.cast(item_ids, tf.int64) - 1),
+            "behaviors": names,
+            **explanation(self._model, item_ids, behavior_ids),
+            "unknown": _unknown(items, behaviors, known),
+        }
+
     def _item_ids(self, items):
         return tf.cast(self.item_lines.lookup(items) + 1, tf.int32)
 
     def _known(self, items, behaviors):
         """Item ids, 0 if unknown, and which events are known."""
+        tf.debugging.assert_equal(tf.shape(items), tf.shape(behaviors), _PAIRS)
         item_ids = self._item_ids(items)
         return item_ids, (item_ids > 0) & (self.behavior_ids.lookup(behaviors) > 0)
 
@@ -136,8 +151,13 @@ class ServingModel:
             known &= behavior_ids == self._model.config.behaviors.target_id
         order = tf.argsort(tf.cast(known, tf.int32), axis=1, stable=True)
         last = order[:, -self._model.config.max_length :]
+        # A model needs one position, be it padding.
+        short = tf.maximum(1 - tf.shape(last)[1], 0)
         return tuple(
-            tf.gather(tf.where(known, ids, 0), last, batch_dims=1)
+            tf.pad(
+                tf.gather(tf.where(known, ids, 0), last, batch_dims=1),
+                [[0, 0], [short, 0]],
+            )
             for ids in (item_ids, behavior_ids)
         )
 

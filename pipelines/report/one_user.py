@@ -7,16 +7,11 @@ import dataclasses
 import numpy as np
 from keras import ops
 
-from hmar_keras.layers import (
-    BehaviorEncoder,
-    HistoricalBehaviorIndicators,
-    SequenceEncoder,
-)
-from hmar_keras.layers.self_attention import SelfAttention
+from hmar_keras.layers import BehaviorEncoder, HistoricalBehaviorIndicators
 from hmar_keras.schema import BEHAVIOR_IDS, ITEM_IDS
+from pipelines.attention import attending_layers, recorded_attention
 from pipelines.errors import InputError
 from pipelines.evaluation import FULL, FULL_UNSEEN, model_scorer
-from pipelines.report.attention import recorded_attention
 from pipelines.report.elements import shown
 from pipelines.report.opened_run import OpenedRun
 
@@ -145,29 +140,17 @@ def newest_attention(run: OpenedRun, item_ids, behavior_ids) -> list[EncoderAtte
         item_ids: int [events], without padding.
         behavior_ids: int [events].
     """
-    owners = _owners(run)
+    owners = attending_layers(run.model)
     with recorded_attention([owner.attention for owner in owners]) as calls:
         inputs = {ITEM_IDS: item_ids[None], BEHAVIOR_IDS: behavior_ids[None]}
         run.model.score_catalog(*(ops.convert_to_tensor(x) for x in inputs.values()))
     results = []
     for path, call in calls.items():
         owner = next(owner for owner in owners if owner.attention.path == path)
-        weights = call.weights()[0].mean(axis=0)  # [query, key]
+        weights = ops.convert_to_numpy(call.newest())[0]
         by_behavior = isinstance(owner, BehaviorEncoder)
-        if by_behavior:
-            newest = [np.flatnonzero(behavior_ids == b)[-1] for b in np.unique(behavior_ids)]
-            weights = weights[newest].sum(axis=0)  # each looks at its own behaviour alone
-        else:
-            weights = weights[-1]
         results.append(EncoderAttention(_title(owner, owners), by_behavior, weights))
     return results
-
-
-def _owners(run):
-    """The layers that have a `SelfAttention` as `attention`, in order."""
-    kinds = (BehaviorEncoder, SequenceEncoder)
-    layers = run.layers_of(kinds)
-    return [layer for layer in layers if isinstance(layer.attention, SelfAttention)]
 
 
 def _title(owner, owners):

@@ -12,6 +12,7 @@ from hmar_keras.config import HMARConfig
 from hmar_keras.layers import HistoricalBehaviorIndicators
 from hmar_keras.schema import BEHAVIOR
 from pipelines import workflow
+from pipelines.attention import layers_in_order
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.input_pipeline import history_arrays
@@ -79,14 +80,7 @@ class OpenedRun:
 
     def layers_of(self, kind: type) -> list[keras.layers.Layer]:
         """All layers of a class, in the order of the model's graph."""
-        return [layer for layer in _layers(self.model) if isinstance(layer, kind)]
-
-
-def _layers(layer):
-    """A layer and all layers within it, those of a model in the order of its graph."""
-    yield layer
-    for inner in getattr(layer, "layers", None) or layer._layers:
-        yield from _layers(inner)
+        return [layer for layer in layers_in_order(self.model) if isinstance(layer, kind)]
 
 
 def open_run(path: str | os.PathLike, data_dir: str | None = None) -> OpenedRun:

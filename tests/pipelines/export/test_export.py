@@ -12,7 +12,8 @@ from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.baselines import item_popularity
 from pipelines.errors import InputError
 from pipelines.export import export, versions
-from pipelines.recommender import Recommender, format_history, parse_history
+from pipelines.history_text import format_history, parse_history
+from pipelines.recommender import Recommender
 from pipelines.splits import split
 
 NAMES = ("view", "cart", "buy")
@@ -117,6 +118,32 @@ def test_what_is_unknown_is_left_out_and_counted(exported):
         assert answer["unknown"].numpy().tolist() == [3, 0]
 
 
+def test_no_event_at_all_is_answered_with_what_is_popular(exported, log):
+    """Strings of no width, as a client may send them for a stranger."""
+    _, version, loaded = exported
+    nothing = {name: tf.zeros((2, 0), tf.string) for name in ("items", "behaviors")}
+    popular = np.argsort(-item_popularity(split(log))[1:], kind="stable")[:4]
+    expected = [f"i{row + 1}" for row in popular]
+    answer = loaded.signatures["recommend"](
+        **nothing, k=tf.constant(4), exclude_seen=tf.constant(True)
+    )
+    assert answer["items"].numpy().astype(str).tolist() == [expected] * 2
+    assert [item for item, _ in Recommender(version)([], 4)] == expected
+    candidates = strings([["i3", "i4"]] * 2)
+    for signature in ("rank", "behavior"):
+        answer = loaded.signatures[signature](**nothing, candidates=candidates)
+        assert all(np.all(np.isfinite(v)) for v in answer.values() if v.dtype == tf.float32)
+
+
+def test_items_and_behaviors_of_different_shapes_are_refused(exported):
+    _, _, loaded = exported
+    options = {"k": tf.constant(5), "exclude_seen": tf.constant(False)}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="same shape"):
+        loaded.signatures["recommend"](
+            items=strings([["i1", "i2"]]), behaviors=strings([["view"]]), **options
+        )
+
+
 def as_example(history, **options):
     def feature(values):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
@@ -157,6 +184,30 @@ def test_an_example_with_a_missing_behavior_is_refused(exported):
     example = tf.train.Example(features=tf.train.Features(feature={"items": feature}))
     with pytest.raises(tf.errors.InvalidArgumentError, match="equally many"):
         loaded.signatures["examples"](tf.constant([example.SerializeToString()]))
+
+
+def test_explain_tells_what_the_model_sees_counts_and_looks_at(exported):
+    _, _, loaded = exported
+    answer = {name: value.numpy() for name, value in ask(loaded, HISTORIES, "explain").items()}
+    for row, history in enumerate(HISTORIES):
+        seen = history[-6:]
+        real = slice(6 - len(seen), None)
+        assert answer["items"][row, real].astype(str).tolist() == [f"i{item}" for item, _ in seen]
+        names = answer["behaviors"][row, real].astype(str).tolist()
+        assert names == [NAMES[behavior - 1] for _, behavior in seen]
+        for place, (item, _) in enumerate(seen):
+            past = [b for other, b in seen[: place + 1] if other == item]
+            counts = [past.count(behavior) for behavior in (1, 2, 3)]
+            assert answer["indicators"][row, real][place].tolist() == counts
+        by_behavior = answer["behavior_attention"][row, real]
+        for behavior in {behavior for _, behavior in seen}:
+            own = [b == behavior for _, b in seen]
+            assert by_behavior[own].sum() == pytest.approx(1, abs=1e-5)
+        assert answer["sequence_attention"][row, real].sum() == pytest.approx(1, abs=1e-5)
+        for name in ("items", "behaviors"):
+            assert not any(answer[name][row, : real.start])
+        for name in ("indicators", "behavior_attention", "sequence_attention"):
+            assert not answer[name][row, : real.start].any()
 
 
 def test_rank_equals_the_model_and_tells_the_unknown(exported):
@@ -315,7 +366,7 @@ def test_a_failing_export_leaves_nothing(exported, log, tmp_path, monkeypatch):
         raise RuntimeError("no space")
 
     # What is written last.
-    monkeypatch.setattr("pipelines.export.saved_model.json.dumps", fail)
+    monkeypatch.setattr("pipelines.export.model_card.json.dumps", fail)
     with pytest.raises(RuntimeError):
         export(exported[0], log.items, np.zeros(log.num_items + 1), tmp_path / "name", {})
     assert list((tmp_path / "name").iterdir()) == []

@@ -1,0 +1,124 @@
+"""Attention weights, which layers compute but do not give: rebuilt from the layers' own weights.
+
+Works on a model that is called eagerly, and on one that is traced into a graph.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras import ops
+
+from hmar_keras.layers import BehaviorEncoder, SequenceEncoder
+from hmar_keras.layers.self_attention import SelfAttention
+from hmar_keras.models import SequentialRecommender
+
+_FLOOR = -1e30  # of scores that do not count
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionCall:
+    """One call of a `SelfAttention`; its arguments and result are tensors.
+
+    Args:
+        layer: the layer.
+        inputs: float [batch, length, dim].
+        mask: bool [batch, query, key].
+        behavior_ids: int [batch, length], or None.
+        outputs: float [batch, length, dim], what the layer gave.
+    """
+
+    layer: SelfAttention
+    inputs: Any
+    mask: Any
+    behavior_ids: Any
+    outputs: Any
+
+    def weights(self):
+        """softmax(Q K^T / sqrt(d)) under the mask: float32 [batch, heads, query, key].
+
+        A query that may attend to nothing has zeros.
+        """
+        query, key, _ = self._projections()
+        scores = ops.einsum("bqhd,bkhd->bhqk", query, key) / math.sqrt(query.shape[-1])
+        mask = self.mask[:, None]
+        weights = ops.softmax(ops.where(mask, scores, _FLOOR), axis=-1)
+        return ops.where(mask, weights, 0.0)
+
+    def attended(self):
+        """The weights times V, which must be the layer's outputs: [batch, length, dim]."""
+        *_, value = self._projections()
+        attended = ops.einsum("bhqk,bkhd->bqhd", self.weights(), value)
+        return ops.reshape(attended, ops.shape(self.inputs))
+
+    def newest(self):
+        """What the newest events look at, the mean over the heads: float32 [batch, length].
+
+        With a set of projections a behaviour each behaviour's newest event looks at that
+        behaviour's events; otherwise there is one newest event, the last.
+        """
+        weights = ops.mean(self.weights(), axis=1)  # [batch, query, key]
+        if self.behavior_ids is None:
+            return weights[:, -1]
+        ids = self.behavior_ids
+        later = ops.triu(ops.equal(ids[:, :, None], ids[:, None, :]), k=1)
+        is_newest = ops.logical_not(ops.any(later, axis=2))
+        return ops.sum(ops.where(is_newest[:, :, None], weights, 0.0), axis=1)
+
+    def _projections(self):
+        """Q, K and V, `[batch, length, heads, dim / heads]` each."""
+        extra = () if self.behavior_ids is None else (self.behavior_ids,)
+        projected = ops.cast(self.layer.query_key_value(self.inputs, *extra), "float32")
+        batch, length, dim = ops.shape(self.inputs)
+        shape = (batch, length, self.layer.num_heads, dim // self.layer.num_heads)
+        return tuple(ops.reshape(part, shape) for part in ops.split(projected, 3, axis=-1))
+
+
+def attending_layers(model: SequentialRecommender) -> list[BehaviorEncoder | SequenceEncoder]:
+    """The encoders of a model that have a `SelfAttention` as `attention`, in order."""
+    encoders = (BehaviorEncoder, SequenceEncoder)
+    layers = [layer for layer in layers_in_order(model) if isinstance(layer, encoders)]
+    return [layer for layer in layers if isinstance(layer.attention, SelfAttention)]
+
+
+def layers_in_order(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """A layer and all layers within it, those of a model in the order of its graph."""
+    yield layer
+    for inner in getattr(layer, "layers", None) or layer._layers:
+        yield from layers_in_order(inner)
+
+
+@contextlib.contextmanager
+def recorded_attention(layers: list[SelfAttention]) -> Iterator[dict[str, AttentionCall]]:
+    """Within the block a model that is called leaves behind how its layers were called.
+
+    Args:
+        layers: those to listen to.
+
+    Yields:
+        a dict by the layers' paths, in the order of the calls, filled as they happen.
+    """
+    calls = {}
+    for layer in layers:
+        layer.__dict__["call"] = _listener(layer, calls)
+    try:
+        yield calls
+    finally:
+        for layer in layers:
+            del layer.__dict__["call"]
+
+
+def _listener(layer, calls):
+    call = layer.call
+
+    def listen(inputs, mask, behavior_ids=None):
+        outputs = call(inputs, mask, behavior_ids)
+        calls[layer.path] = AttentionCall(layer, inputs, mask, behavior_ids, outputs)
+        return outputs
+
+    return listen

@@ -1,0 +1,38 @@
+"""Why an exported model answers as it does: what it counted, and what it looked at."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from hmar_keras.layers import BehaviorEncoder, HistoricalBehaviorIndicators
+from hmar_keras.models import SequentialRecommender
+from pipelines.attention import attending_layers, recorded_attention
+
+
+def explanation(model: SequentialRecommender, item_ids, behavior_ids) -> dict[str, tf.Tensor]:
+    """What a model makes of histories, to be traced.
+
+    Args:
+        model: the model.
+        item_ids: int [batch, length], left-padded.
+        behavior_ids: int [batch, length].
+
+    Returns:
+        `indicators`, float32 [batch, length, K], with every event the counts on its item so far;
+        only of models that have them. `behavior_attention` and `sequence_attention`, float32
+        [batch, length], see `AttentionCall.newest`, of the first block of either kind that the
+        model has.
+    """
+    told = {}
+    if model.config.model == "hmar" and model.config.indicators:
+        layer = HistoricalBehaviorIndicators(model.config.num_behaviors)
+        told["indicators"] = layer(item_ids, behavior_ids)
+    owners = attending_layers(model)
+    with recorded_attention([owner.attention for owner in owners]) as calls:
+        model.score_catalog(item_ids, behavior_ids)
+    for owner in owners:
+        by_behavior = isinstance(owner, BehaviorEncoder)
+        name = "behavior_attention" if by_behavior else "sequence_attention"
+        if name not in told:
+            told[name] = calls[owner.attention.path].newest()
+    return told

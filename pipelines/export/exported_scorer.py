@@ -1,0 +1,73 @@
+"""An exported model as a `Scorer`, to be evaluated on questions about any state of the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.errors import InputError
+from pipelines.input_pipeline import history_arrays
+from pipelines.splits import EvaluationSet
+
+_ANSWERS_AT_ONCE = 1 << 21  # names of items, 50 MB
+_ALL = np.iinfo(np.int32).max  # the signature gives as many as there are
+
+
+class ExportedScorer:
+    """A SavedModel, asked in names as a client would ask it.
+
+    Its catalogue may be another one than the dataset's: an item that it does not know has the
+    lowest score, and an item that the dataset does not know is no answer.
+
+    Args:
+        version: directory of the exported model.
+        dataset: what the questions are about.
+
+    Raises:
+        InputError: if the model cannot be loaded.
+    """
+
+    def __init__(self, version: Path, dataset: InteractionDataset):
+        try:
+            # Kept, or its variables would be collected.
+            self._model = tf.saved_model.load(str(version))
+            self._recommend = self._model.signatures["recommend"]
+            self._count = (version / "assets" / "items.txt").read_bytes().count(b"\n")
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise InputError(
+                f"{version} does not hold a whole export ({type(error).__name__}), so nothing can "
+                "be compared with it; remove that version, or export without --bless."
+            ) from error
+        self._dataset = dataset
+        self._items = np.concatenate([[""], dataset.items])
+        self._behaviors = np.array(["", *dataset.behaviors.names])
+        self._ids = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant(dataset.items), tf.range(1, dataset.num_items + 1)
+            ),
+            default_value=0,
+        )
+
+    def __call__(self, questions: EvaluationSet) -> np.ndarray:
+        """Scores, float32 [questions, num_items + 1]."""
+        size = max(1, _ANSWERS_AT_ONCE // max(self._count, 1))
+        parts = [slice(start, start + size) for start in range(0, len(questions), size)]
+        return np.concatenate([self._scores(questions.take(part)) for part in parts])
+
+    def _scores(self, questions):
+        longest = int((questions.ends - questions.starts).max(initial=1))
+        items, behaviors = history_arrays(self._dataset, questions, max(longest, 1))
+        answer = self._recommend(
+            items=tf.constant(self._items[items]),
+            behaviors=tf.constant(self._behaviors[behaviors]),
+            k=tf.constant(_ALL),
+            exclude_seen=tf.constant(False),
+        )
+        scores = np.full((len(questions), self._dataset.num_items + 1), LOWEST_SCORE, np.float32)
+        ids = self._ids.lookup(answer["items"]).numpy()
+        np.put_along_axis(scores, ids, answer["scores"].numpy(), axis=1)
+        return scores

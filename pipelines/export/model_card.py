@@ -1,0 +1,41 @@
+"""What whoever serves a model has to know of it, for machines and for people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jinja2
+
+METADATA = Path("assets.extra") / "hmar.json"
+CARD = Path("assets.extra") / "model_card.md"
+
+
+def write_card(version: Path, name: str, model: str, metadata: dict) -> None:
+    """Writes `hmar.json`, and `model_card.md` where the model's origin is known.
+
+    Args:
+        version: directory of the export.
+        name: of the model.
+        model: its kind, "HMAR".
+        metadata: settings as `config`; and of an exported run `dataset`, `statistics`, `seed`,
+            `best_epoch`, `versions`, `created`, and, if it has been evaluated, `validation` and
+            `test`, results by scorer, protocol and metric.
+    """
+    (version / METADATA).parent.mkdir(exist_ok=True)
+    (version / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+    if "statistics" in metadata:
+        (version / CARD).write_text(_markdown(name, model, metadata), encoding="utf-8")
+
+
+def _markdown(name, model, metadata):
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipelines.export"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    results = {"validation": metadata.get("validation"), "test": metadata.get("test")}
+    template = environment.get_template("model_card.md")
+    return template.render({**metadata, **results, "name": name, "model": model})

@@ -1,0 +1,206 @@
+"""Configuration files of TensorFlow Serving: which versions it serves, and under which labels.
+
+    models.config        the versions, `stable` and `canary`
+    batching.config      how requests are joined to batches
+    monitoring.config    where Prometheus finds the metrics
+
+All are text protos. `deploy/README.md` explains them and the way of a version through them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+from pipelines.errors import InputError
+from pipelines.export.saved_model import versions
+from pipelines.run_directory import written_at_once
+
+MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
+METRICS_PATH = "/monitoring/prometheus/metrics"
+_QUEUED_BATCHES_PER_THREAD = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollout:
+    """Which versions of a model are served.
+
+    Args:
+        name: of the model.
+        stable: the version under the label `stable`; None to serve the latest one, without
+            labels.
+        canary: the version under the label `canary`, or None.
+        keep: versions that are loaded without a label, ready to be labelled.
+        mounted_at: where the server sees the directory of all models.
+    """
+
+    name: str
+    stable: int | None = None
+    canary: int | None = None
+    keep: tuple[int, ...] = ()
+    mounted_at: str = "/models"
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Versions by label."""
+        both = {"stable": self.stable, "canary": self.canary}
+        return {label: version for label, version in both.items() if version is not None}
+
+    @property
+    def loaded(self) -> list[int]:
+        """All versions that the server shall load; empty for the latest one."""
+        return sorted({*self.labels.values(), *self.keep})
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """How TensorFlow Serving joins requests.
+
+    Args:
+        max_size: most histories in a batch, a power of two.
+        timeout: how many microseconds a request waits for others.
+        threads: how many batches are answered at a time.
+    """
+
+    max_size: int = 64
+    timeout: int = 2000
+    threads: int = 4
+
+
+def write_rollout(
+    rollout: Rollout, batching: Batching, models: str | os.PathLike, output: str | os.PathLike
+) -> list[Path]:
+    """Writes the three files, `models.config` last: the server looks at that one for changes.
+
+    Args:
+        rollout: what is to be served.
+        batching: how.
+        models: the directory of all models.
+        output: where the files go.
+
+    Raises:
+        InputError: if a version does not exist, a setting does not do, the labels may not be
+            moved in one step, or the files cannot be written.
+    """
+    _check_versions(rollout, Path(models) / rollout.name)
+    _check_batching(batching)
+    output = Path(output)
+    texts = {
+        BATCHING: batching_config(batching),
+        MONITORING: monitoring_config(),
+        MODELS: models_config(rollout),
+    }
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        if (output / MODELS).exists():
+            _check_step(rollout, output / MODELS)
+        for name, text in texts.items():
+            with written_at_once(output / name) as temporary:
+                temporary.write_text(text)
+    except OSError as error:
+        raise InputError(
+            f"{output} cannot be written ({error.strerror}); choose another --output."
+        ) from error
+    return [output / name for name in texts]
+
+
+def models_config(rollout: Rollout) -> str:
+    """A `ModelServerConfig`."""
+    chosen = "".join(f"        versions: {version}\n" for version in rollout.loaded)
+    policy = f"      specific {{\n{chosen}      }}\n" if chosen else _LATEST
+    labels = "".join(
+        f'    version_labels {{\n      key: "{label}"\n      value: {version}\n    }}\n'
+        for label, version in rollout.labels.items()
+    )
+    return _MODELS.format(
+        name=_quoted(rollout.name),
+        base_path=_quoted(f"{rollout.mounted_at.rstrip('/')}/{rollout.name}"),
+        policy=policy,
+        labels=labels,
+    )
+
+
+def batching_config(batching: Batching) -> str:
+    """`BatchingParameters`, whose sizes are the powers of two."""
+    sizes = [1 << power for power in range(batching.max_size.bit_length())]
+    lines = [
+        f"max_batch_size {{ value: {batching.max_size} }}",
+        f"batch_timeout_micros {{ value: {batching.timeout} }}",
+        f"num_batch_threads {{ value: {batching.threads} }}",
+        f"max_enqueued_batches {{ value: {batching.threads * _QUEUED_BATCHES_PER_THREAD} }}",
+        *(f"allowed_batch_sizes: {size}" for size in sizes),
+        '# What is filled up is filled with the first string of a request, so that has to be "".',
+        "pad_variable_length_inputs: true",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def monitoring_config() -> str:
+    """A `MonitoringConfig`."""
+    return f'prometheus_config {{\n  enable: true\n  path: "{METRICS_PATH}"\n}}\n'
+
+
+_LATEST = "      latest {\n        num_versions: 1\n      }\n"
+_MODELS = """\
+model_config_list {{
+  config {{
+    name: {name}
+    base_path: {base_path}
+    model_platform: "tensorflow"
+    model_version_policy {{
+{policy}    }}
+{labels}  }}
+}}
+"""
+
+
+def _quoted(text):
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _check_versions(rollout, directory):
+    there = versions(directory) if directory.is_dir() else []
+    if not there:
+        raise InputError(
+            f"{directory} holds no exported model; give the directory of all models as --models "
+            "and one of its directories as --name, or make one with hmar export."
+        )
+    for version in rollout.loaded:
+        if version not in there:
+            raise InputError(
+                f"{directory} has no version {version}; it has "
+                f"{', '.join(str(number) for number in there)}."
+            )
+    if rollout.loaded and rollout.stable is None:
+        raise InputError("--canary and --keep need the --stable version beside them; give it, too.")
+
+
+def _check_batching(batching):
+    if batching.max_size.bit_count() != 1:
+        raise InputError(f"--max-batch-size is {batching.max_size}; give a power of two.")
+
+
+def _check_step(rollout, path):
+    """A server refuses to move a label that is in use to a version that it has not loaded."""
+    text = path.read_text()
+    name = re.search(r"^ *name: *\"(.*)\"$", text, re.MULTILINE)
+    if not name or f'"{name[1]}"' != _quoted(rollout.name):
+        raise InputError(
+            f"{path} is not of the model {rollout.name}, which would take another one from the "
+            "server; choose another --output, or remove that file."
+        )
+    loaded = {int(version) for version in re.findall(r"\bversions: *(\d+)", text)}
+    labels = re.findall(r'key: *"(\w+)"\s*value: *(\d+)', text)
+    for label, _ in labels:
+        version = rollout.labels.get(label)
+        if version is not None and version not in loaded:
+            raise InputError(
+                f"{path} has the server load {_listed(loaded)}, and the label {label} can only "
+                f"move to a loaded version; load {version} with --keep first, then move the label."
+            )
+
+
+def _listed(numbers):
+    return ", ".join(str(number) for number in sorted(numbers))

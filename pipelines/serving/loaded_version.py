@@ -1,0 +1,188 @@
+"""One version of a model, loaded: what its signatures take and give, and how they are called."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines.serving.request_error import RequestError
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+class Signature:
+    """A signature that fills in what is not given, as TensorFlow Serving does.
+
+    Args:
+        name: of the signature.
+        definition: its `SignatureDef`.
+        session: which runs the graph; several threads may.
+    """
+
+    def __init__(self, name: str, definition, session: tf.compat.v1.Session):
+        self.name = name
+        self.inputs = {
+            key: tf.TensorSpec(info.tensor_shape, info.dtype, info.name)
+            for key, info in definition.inputs.items()
+        }
+        self.outputs = tuple(sorted(definition.outputs))
+        self._fetched = {key: info.name for key, info in definition.outputs.items()}
+        self._defaults = {key: tf.make_ndarray(value) for key, value in definition.defaults.items()}
+        self._session = session
+
+    def __call__(
+        self, inputs: dict[str, np.ndarray], wanted: Iterable[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """Answers a request.
+
+        Args:
+            inputs: arrays by name; strings as bytes.
+            wanted: names of outputs; all if there are none.
+
+        Raises:
+            RequestError: if inputs or wanted outputs are not those of the signature.
+        """
+        wanted = tuple(wanted) or self.outputs
+        self._check_outputs(wanted)
+        unknown = sorted(set(inputs) - set(self.inputs))
+        missing = sorted(set(self.inputs) - set(inputs) - set(self._defaults))
+        if unknown or missing:
+            raise RequestError(
+                "INVALID_ARGUMENT",
+                f"signature {self.name!r} takes the inputs {', '.join(sorted(self.inputs))}"
+                + (f"; missing: {', '.join(missing)}" if missing else "")
+                + (f"; unknown: {', '.join(unknown)}" if unknown else "")
+                + ".",
+            )
+        for key, array in inputs.items():
+            self._check_input(key, array)
+        fed = {self.inputs[key].name: value for key, value in (self._defaults | inputs).items()}
+        try:
+            return self._session.run({key: self._fetched[key] for key in wanted}, fed)
+        except tf.errors.OpError as error:
+            raise RequestError(_code(error), _sentence(error)) from error
+
+    def ask_nothing(self) -> None:
+        """Answers an empty request of one row, so that the first user does not wait for the graph.
+
+        Raises:
+            RequestError: if it fails, other than by refusing such a request.
+        """
+        blank = {}
+        for name in set(self.inputs) - set(self._defaults):
+            spec = self.inputs[name]
+            shape = () if spec.shape.rank is None else [size or 1 for size in spec.shape]
+            blank[name] = np.full(shape, b"" if spec.dtype == tf.string else 0, _dtype(spec))
+        try:
+            self(blank)
+        except RequestError as error:
+            if error.code != "INVALID_ARGUMENT":
+                raise
+
+    def _check_outputs(self, wanted):
+        unknown = sorted(set(wanted) - set(self.outputs))
+        if unknown or len(set(wanted)) < len(wanted):
+            raise RequestError(
+                "INVALID_ARGUMENT",
+                f"the output filter must name some of {', '.join(self.outputs)}, each once, but it "
+                f"names {', '.join(wanted)}.",
+            )
+
+    def _check_input(self, name, array):
+        spec = self.inputs[name]
+        given = np.dtype(array.dtype)
+        fits = given.kind in "OSU" if spec.dtype == tf.string else given == _dtype(spec)
+        if not fits or not spec.shape.is_compatible_with(array.shape):
+            kind = "string" if given.kind in "OSU" else given.name
+            shape = "any shape" if spec.shape.rank is None else f"shape {_axes(spec.shape)}"
+            raise RequestError(
+                "INVALID_ARGUMENT",
+                f"input {name!r} must be {spec.dtype.name} of {shape}, but is {kind} of shape "
+                f"{_axes(array.shape)}.",
+            )
+
+
+class LoadedVersion:
+    """A version in memory.
+
+    Args:
+        directory: `saved_models/NAME/VERSION`.
+
+    Raises:
+        Exception: of many kinds, if it does not hold a whole export.
+    """
+
+    def __init__(self, directory: Path):
+        # A session, as TensorFlow Serving has one, and not tf.saved_model.load: that writes custom
+        # gradients into a register of the process, which then holds every graph for ever.
+        graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=graph)
+        with graph.as_default(), _without_warnings():
+            loaded = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
+        graph.finalize()  # several threads run it, so that none may change it
+        self.signature_defs = {}
+        for name, definition in loaded.signature_def.items():
+            # A copy, or the whole definition of the graph would be kept.
+            self.signature_defs[name] = type(definition)()
+            self.signature_defs[name].CopyFrom(definition)
+        self.signatures = {
+            name: Signature(name, definition, self._session)
+            for name, definition in self.signature_defs.items()
+            if definition.method_name  # the one that initialises tables has none
+        }
+        for signature in self.signatures.values():
+            signature.ask_nothing()
+
+    def signature(self, name: str) -> Signature:
+        """A signature by name, the default one if that is empty.
+
+        Raises:
+            RequestError: if there is none.
+        """
+        name = name or DEFAULT_SIGNATURE
+        if name not in self.signatures:
+            known = ", ".join(sorted(self.signatures))
+            raise RequestError(
+                "FAILED_PRECONDITION", f"no signature {name!r}; the model has {known}."
+            )
+        return self.signatures[name]
+
+
+@contextlib.contextmanager
+def _without_warnings():
+    """Keeps TensorFlow from telling users that what its own server does is deprecated."""
+    logger = tf.get_logger()
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _dtype(spec):
+    return np.dtype(spec.dtype.as_numpy_dtype)
+
+
+def _axes(shape):
+    return "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"
+
+
+def _code(error):
+    codes = {
+        tf.errors.InvalidArgumentError: "INVALID_ARGUMENT",
+        tf.errors.ResourceExhaustedError: "RESOURCE_EXHAUSTED",
+    }
+    return codes.get(type(error), "INTERNAL")
+
+
+def _sentence(error):
+    """What TensorFlow says, without where in the graph it happened."""
+    lines = error.message.splitlines()
+    place = next((row for row, line in enumerate(lines) if line.startswith("\t [[")), 1)
+    return lines[place - 1].strip() if lines else type(error).__name__

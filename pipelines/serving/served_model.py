@@ -1,0 +1,300 @@
+"""The versions of a model while they are served: one is replaced without losing a request."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from pipelines.errors import InputError
+from pipelines.serving.request_error import RequestError
+
+_POLL_SECONDS = 1.0
+_SHUTDOWN_SECONDS = 60.0
+
+
+@dataclasses.dataclass
+class VersionStatus:
+    """What became of a version.
+
+    Args:
+        state: as TensorFlow Serving names it: LOADING, AVAILABLE, UNLOADING or END.
+        error: why it could not be loaded, or nothing.
+    """
+
+    state: str
+    error: str = ""
+
+
+@dataclasses.dataclass
+class _Live:
+    """A version that answers, and how many requests it is answering."""
+
+    number: int
+    version: object
+    requests: int = 0
+    is_retired: bool = False
+
+
+@dataclasses.dataclass
+class _Failure:
+    """The files of a version that could not be loaded: when it was tried, and when last looked at.
+
+    One that is still being copied into its place is tried again, once it is at rest.
+    """
+
+    tried: tuple
+    seen: tuple
+
+
+class ServedModel:
+    """A directory of versions, of which the latest that can be loaded is served.
+
+    A new version is loaded beside the old one; then new requests go to it, and the old one is freed
+    when its last request has ended. If the directory of the latest is removed, the one before it is
+    served again. A version that cannot be loaded is said and left alone.
+
+    Args:
+        directory: `saved_models/NAME`.
+        name: what clients call the model; the directory's name if None.
+        labels: version numbers by label; they stay loaded.
+        say: is told each event in a line.
+        load: makes a version of its directory; None for `LoadedVersion`.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        name: str | None = None,
+        labels: Mapping[str, int] | None = None,
+        say: Callable[[str], None] = lambda line: None,
+        load: Callable[[Path], object] | None = None,
+    ):
+        self.directory = Path(directory)
+        self.name = name or self.directory.resolve().name
+        self.labels = dict(labels or {})
+        self._say = say
+        self._load = load or _load
+        self._lock = threading.Lock()  # of what follows
+        self._live: dict[int, _Live] = {}
+        self._latest: int | None = None
+        self._statuses: dict[int, VersionStatus] = {}
+        self._has_garbage = False
+        self._refreshing = threading.Lock()  # one at a time; of what follows
+        self._failures: dict[int, _Failure] = {}
+        self._was_empty = False
+        self._stop = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="hmar-versions", daemon=True)
+
+    def start(self) -> None:
+        """Loads what there is and watches for more.
+
+        Raises:
+            InputError: if there is nothing to serve, or a label's version is missing.
+        """
+        found = self._versions()
+        if not found:
+            hint = "give saved_models/NAME as --model, or make one with hmar export."
+            if (self.directory / "saved_model.pb").is_file():
+                hint = f"it is a version itself; give {self.directory.parent} as --model."
+            raise InputError(f"{self.directory} holds no exported model; {hint}")
+        self.refresh()
+        if self._latest is None:
+            raise InputError(
+                f"{self.directory} does not hold a whole export "
+                f"({self._statuses[max(found)].error}); export the model again."
+            )
+        for label, number in self.labels.items():
+            if number not in self._live:
+                raise InputError(
+                    f"--label {label}={number} names a version that cannot be served; "
+                    f"{self.directory} has {', '.join(map(str, sorted(found)))}."
+                )
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Ends watching; what is loaded goes on answering."""
+        self._stop.set()
+
+    def join(self) -> None:
+        """Waits until a version that is being loaded is loaded, after `stop`."""
+        if self._watcher.is_alive():
+            self._watcher.join(_SHUTDOWN_SECONDS)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop.is_set()
+
+    @contextlib.contextmanager
+    def lease(
+        self, version: int | None = None, label: str | None = None
+    ) -> Iterator[tuple[int, object]]:
+        """The number and the version that is asked for, or the latest.
+
+        It stays loaded inside the block.
+
+        Raises:
+            RequestError: if that version is not served.
+        """
+        live = self._take(version, label)
+        try:
+            yield live.number, live.version
+        finally:
+            self._give_back(live)
+
+    def statuses(
+        self, version: int | None = None, label: str | None = None
+    ) -> dict[int, VersionStatus]:
+        """What became of all versions, or of one, the latest first.
+
+        Raises:
+            RequestError: if that version was never there.
+        """
+        with self._lock:
+            if label is not None:
+                version = self._labelled(label)
+            known = sorted(self._statuses, reverse=True)
+            if version is not None and version not in known:
+                raise self._no_version(version)
+            return {n: self._statuses[n] for n in known if version in (None, n)}
+
+    def refresh(self) -> None:
+        """Looks at the directory once and brings what is served in line with it."""
+        with self._refreshing:
+            found = self._versions()
+            if found:
+                self._was_empty = False
+                self._follow(found)
+            elif not self._was_empty:
+                self._was_empty = True
+                self._say(f"{self.directory} holds no version now; what is loaded stays.")
+            if self._has_garbage:
+                # A graph of TensorFlow refers to itself, so that memory is not freed without this.
+                self._has_garbage = False
+                gc.collect()
+
+    def _follow(self, found):
+        """Loads the latest of `found` that is whole, and what has a label; retires the others."""
+        for number in self.labels.values():
+            self._is_ready(number, found)
+        latest = next((n for n in sorted(found, reverse=True) if self._is_ready(n, found)), None)
+        if latest is None:
+            return
+        with self._lock:
+            self._latest = latest
+            kept = {latest, *self.labels.values()}
+            retired = [live for live in self._live.values() if live.number not in kept]
+            for live in retired:
+                del self._live[live.number]
+                live.is_retired = True
+                self._statuses[live.number] = VersionStatus("UNLOADING")
+                if not live.requests:
+                    self._free(live)
+        for live in retired:
+            self._say(f"version {live.number} is no longer served")
+
+    def _is_ready(self, number, found):
+        """Whether a version is loaded, after it was tried if it had not been."""
+        if number in self._live or number not in found:
+            return number in self._live
+        files = _files(found[number])
+        failure = self._failures.get(number)
+        if failure and (files == failure.tried or files != failure.seen):
+            failure.seen = files
+            return False
+        self._set_status(number, VersionStatus("LOADING"))
+        try:
+            version = self._load(found[number])
+        # A directory may be broken in more ways than there are names for, and must not end the
+        # serving of another one.
+        except Exception as error:
+            self._failures[number] = _Failure(files, files)
+            self._set_status(number, VersionStatus("END", _reason(error)))
+            rest = f"; version {self._latest} stays" if self._latest is not None else ""
+            self._say(f"version {number} is not a whole export ({_reason(error)}){rest}")
+            return False
+        self._failures.pop(number, None)
+        with self._lock:
+            self._live[number] = _Live(number, version)
+            self._statuses[number] = VersionStatus("AVAILABLE")
+        self._say(f"loaded version {number}")
+        return True
+
+    def _take(self, version, label):
+        with self._lock:
+            if label is not None:
+                version = self._labelled(label)
+            live = self._live.get(self._latest if version is None else version)
+            if live is None:
+                raise self._no_version(version)
+            live.requests += 1
+            return live
+
+    def _give_back(self, live):
+        with self._lock:
+            live.requests -= 1
+            if live.is_retired and not live.requests:
+                self._free(live)
+
+    def _free(self, live):
+        live.version = None
+        self._has_garbage = True
+        self._statuses[live.number] = VersionStatus("END")
+
+    def _set_status(self, number, status):
+        with self._lock:
+            self._statuses[number] = status
+
+    def _labelled(self, label):
+        if label not in self.labels:
+            known = ", ".join(sorted(self.labels)) or "none"
+            raise RequestError(
+                "INVALID_ARGUMENT",
+                f"model {self.name!r} has no label {label!r}; its labels are: {known}.",
+            )
+        return self.labels[label]
+
+    def _no_version(self, number):
+        served = ", ".join(str(n) for n in sorted(self._live)) or "none"
+        return RequestError(
+            "NOT_FOUND",
+            f"version {number} of model {self.name!r} is not served; served are: {served}.",
+        )
+
+    def _versions(self):
+        """Directories by version number; one that cannot be read has none."""
+        try:
+            paths = [path for path in self.directory.iterdir() if path.name.isdecimal()]
+        except OSError:
+            return {}
+        return {int(path.name): path for path in paths if path.is_dir()}
+
+    def _watch(self):
+        while not self._stop.wait(_POLL_SECONDS):
+            self.refresh()
+
+
+def _load(directory):
+    from pipelines.serving.loaded_version import LoadedVersion
+
+    return LoadedVersion(directory)
+
+
+def _reason(error):
+    # What TensorFlow has to say about a file is long; its kind tells enough.
+    return error.message if isinstance(error, RequestError) else type(error).__name__
+
+
+def _files(directory):
+    """Names, sizes and times of all files, to see whether they have changed."""
+    found = []
+    for path in sorted(directory.rglob("*")):
+        with contextlib.suppress(OSError):  # removed while we look
+            status = path.stat()
+            found.append((str(path), status.st_size, status.st_mtime_ns))
+    return tuple(found)

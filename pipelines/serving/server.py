@@ -1,0 +1,136 @@
+"""A model behind gRPC and REST: both fronts are started and ended together."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from pipelines.errors import InputError
+from pipelines.serving.grpc_service import make_grpc_server
+from pipelines.serving.rest_server import RestServer
+from pipelines.serving.rest_service import RestService
+from pipelines.serving.served_model import ServedModel
+from pipelines.serving.web_page import WebPage
+
+_GRACE_SECONDS = 30.0
+_LAST_CALLS_SECONDS = 0.25
+
+
+class Server:
+    """Serves a model until it is stopped; also a context manager.
+
+    Args:
+        model: what to serve.
+        host: the address to listen on.
+        port: of gRPC; 0 for a free one.
+        rest_port: of REST; 0 for a free one.
+        threads: how many requests each front answers at once.
+        page: whether REST's port also has the page of `web_page`.
+
+    Raises:
+        InputError: if a port is taken.
+    """
+
+    def __init__(
+        self,
+        model: ServedModel,
+        host: str = "127.0.0.1",
+        port: int = 8500,
+        rest_port: int = 8501,
+        threads: int = 4,
+        page: bool = False,
+    ):
+        self.host = host
+        self.model = model
+        # Ports are taken before the model is loaded, which may take a while.
+        listener = _bind(host, rest_port, "--rest-port")
+        self.rest_port = listener.getsockname()[1]
+        self._grpc = make_grpc_server(model, threads)
+        try:
+            _bind(host, port, "--port").close()  # knows better what is wrong than gRPC
+            self.port = self._grpc.add_insecure_port(_address(host, port))
+        except InputError:
+            listener.close()
+            raise
+        except RuntimeError as error:
+            listener.close()
+            raise _taken(host, port, "--port") from error
+        rest = RestService(model)
+        self._rest = RestServer(WebPage(model, rest) if page else rest, listener, threads)
+
+    @property
+    def address(self) -> str:
+        """Of gRPC, HOST:PORT."""
+        return _address(self.host, self.port)
+
+    @property
+    def rest_url(self) -> str:
+        """Of REST."""
+        return f"http://{_address(self.host, self.rest_port)}"
+
+    def start(self) -> None:
+        """Loads the model and begins to answer.
+
+        Raises:
+            InputError: if there is no model.
+        """
+        try:
+            self.model.start()
+        except BaseException:
+            self._grpc.stop(0)
+            self._rest.close()
+            raise
+        self._grpc.start()
+        self._rest.start()
+
+    def stop(self, grace: float = _GRACE_SECONDS) -> None:
+        """Takes no more requests, answers those in flight, and ends.
+
+        Args:
+            grace: seconds after which they are given up.
+        """
+        self.model.stop()
+        # What was sent before is in the hands of the fronts by then, and is answered. gRPC would
+        # turn away what has arrived without having been looked at.
+        time.sleep(_LAST_CALLS_SECONDS)
+        ended = self._grpc.stop(grace)
+        self._rest.stop(grace)
+        ended.wait()
+        self.model.join()
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.stop()
+
+
+def _bind(host, port, option):
+    """A socket that is bound to a port of a host."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise InputError(f"--host {host} is not an address of this machine ({error}).") from error
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(place)
+        bound.listen()
+    except OSError as error:
+        bound.close()
+        raise _taken(host, port, option, error.strerror) from error
+    return bound
+
+
+def _taken(host, port, option, reason="in use"):
+    return InputError(
+        f"{_address(host, port)} cannot be listened on ({reason}); give another {option}, or 0 "
+        "for a free one."
+    )
+
+
+def _address(host, port):
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,59 @@
+"""What is told of an exported model."""
+
+import json
+
+import pytest
+
+from pipelines.export.model_card import CARD, METADATA, write_card
+
+
+@pytest.fixture
+def metadata(config):
+    metrics = {"hr@10": 0.51234, "ndcg@10": 0.25}
+    results = dict.fromkeys(("sampled", "full", "full_unseen"), metrics)
+    scorers = {"HMAR": results, "popularity": results}
+    return {
+        "config": config.to_dict(),
+        "dataset": "shop",
+        "statistics": {"users": 1234, "items": 30, "events": {"view": 5000, "cart": 7, "buy": 3}},
+        "seed": 5,
+        "best_epoch": 7,
+        "versions": {"hmar_keras": "0.1.0"},
+        "created": "2026-01-02 03:04 UTC",
+        "validation": scorers,
+        "test": scorers,
+    }
+
+
+def test_the_card_tells_data_results_settings_and_limits(metadata, tmp_path):
+    write_card(tmp_path, "shop", "HMAR", metadata)
+    assert json.loads((tmp_path / METADATA).read_text()) == metadata
+    card = (tmp_path / CARD).read_text()
+    for part in (
+        *("# shop", "1,234 users, 30 items", "| view | 5,000 |", "| buy (target) | 3 |"),
+        *("seed 5", "epoch 7", "latest 6 known events", '"dim": 8'),
+        *("## Results", "| Test |", "| Validation |"),
+        "| popularity | 0.5123 / 0.2500 | 0.5123 / 0.2500 | 0.5123 / 0.2500 |",
+    ):
+        assert part in card, part
+    # A table's lines follow each other.
+    lines = card.splitlines()
+    row = lines.index("| HMAR | 0.5123 / 0.2500 | 0.5123 / 0.2500 | 0.5123 / 0.2500 |")
+    assert lines[row - 1] == "|---|---|---|---|"
+    assert lines[row + 1].startswith("| popularity |")
+    assert "exclude_seen" not in card
+
+
+def test_what_was_not_evaluated_says_so(metadata, tmp_path):
+    del metadata["test"], metadata["validation"]
+    metadata["config"]["targets"] = "new_items"
+    write_card(tmp_path, "shop", "SASRec", metadata)
+    card = (tmp_path / CARD).read_text()
+    assert "Not evaluated before it was exported" in card
+    assert "ask with `exclude_seen`" in card
+
+
+def test_a_model_of_unknown_origin_has_no_card(config, tmp_path):
+    write_card(tmp_path, "shop", "HMAR", {"config": config.to_dict()})
+    assert json.loads((tmp_path / METADATA).read_text()) == {"config": config.to_dict()}
+    assert not (tmp_path / CARD).exists()

@@ -1,0 +1,58 @@
+"""Small exported models, and servers of them."""
+
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.models import HMAR, SASRec
+from pipelines.baselines import item_popularity
+from pipelines.export import export
+from pipelines.serving.served_model import ServedModel
+from pipelines.serving.server import Server
+from pipelines.splits import split
+
+
+def _export(log, directory, seed, make=HMAR):
+    """A model of random weights, nowhere zero."""
+    keras.utils.set_random_seed(seed)
+    model = make(HMARConfig(log.num_items, log.behaviors, dim=8, max_length=6))
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        weight.assign(rng.normal(scale=0.3, size=weight.shape))
+    return export(model, log.items, item_popularity(split(log)), directory, {"seed": seed})
+
+
+@pytest.fixture(scope="session")
+def exports(log, tmp_path_factory):
+    """Directories of two versions of one model that answer differently."""
+    directory = tmp_path_factory.mktemp("exports")
+    return [_export(log, directory / "shop", seed) for seed in (1, 2)]
+
+
+@pytest.fixture(scope="session")
+def without_behaviors(log, tmp_path_factory):
+    """Directory of a model that has no head for behaviours."""
+    return _export(log, tmp_path_factory.mktemp("exports") / "sasrec", 3, SASRec).parent
+
+
+@pytest.fixture(scope="session")
+def put():
+    """Puts a copy of an export into a model's directory, as whole as `hmar export` does."""
+
+    def copy(export, directory, number):
+        directory.mkdir(exist_ok=True)
+        part = shutil.copytree(export, directory / f".part-{number}")
+        return part.rename(directory / str(number))
+
+    return copy
+
+
+@pytest.fixture(scope="module")
+def server(exports):
+    """Both versions behind a server; the first has the label `stable`."""
+    model = ServedModel(exports[0].parent, "shop", {"stable": 1})
+    with Server(model, port=0, rest_port=0, threads=4) as server:
+        yield server

@@ -1,0 +1,202 @@
+"""Which versions are live and when they are freed, with versions that are no models."""
+
+import gc
+import shutil
+import threading
+import weakref
+
+import pytest
+
+from pipelines.errors import InputError
+from pipelines.serving.request_error import RequestError
+from pipelines.serving.served_model import ServedModel
+
+
+class Version:
+    """As good as a model."""
+
+    def __init__(self, directory):
+        self.text = (directory / "saved_model.pb").read_text()
+        if "broken" in self.text:
+            raise OSError("half a file")
+        self.itself = self  # as what TensorFlow loads
+
+
+def put(directory, number, text="whole"):
+    (directory / str(number)).mkdir(parents=True, exist_ok=True)
+    (directory / str(number) / "saved_model.pb").write_text(text)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    put(tmp_path / "shop", 1)
+    return tmp_path / "shop"
+
+
+def model(directory, **options):
+    events = []
+    served = ServedModel(directory, say=events.append, load=Version, **options)
+    return served, events
+
+
+def latest(served):
+    with served.lease() as (number, _):
+        return number
+
+
+def states(served):
+    return {number: status.state for number, status in served.statuses().items()}
+
+
+def test_the_latest_is_served_and_replaced(directory):
+    put(directory, 9)
+    put(directory, 10)
+    (directory / ".exporting-1").mkdir()
+    (directory / "11").write_text("no directory")
+    served, events = model(directory)
+    served.refresh()
+    assert (latest(served), served.name) == (10, "shop")
+    put(directory, 12)
+    served.refresh()
+    assert latest(served) == 12
+    assert states(served) == {12: "AVAILABLE", 10: "END"}
+    assert events == ["loaded version 10", "loaded version 12", "version 10 is no longer served"]
+    served.refresh()
+    assert len(events) == 3
+
+
+def test_a_version_in_use_is_freed_when_its_last_request_has_ended(directory):
+    served, _ = model(directory)
+    served.refresh()
+    with served.lease() as (number, version):
+        freed = weakref.ref(version)
+        with served.lease():
+            pass
+        put(directory, 2)
+        served.refresh()
+        assert latest(served) == 2
+        assert (number, version.text) == (1, "whole")
+        assert states(served) == {2: "AVAILABLE", 1: "UNLOADING"}
+        with pytest.raises(RequestError) as error, served.lease(version=1):
+            pass
+        assert error.value.code == "NOT_FOUND"
+    del version
+    served.refresh()
+    assert freed() is None
+    assert states(served) == {2: "AVAILABLE", 1: "END"}
+
+
+def test_a_request_that_fails_gives_its_version_back(directory):
+    served, _ = model(directory)
+    served.refresh()
+    with pytest.raises(ZeroDivisionError), served.lease() as (_, version):
+        freed = weakref.ref(version)
+        raise ZeroDivisionError
+    del version
+    put(directory, 2)
+    served.refresh()
+    gc.collect()
+    assert freed() is None
+
+
+def test_labelled_versions_stay(directory):
+    put(directory, 2)
+    served, _ = model(directory, labels={"stable": 1})
+    served.refresh()
+    put(directory, 3)
+    served.refresh()
+    assert states(served) == {3: "AVAILABLE", 2: "END", 1: "AVAILABLE"}
+    with served.lease(label="stable") as (number, _):
+        assert number == 1
+    with served.lease(version=1) as (number, _):
+        assert number == 1
+    assert list(served.statuses(label="stable")) == [1]
+    with pytest.raises(RequestError, match="stable") as error, served.lease(label="canary"):
+        pass
+    assert error.value.code == "INVALID_ARGUMENT"
+
+
+def test_a_broken_version_is_said_once_and_the_live_one_stays(directory):
+    served, events = model(directory)
+    served.refresh()
+    put(directory, 2, "broken")
+    for _ in range(3):
+        served.refresh()
+    assert latest(served) == 1
+    assert events[1:] == ["version 2 is not a whole export (OSError); version 1 stays"]
+    assert served.statuses()[2].error == "OSError"
+    put(directory, 3)
+    served.refresh()
+    assert latest(served) == 3
+
+
+def test_a_version_that_was_still_being_copied_is_loaded_when_it_is_whole(directory):
+    served, events = model(directory)
+    served.refresh()
+    put(directory, 2, "broken")
+    served.refresh()
+    put(directory, 2, "broken, but longer")
+    served.refresh()  # not at rest yet, so that nothing is tried or said
+    assert len(events) == 2
+    put(directory, 2, "whole at last")
+    served.refresh()
+    assert latest(served) == 1
+    served.refresh()
+    assert latest(served) == 2
+    assert states(served) == {2: "AVAILABLE", 1: "END"}
+
+
+def test_removing_the_latest_brings_back_the_one_before(directory):
+    put(directory, 2)
+    served, _ = model(directory)
+    served.refresh()
+    shutil.rmtree(directory / "2")
+    served.refresh()
+    assert latest(served) == 1
+    assert states(served) == {2: "END", 1: "AVAILABLE"}
+
+
+def test_an_empty_or_missing_directory_changes_nothing(directory):
+    served, events = model(directory)
+    served.refresh()
+    shutil.rmtree(directory)
+    served.refresh()
+    served.refresh()
+    assert latest(served) == 1
+    assert len(events) == 2
+    put(directory, 2)
+    served.refresh()
+    assert latest(served) == 2
+
+
+@pytest.mark.parametrize(
+    ("broken", "labels", "message"),
+    [
+        (False, {"stable": 7}, "stable=7"),
+        (True, {}, "whole export"),
+    ],
+)
+def test_what_cannot_be_started(directory, broken, labels, message):
+    if broken:
+        put(directory, 1, "broken")
+    with pytest.raises(InputError, match=message):
+        model(directory, labels=labels)[0].start()
+
+
+def test_a_directory_without_versions_cannot_be_started(tmp_path, directory):
+    with pytest.raises(InputError, match="hmar export"):
+        model(tmp_path / "nowhere")[0].start()
+    with pytest.raises(InputError, match=f"give {directory} as"):
+        model(directory / "1")[0].start()
+
+
+def test_the_directory_is_watched(directory):
+    loaded = threading.Event()
+    served = ServedModel(directory, say=lambda line: loaded.set() if "2" in line else None)
+    served._load = Version
+    served.start()
+    put(directory, 2)
+    assert loaded.wait(60)
+    served.stop()
+    served.join()
+    assert served.is_stopping

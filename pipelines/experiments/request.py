@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from hmar_keras.config import HMARConfig
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.experiments.experiment import Experiment
@@ -14,6 +15,8 @@ from pipelines.run_directory import written_at_once
 from pipelines.workflow import Request, load_source, requested_config, source, used_hardware
 
 _FILE = "experiment.json"
+_FIELDS = ("dataset", "data_dir", "log", "statistics", "versions", "hardware")
+_FIELDS += ("config", "suites", "seeds")
 _SEEDS = 3  # as in the paper
 
 
@@ -106,13 +109,21 @@ def read_experiment(path: Path) -> dict:
         InputError: if there is none, or it is broken.
     """
     try:
-        return json.loads((path / _FILE).read_text())
+        content = json.loads((path / _FILE).read_text())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"{path} is not the directory of an experiment: it holds no {_FILE}."
         ) from error
     except ValueError as error:
         raise InputError(f"{path / _FILE} is not JSON ({error}); restore it.") from error
+    missing = [name for name in _FIELDS if not isinstance(content, dict) or name not in content]
+    if missing:
+        raise InputError(f"{path / _FILE} does not hold {', '.join(missing)}; restore it.")
+    try:
+        HMARConfig.from_dict(content["config"])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path / _FILE}: {error} Restore it.") from error
+    return content
 
 
 def _write(path, content):

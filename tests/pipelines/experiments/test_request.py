@@ -1,0 +1,42 @@
+"""A broken experiment.json is one sentence."""
+
+import json
+
+import pytest
+
+from pipelines.errors import InputError
+from pipelines.experiments.request import read_experiment
+
+
+@pytest.fixture
+def content(config):
+    names = ("dataset", "data_dir", "log", "statistics", "versions", "hardware", "suites", "seeds")
+    return {**{name: [] for name in names}, "config": config.to_dict()}
+
+
+def read(path, content):
+    (path / "experiment.json").write_text(json.dumps(content))
+    return read_experiment(path)
+
+
+def test_what_is_whole_is_read(tmp_path, content):
+    assert read(tmp_path, content) == content
+
+
+@pytest.mark.parametrize("name", ["config", "seeds", "hardware"])
+def test_what_is_missing_is_named(tmp_path, content, name):
+    del content[name]
+    with pytest.raises(InputError, match=f"does not hold {name}; restore it"):
+        read(tmp_path, content)
+
+
+@pytest.mark.parametrize("whole", [[], "text", 3])
+def test_another_kind_of_json(tmp_path, whole):
+    with pytest.raises(InputError, match="does not hold dataset"):
+        read(tmp_path, whole)
+
+
+@pytest.mark.parametrize("settings", [[], {"dim": 8}, {"no": 1}])
+def test_settings_that_do_not_do(tmp_path, content, settings):
+    with pytest.raises(InputError, match=r"experiment\.json: .* Restore it"):
+        read(tmp_path, {**content, "config": settings})

@@ -17,6 +17,9 @@ from pipelines.command_options import (
     Dataset,
     Devices,
     Epochs,
+    ExcludeSeen,
+    History,
+    K,
     Model,
     Output,
     Precision,
@@ -193,17 +196,9 @@ def export_command(
 @app.command("recommend")
 def recommend_command(
     model: Annotated[str, typer.Option(help="Exported model, saved_models/NAME or a version.")],
-    history: Annotated[
-        str,
-        typer.Option(
-            help="Events, oldest first: 'item:behaviour,item:behaviour', or as JSON: "
-            r'\[\["item", "behaviour"], ...].'
-        ),
-    ],
-    k: Annotated[int, typer.Option("-k", help="How many items.", min=1)] = 10,
-    exclude_seen: Annotated[
-        bool, typer.Option("--exclude-seen", help="Leave out the items of the history.")
-    ] = False,
+    history: History,
+    k: K = 10,
+    exclude_seen: ExcludeSeen = False,
 ):
     """Answer from an exported model alone."""
     prepare_keras(backend="tensorflow")

@@ -107,6 +107,19 @@ StepsPerExecution = Annotated[
 ]
 
 
+History = Annotated[
+    str,
+    typer.Option(
+        help="Events, oldest first: 'item:behaviour,item:behaviour', or as JSON: "
+        r'\[\["item", "behaviour"], ...].'
+    ),
+]
+K = Annotated[int, typer.Option("-k", help="How many items.", min=1)]
+ExcludeSeen = Annotated[
+    bool, typer.Option("--exclude-seen", help="Leave out the items of the history.")
+]
+
+
 def request_of(
     dataset: str | None,
     data_dir: str | None,

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from pipelines.command_options import ExcludeSeen, History, K
 from pipelines.errors import InputError
 from pipelines.history_text import parse_history
 from pipelines.terminal import prepare_keras, say
@@ -70,17 +71,9 @@ def serve_command(
 
 def client_command(
     model: Annotated[str, typer.Option(help="Name of the model on the server.")],
-    history: Annotated[
-        str,
-        typer.Option(
-            help="Events, oldest first: 'item:behaviour,item:behaviour', or as JSON: "
-            r'\[\["item", "behaviour"], ...].'
-        ),
-    ],
-    k: Annotated[int, typer.Option("-k", help="How many items.", min=1)] = 10,
-    exclude_seen: Annotated[
-        bool, typer.Option("--exclude-seen", help="Leave out the items of the history.")
-    ] = False,
+    history: History,
+    k: K = 10,
+    exclude_seen: ExcludeSeen = False,
     candidates: Annotated[
         str | None,
         typer.Option(

@@ -94,14 +94,9 @@ class GrpcTransport:
     def __init__(
         self, address: str, model: str, version: int | None, label: str | None, timeout: float
     ):
-        try:
-            import grpc
-            from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"gRPC needs {error.name}, which is not installed; install "
-                "'hmar-keras[serving]', or ask over REST."
-            ) from error
+        import grpc
+        from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
         self._address = address
         self._spec = {"name": model}
         if version is not None:

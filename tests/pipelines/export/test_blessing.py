@@ -1,12 +1,9 @@
 import dataclasses
 import json
 
-import keras
 import numpy as np
 import pytest
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models import HMAR
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.baselines import item_popularity
 from pipelines.errors import InputError
@@ -17,6 +14,7 @@ from pipelines.export.exported_scorer import ExportedScorer
 from pipelines.splits import split
 
 from ..commands import fails
+from ..exports import random_model
 
 
 def results(score):
@@ -68,12 +66,7 @@ def test_reasons_name_what_failed_with_numbers():
 
 @pytest.fixture(scope="module")
 def model(log):
-    keras.utils.set_random_seed(0)
-    model = HMAR(HMARConfig(log.num_items, log.behaviors, dim=8, max_length=6))
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        weight.assign(rng.normal(scale=0.3, size=weight.shape))
-    return model
+    return random_model(log)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@ import json
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,9 +11,11 @@ from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.baselines import item_popularity
 from pipelines.errors import InputError
 from pipelines.export import export, versions
-from pipelines.history_text import format_history, parse_history
+from pipelines.history_text import parse_history
 from pipelines.recommender import Recommender
 from pipelines.splits import split
+
+from ..exports import random_model
 
 NAMES = ("view", "cart", "buy")
 
@@ -22,13 +23,7 @@ NAMES = ("view", "cart", "buy")
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, log):
     """A model with random weights, nowhere zero, and its export."""
-    from hmar_keras.config import HMARConfig
-
-    keras.utils.set_random_seed(0)
-    model = HMAR(HMARConfig(log.num_items, log.behaviors, dim=8, max_length=6))
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        weight.assign(rng.normal(scale=0.3, size=weight.shape))
+    model = random_model(log)
     directory = tmp_path_factory.mktemp("models") / "shop"
     version = export(model, log.items, item_popularity(split(log)), directory, {"seed": 0})
     loaded = tf.saved_model.load(str(version))
@@ -388,49 +383,6 @@ def test_the_recommender_needs_only_the_export(exported):
     items, scores = recommend(loaded, [[(3, 1), (7, 1), (3, 2)]], k=4)
     assert [item for item, _ in answer] == items[0].tolist()
     np.testing.assert_allclose([score for _, score in answer], scores[0], atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("i3", "item:behaviour"),
-        ("i3:", "unknown behaviour"),
-        (":view", "item:behaviour"),
-        ("i3:stare", "view, cart, buy"),
-        ("", "item:behaviour"),
-        ("i3:view,,", "item:behaviour"),
-    ],
-)
-def test_a_history_that_is_none_is_an_error(text, message):
-    with pytest.raises(InputError, match=message):
-        parse_history(text, NAMES)
-
-
-def test_item_names_may_hold_colons():
-    assert parse_history("urn:item:7:view", NAMES) == [("urn:item:7", "view")]
-    names = ("cart", "add:cart")
-    assert parse_history("a:b:add:cart,c:cart", names) == [("a:b", "add:cart"), ("c", "cart")]
-
-
-@pytest.mark.parametrize(
-    "history",
-    [
-        [("12", "view"), ("7", "buy")],
-        [("c,d", "view")],
-        [(" lead", "view"), ("trail ", "cart")],
-        [("[odd]", "view")],
-        [("it's", "buy"), ('"q"', "view")],
-        [("a:b", "view")],
-    ],
-)
-def test_any_history_can_be_written_and_read(history):
-    assert parse_history(format_history(history), NAMES) == history
-
-
-@pytest.mark.parametrize("text", ["[", "[]", "[1]", '[["a"]]', '[["a", 1]]', '{"a": "view"}'])
-def test_a_history_that_is_no_list_of_pairs(text):
-    with pytest.raises(InputError, match=r"list of pairs|unknown behaviour"):
-        parse_history(text, NAMES)
 
 
 def test_no_export_is_an_error(tmp_path, exported):

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models import HMAR
 from pipelines.baselines import item_popularity
 from pipelines.export import export
 from pipelines.splits import split
+
+from ..exports import random_model
 
 SOURCE = Path(__file__).parent.parent / "portability" / "load_and_ask.cc"
 HISTORY = [("i3", "view"), ("i7", "view"), ("i3", "cart"), ("i9", "view"), ("i30", "buy")]
@@ -25,13 +25,7 @@ QUIET = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"
 
 @pytest.fixture(scope="module")
 def model(log):
-    """With random weights, nowhere zero."""
-    keras.utils.set_random_seed(0)
-    model = HMAR(HMARConfig(log.num_items, log.behaviors, dim=8, max_length=6))
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        weight.assign(rng.normal(scale=0.3, size=weight.shape))
-    return model
+    return random_model(log)
 
 
 @pytest.fixture(scope="module")

@@ -2,27 +2,20 @@
 
 import shutil
 
-import keras
-import numpy as np
 import pytest
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models import HMAR, SASRec
 from pipelines.baselines import item_popularity
 from pipelines.export import export
 from pipelines.serving.served_model import ServedModel
 from pipelines.serving.server import Server
 from pipelines.splits import split
 
+from ..exports import random_model
 
-def _export(log, directory, seed, make=HMAR):
-    """A model of random weights, nowhere zero."""
-    keras.utils.set_random_seed(seed)
-    model = make(HMARConfig(log.num_items, log.behaviors, dim=8, max_length=6))
-    rng = np.random.default_rng(seed)
-    for weight in model.weights:
-        weight.assign(rng.normal(scale=0.3, size=weight.shape))
-    return export(model, log.items, item_popularity(split(log)), directory, {"seed": seed})
+
+def _export(log, directory, seed, model="hmar"):
+    popularity = item_popularity(split(log))
+    return export(random_model(log, seed, model), log.items, popularity, directory, {"seed": seed})
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +28,7 @@ def exports(log, tmp_path_factory):
 @pytest.fixture(scope="session")
 def without_behaviors(log, tmp_path_factory):
     """Directory of a model that has no head for behaviours."""
-    return _export(log, tmp_path_factory.mktemp("exports") / "sasrec", 3, SASRec).parent
+    return _export(log, tmp_path_factory.mktemp("exports") / "sasrec", 3, "sasrec").parent
 
 
 @pytest.fixture(scope="session")

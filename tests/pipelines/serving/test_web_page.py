@@ -5,14 +5,10 @@ import queue
 import re
 import subprocess
 
-import keras
-import numpy as np
 import pytest
 from werkzeug.test import Client as WsgiClient
 from werkzeug.wrappers import Response
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models import HMAR
 from pipelines.baselines import item_popularity
 from pipelines.export import export
 from pipelines.export.warmup import real_histories
@@ -24,6 +20,7 @@ from pipelines.serving.server import _bind
 from pipelines.serving.web_page import WebPage
 from pipelines.splits import split
 
+from ..exports import random_model
 from ..report.browser import CHROMIUM
 
 # Drives the page in a frame as a user would, and leaves behind what it saw.
@@ -67,11 +64,7 @@ frame.src = "/";
 
 @pytest.fixture(scope="module")
 def version(log, tmp_path_factory):
-    keras.utils.set_random_seed(0)
-    model = HMAR(HMARConfig(log.num_items, log.behaviors, dim=8, max_length=6))
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        weight.assign(rng.normal(scale=0.3, size=weight.shape))
+    model = random_model(log)
     directory = tmp_path_factory.mktemp("models") / "shop"
     histories = real_histories(log, 4)
     return export(model, log.items, item_popularity(split(log)), directory, {}, histories)

@@ -1,0 +1,18 @@
+"""Models to export that need no training."""
+
+import keras
+import numpy as np
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.models import build_model
+
+
+def random_model(log, seed=0, model="hmar"):
+    """With random weights, nowhere zero."""
+    keras.utils.set_random_seed(seed)
+    config = HMARConfig(log.num_items, log.behaviors, model=model, dim=8, max_length=6)
+    built = build_model(config)
+    rng = np.random.default_rng(seed)
+    for weight in built.weights:
+        weight.assign(rng.normal(scale=0.3, size=weight.shape))
+    return built

@@ -1,0 +1,81 @@
+"""`hmar serve` as a process of its own, watched from outside; on Linux."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+_COMMAND = [sys.executable, "-c", "from pipelines.cli import main; main()", "serve"]
+_READY = re.compile(r"gRPC on (\S+), REST on http://(\S+)")
+_END_SECONDS = 60.0
+_ROOT = Path(__file__).parents[1]
+
+
+class ServedProcess:
+    """A server on free ports; a context manager.
+
+    Args:
+        directory: of the model's versions.
+        seconds: how long to wait for it to answer.
+    """
+
+    def __init__(self, directory: Path, seconds: float = 120.0):
+        self.name = directory.name
+        self._lines: list[tuple[float, str]] = []  # with the time when they were read
+        self._process = subprocess.Popen(
+            [*_COMMAND, "--model", str(directory), "--port", "0", "--rest-port", "0"],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=_ROOT,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        ready = None
+        deadline = time.monotonic() + seconds
+        while not ready:
+            self._check(deadline)
+            ready = next(filter(None, (_READY.search(line) for _, line in self._lines)), None)
+        self.addresses = dict(zip(("grpc", "rest"), ready.groups(), strict=True))
+
+    def said(self, text: str) -> float | None:
+        """When it said a line with `text`, as `time.monotonic`; None if it has not."""
+        return next((moment for moment, line in self._lines if text in line), None)
+
+    def memory(self) -> float:
+        """MiB that it holds now."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 2**10 for line in status if line.startswith("VmRSS"))
+
+    def cpu_seconds(self) -> float:
+        """What it has computed so far, on all cores together."""
+        # The name of the program stands in brackets and may hold spaces.
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def __enter__(self) -> ServedProcess:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        self._process.stderr.close()
+
+    def _read(self):
+        for line in self._process.stderr:
+            self._lines.append((time.monotonic(), line.rstrip()))
+
+    def _check(self, deadline):
+        if self._process.poll() is not None or time.monotonic() > deadline:
+            self._process.kill()
+            raise SystemExit("hmar serve did not start:\n" + "\n".join(x for _, x in self._lines))
+        time.sleep(0.05)

@@ -98,10 +98,9 @@ def _write(model, items, popularity, temporary, complete):
     for table in (serving.item_lines, serving.item_names, serving.behavior_ids):
         archive.track(table)
     asked = [STRINGS, STRINGS]
-    options = [K, EXCLUDE_SEEN]
     endpoints = {
-        "serving_default": (serving.recommend, [*asked, *options]),
-        "recommend": (serving.recommend, [*asked, *options]),
+        "serving_default": (serving.recommend, [*asked, K, EXCLUDE_SEEN]),
+        "recommend": (serving.recommend, [*asked, K, EXCLUDE_SEEN]),
         "examples": (serving.examples, [EXAMPLES]),
         "rank": (serving.rank, [*asked, STRINGS]),
         "explain": (serving.explain, asked),

@@ -55,9 +55,16 @@ class ServingModel:
             default_value=0,
         )
         self.popularity = tf.Variable(popularity, dtype=tf.float32, trainable=False)
+        # Three signatures call it, whose graph stands in the file once.
+        self._recommended = tf.function(
+            self._recommend, input_signature=[STRINGS, STRINGS, K, EXCLUDE_SEEN]
+        )
 
     def recommend(self, items, behaviors, k=_TEN, exclude_seen=_NO):
         """The best k items of the catalogue, `[batch, largest k]`, and their scores."""
+        return self._recommended(items, behaviors, k, exclude_seen)
+
+    def _recommend(self, items, behaviors, k, exclude_seen):
         seen, known = self._known(items, behaviors)
         item_ids, behavior_ids = self._history(seen, behaviors, known)
         scores = self._model.score_catalog(item_ids, behavior_ids)

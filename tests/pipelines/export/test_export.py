@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hmar_keras.models import HMAR
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.baselines import item_popularity
 from pipelines.errors import InputError
@@ -315,19 +314,6 @@ def test_one_copy_of_the_weights(exported):
     popularity = [model.config.num_items + 1]
     expected = [list(weight.shape) for weight in model.trainable_weights] + [popularity]
     assert sorted(stored) == sorted(expected)
-
-
-def test_the_graph_holds_no_weights(exported, log, tmp_path):
-    """A captured embedding would stand in the graph as a constant and grow with the catalogue."""
-    from hmar_keras.config import HMARConfig
-
-    sizes = []
-    for num_items in (log.num_items, 20_000):
-        model = HMAR(HMARConfig(num_items, log.behaviors, dim=8, max_length=6))
-        items = np.arange(num_items).astype(str)
-        version = export(model, items, np.zeros(num_items + 1), tmp_path / f"m{num_items}", {})
-        sizes.append((version / "saved_model.pb").stat().st_size)
-    assert sizes[1] < sizes[0] + 10_000
 
 
 def test_defaults_are_stored_for_serving(exported):

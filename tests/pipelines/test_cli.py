@@ -228,7 +228,7 @@ def test_another_model_goes_the_whole_way(hmar, finished):
     assert {"ranking_loss", "ranking_hr@10", "loss"} <= set(history[-1])
     model = hmar.home / "other" / "synthetic_shop-tiny" / "1"
     assert set(tf.saved_model.load(str(model)).signatures) == {
-        *("serving_default", "recommend", "rank"),
+        *("serving_default", "recommend", "examples", "rank", "explain"),
     }
     # It sees the target behaviour alone: a view changes nothing, a purchase does.
     answers = [

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hmar_keras.layers import BehaviorEncoder, SequenceEncoder
+from hmar_keras.layers import BehaviorEncoder, HistoricalBehaviorIndicators, SequenceEncoder
 from hmar_keras.layers.self_attention import SelfAttention
 from hmar_keras.models import SequentialRecommender
 
@@ -91,6 +91,13 @@ def layers_in_order(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     yield layer
     for inner in getattr(layer, "layers", None) or layer._layers:
         yield from layers_in_order(inner)
+
+
+def counts_behaviors(model: SequentialRecommender) -> bool:
+    """Whether a model has historical behaviour indicators and uses them."""
+    layers = layers_in_order(model)
+    has_layer = any(isinstance(layer, HistoricalBehaviorIndicators) for layer in layers)
+    return model.config.indicators and has_layer
 
 
 @contextlib.contextmanager

@@ -284,12 +284,10 @@ def _export_in_tensorflow(run, data_dir, directory):
 
 def _answer_example(data, version):
     """Shows that the export answers, with the last events of the dataset's first user."""
+    from pipelines.export.warmup import real_histories
     from pipelines.recommender import Recommender
 
-    last = slice(max(data.offsets[0], data.offsets[1] - 3), data.offsets[1])
-    items = data.items[data.item_ids[last] - 1]
-    behaviors = [data.behaviors.names[row - 1] for row in data.behavior_ids[last]]
-    history = list(zip(items.tolist(), behaviors, strict=True))
+    history = real_histories(data, 3)[0]
     text = format_history(history).replace("'", "'\\''")
     seen = "" if data.repeats else " --exclude-seen"
     say(f"\nhmar recommend --model {version.parent} --history '{text}' -k 5{seen}")

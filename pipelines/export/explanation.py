@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from hmar_keras.layers import BehaviorEncoder, HistoricalBehaviorIndicators
 from hmar_keras.models import SequentialRecommender
-from pipelines.attention import attending_layers, recorded_attention
+from pipelines.attention import attending_layers, counts_behaviors, recorded_attention
 
 
 def explanation(model: SequentialRecommender, item_ids, behavior_ids) -> dict[str, tf.Tensor]:
@@ -24,7 +24,7 @@ def explanation(model: SequentialRecommender, item_ids, behavior_ids) -> dict[st
         model has.
     """
     told = {}
-    if model.config.model == "hmar" and model.config.indicators:
+    if counts_behaviors(model):
         layer = HistoricalBehaviorIndicators(model.config.num_behaviors)
         told["indicators"] = layer(item_ids, behavior_ids)
     owners = attending_layers(model)

@@ -65,10 +65,10 @@ class ServingModel:
         return self._recommended(items, behaviors, k, exclude_seen)
 
     def _recommend(self, items, behaviors, k, exclude_seen):
-        seen, known = self._known(items, behaviors)
-        item_ids, behavior_ids = self._history(seen, behaviors, known)
-        scores = self._model.score_catalog(item_ids, behavior_ids)
-        stranger = tf.reduce_all(item_ids == 0, axis=1, keepdims=True)
+        seen, behavior_ids, known = self._known(items, behaviors)
+        history = self._history(seen, behavior_ids, known)
+        scores = self._model.score_catalog(*history)
+        stranger = tf.reduce_all(history[0] == 0, axis=1, keepdims=True)
         # Popularity of padding, id 0, is set to the lowest score when the model is exported.
         scores = tf.where(stranger, self.popularity[None], scores)
         scores = _hide(scores, tf.where(_column(exclude_seen, seen), seen, 0))
@@ -107,8 +107,8 @@ class ServingModel:
 
     def rank(self, items, behaviors, candidates):
         """Scores of the given candidates, and which of them are known."""
-        seen, known = self._known(items, behaviors)
-        history = self._history(seen, behaviors, known)
+        item_ids, behavior_ids, known = self._known(items, behaviors)
+        history = self._history(item_ids, behavior_ids, known)
         candidate_ids = self._item_ids(candidates)
         scores = self._model.score_candidates(*history, candidate_ids)
         return {
@@ -119,8 +119,8 @@ class ServingModel:
 
     def behavior(self, items, behaviors, candidates):
         """How likely the user does what to the given candidates."""
-        seen, known = self._known(items, behaviors)
-        history = self._history(seen, behaviors, known)
+        item_ids, behavior_ids, known = self._known(items, behaviors)
+        history = self._history(item_ids, behavior_ids, known)
         logits = self._model.behavior_logits(*history, self._item_ids(candidates))
         names = tf.constant(self._names)
         return {
@@ -132,8 +132,8 @@ class ServingModel:
 
     def explain(self, items, behaviors):
         """What the model sees of each history, oldest first, and what it makes of it."""
-        seen, known = self._known(items, behaviors)
-        item_ids, behavior_ids = self._history(seen, behaviors, known)
+        item_ids, behavior_ids, known = self._known(items, behaviors)
+        item_ids, behavior_ids = self._history(item_ids, behavior_ids, known)
         names = tf.gather(tf.constant(["", *self._names]), behavior_ids)
         return {
             "items": self.item_names.lookup(tf.cast(item_ids, tf.int64) - 1),
@@ -146,14 +146,13 @@ class ServingModel:
         return tf.cast(self.item_lines.lookup(items) + 1, tf.int32)
 
     def _known(self, items, behaviors):
-        """Item ids, 0 if unknown, and which events are known."""
+        """Item and behaviour ids, 0 if unknown, and which events are known."""
         tf.debugging.assert_equal(tf.shape(items), tf.shape(behaviors), _PAIRS)
-        item_ids = self._item_ids(items)
-        return item_ids, (item_ids > 0) & (self.behavior_ids.lookup(behaviors) > 0)
+        item_ids, behavior_ids = self._item_ids(items), self.behavior_ids.lookup(behaviors)
+        return item_ids, behavior_ids, (item_ids > 0) & (behavior_ids > 0)
 
-    def _history(self, item_ids, behaviors, known):
+    def _history(self, item_ids, behavior_ids, known):
         """What the model sees of the known events: moved to the right end, the most recent ones."""
-        behavior_ids = self.behavior_ids.lookup(behaviors)
         if self._model.config.events == "target":
             known &= behavior_ids == self._model.config.behaviors.target_id
         order = tf.argsort(tf.cast(known, tf.int32), axis=1, stable=True)

@@ -9,10 +9,9 @@ import keras
 import numpy as np
 
 from hmar_keras.config import HMARConfig
-from hmar_keras.layers import HistoricalBehaviorIndicators
 from hmar_keras.schema import BEHAVIOR
 from pipelines import workflow
-from pipelines.attention import layers_in_order
+from pipelines.attention import counts_behaviors, layers_in_order
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.input_pipeline import history_arrays
@@ -71,7 +70,7 @@ class OpenedRun:
     @property
     def counts_behaviors(self) -> bool:
         """Whether the model has historical behaviour indicators and uses them."""
-        return self.config.indicators and bool(self.layers_of(HistoricalBehaviorIndicators))
+        return counts_behaviors(self.model)
 
     def histories(self, questions: EvaluationSet) -> tuple[np.ndarray, np.ndarray]:
         """What the model sees of histories: two int32 [questions, max_length], left-padded."""

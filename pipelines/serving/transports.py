@@ -86,9 +86,6 @@ class GrpcTransport:
         version: None for the latest.
         label: of a version, or None.
         timeout: seconds.
-
-    Raises:
-        InputError: if the stubs are not installed.
     """
 
     def __init__(

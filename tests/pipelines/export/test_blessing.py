@@ -5,16 +5,14 @@ import numpy as np
 import pytest
 
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
-from pipelines.baselines import item_popularity
 from pipelines.errors import InputError
 from pipelines.evaluation import FULL, FULL_UNSEEN, Evaluator, model_scorer, validation_score
-from pipelines.export import METADATA, export, versions
+from pipelines.export import METADATA, versions
 from pipelines.export.blessing import bless, live_results, live_version
 from pipelines.export.exported_scorer import ExportedScorer
 from pipelines.splits import split
 
 from ..commands import fails
-from ..exports import random_model
 
 
 def results(score):
@@ -62,17 +60,6 @@ def test_reasons_name_what_failed_with_numbers():
         "blessed: validation score 0.5000 is at least 0.4000 of the live version"
     )
     assert "0.2000 of the best baseline" in good
-
-
-@pytest.fixture(scope="module")
-def model(log):
-    return random_model(log)
-
-
-@pytest.fixture(scope="module")
-def version(model, log, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("models") / "shop"
-    return export(model, log.items, item_popularity(split(log)), directory, {"dataset": "test_log"})
 
 
 def test_an_export_scores_as_its_model(version, model, log):

@@ -11,27 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.baselines import item_popularity
-from pipelines.export import export
-from pipelines.splits import split
-
-from ..exports import random_model
-
 SOURCE = Path(__file__).parent.parent / "portability" / "load_and_ask.cc"
 HISTORY = [("i3", "view"), ("i7", "view"), ("i3", "cart"), ("i9", "view"), ("i30", "buy")]
 K = 12
 QUIET = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-
-
-@pytest.fixture(scope="module")
-def model(log):
-    return random_model(log)
-
-
-@pytest.fixture(scope="module")
-def version(model, log, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("models") / "shop"
-    return export(model, log.items, item_popularity(split(log)), directory, {"seed": 0})
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +39,15 @@ def lines(output):
     """Answers that were printed as `item<TAB>score`."""
     rows = [line.split("\t") for line in output.splitlines() if "\t" in line]
     return [(item, float(score)) for item, score in rows]
+
+
+def output_of(command, directory):
+    """What a program prints, which must end well."""
+    process = subprocess.run(
+        command, cwd=directory, env=QUIET, capture_output=True, text=True, timeout=300
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_in_this_process(version, expected):
@@ -88,16 +80,7 @@ answer = loaded.signatures["recommend"](
 for item, score in zip(answer["items"][0].numpy(), answer["scores"][0].numpy()):
     print(item.decode(), repr(float(score)), sep="\\t")
 """
-    process = subprocess.run(
-        [sys.executable, "-P", "-c", script],
-        cwd=tmp_path,
-        env=QUIET,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert process.returncode == 0, process.stderr
-    same(lines(process.stdout), expected)
+    same(lines(output_of([sys.executable, "-P", "-c", script], tmp_path)), expected)
 
 
 def test_in_cpp(version, expected, tmp_path):
@@ -117,11 +100,7 @@ def test_in_cpp(version, expected, tmp_path):
     compiled = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert compiled.returncode == 0, compiled.stderr[-4000:]
     words = [word for event in HISTORY for word in event]
-    process = subprocess.run(
-        [program, version, str(K), *words], env=QUIET, capture_output=True, text=True, timeout=300
-    )
-    assert process.returncode == 0, process.stderr
-    same(lines(process.stdout), expected)
+    same(lines(output_of([program, version, str(K), *words], tmp_path)), expected)
 
 
 def test_under_saved_model_cli(version, expected, tmp_path):
@@ -130,15 +109,7 @@ def test_under_saved_model_cli(version, expected, tmp_path):
     script = "from tensorflow.python.tools.saved_model_cli import main; main()"
     command = [sys.executable, "-P", "-c", script, "run", "--dir", str(version)]
     command += ["--tag_set", "serve", "--signature_def", "recommend"]
-    process = subprocess.run(
-        [*command, "--input_exprs", inputs, "--outdir", str(tmp_path)],
-        cwd=tmp_path,
-        env=QUIET,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert process.returncode == 0, process.stderr
+    output_of([*command, "--input_exprs", inputs, "--outdir", str(tmp_path)], tmp_path)
     names = np.load(tmp_path / "items.npy", allow_pickle=True)[0].astype(str).tolist()
     scores = np.load(tmp_path / "scores.npy")[0].tolist()
     same(list(zip(names, scores, strict=True)), expected)

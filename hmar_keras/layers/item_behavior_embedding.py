@@ -96,8 +96,8 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         item_kernel, effect, offset = self._linear()
         return ops.matmul(self.item_table.all_items(), item_kernel) + offset, effect
 
-    def score_catalog(self, states):
-        """z . q of every item without any history, and what history adds to it.
+    def catalog_query(self, states):
+        """z . q of every item is a product with the table, and what history adds to it.
 
         As a product with `fold()`'s base, but without that matrix, which is as large as a table.
 
@@ -105,13 +105,14 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             states: float32 `[batch, dim]`.
 
         Returns:
-            `(scores, gains)`: float32 `[batch, num_items + 1]`, by item id, and `[batch, K]`, what
-            one more event of each behaviour adds to an item's score.
+            `(vectors, offsets, gains)`: float32 `[batch, dim]`, `[batch, 1]` and `[batch, K]`, so
+            that z . q of an item without any history is `vectors . item + offsets`, and one more
+            event of each behaviour adds `gains` to it.
         """
         item_kernel, effect, offset = self._linear()
-        scores = self.item_table.dot_all_items(ops.matmul(states, ops.transpose(item_kernel)))
-        scores = scores + ops.matmul(states, offset[:, None])
-        return scores, ops.matmul(states, ops.transpose(effect))
+        vectors = ops.matmul(states, ops.transpose(item_kernel))
+        offsets = ops.matmul(states, offset[:, None])
+        return vectors, offsets, ops.matmul(states, ops.transpose(effect))
 
     def _linear(self):
         """Eq. 1 to 3 multiplied out: q = item @ item_kernel + counts @ effect + offset."""

@@ -62,10 +62,6 @@ class ItemEmbedding(keras.layers.Layer):
             return scores
         return ops.concatenate([scores, self.item_table.dot(states, negative_ids)], axis=-1)
 
-    def score_catalog(self, states):
-        """z . v of every item: float32 `[batch, dim]` to `[batch, num_items + 1]`, by item id."""
-        return self.item_table.dot_all_items(states)
-
     def compute_output_spec(self, item_ids, states=None, negative_ids=None):
         """`[..., dim]`, or `[batch, steps, candidates + negatives]` with `states`."""
         shapes = [None if x is None else x.shape for x in (item_ids, states, negative_ids)]

@@ -17,7 +17,6 @@ from hmar_keras.layers import (
 from hmar_keras.models.sequential_recommender import (
     SequentialRecommender,
     as_config,
-    hide_padding,
     history_inputs,
     recommender_inputs,
 )
@@ -170,8 +169,8 @@ class HMAR(SequentialRecommender):
         """See `SequentialRecommender.item_table`."""
         return self.backbone.item_encoder.item_table
 
-    def score_catalog(self, item_ids, behavior_ids):
-        """See `SequentialRecommender.score_catalog`.
+    def catalog_query(self, item_ids, behavior_ids):
+        """See `SequentialRecommender.catalog_query`.
 
         Eq. 14 with Eq. 1 to 3 is linear in a candidate's indicators, so one product with the
         encodings of all items without history is enough, corrected at the few items that a user
@@ -179,19 +178,13 @@ class HMAR(SequentialRecommender):
         """
         states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
         last = ops.cast(states[:, -1], "float32")
-        scores, by_behavior = self.backbone.item_encoder.score_catalog(last)
+        vectors, offsets, by_behavior = self.backbone.item_encoder.catalog_query(last)
         if not self.config.indicators:
-            return hide_padding(scores)
+            return vectors, offsets, None
         # What each event of the history adds to its item's score.
         by_behavior = ops.pad(by_behavior, [[0, 0], [1, 0]])
         gains = ops.take_along_axis(by_behavior, ops.cast(behavior_ids, "int32"), axis=1)
-        batch, length = ops.shape(item_ids)
-        rows = ops.broadcast_to(ops.arange(batch, dtype="int32")[:, None], (batch, length))
-        where = ops.stack([rows, ops.cast(item_ids, "int32")], axis=-1)
-        scores = ops.scatter_update(
-            scores, ops.reshape(where, (-1, 2)), ops.reshape(gains, (-1,)), reduction="add"
-        )
-        return hide_padding(scores)
+        return vectors, offsets, gains
 
     def behavior_logits(self, item_ids, behavior_ids, candidate_ids):
         """What the user would do to each candidate: the `behavior` output for all of them.

@@ -14,7 +14,6 @@ from hmar_keras.layers import Dropout, ItemEmbedding, PositionEmbedding, Sequenc
 from hmar_keras.models.sequential_recommender import (
     SequentialRecommender,
     as_config,
-    hide_padding,
     history_inputs,
     recommender_inputs,
 )
@@ -100,7 +99,7 @@ class SASRec(SequentialRecommender):
         """See `SequentialRecommender.item_table`."""
         return self.items.item_table
 
-    def score_catalog(self, item_ids, behavior_ids):
-        """See `SequentialRecommender.score_catalog`."""
+    def catalog_query(self, item_ids, behavior_ids):
+        """See `SequentialRecommender.catalog_query`."""
         states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
-        return hide_padding(self.items.score_catalog(ops.cast(states[:, -1], "float32")))
+        return ops.cast(states[:, -1], "float32"), None, None

@@ -52,8 +52,9 @@ class SequentialRecommender(keras.Model):
 
     A new model is a subclass whose constructor takes a config, builds a graph from
     `recommender_inputs(config)` to the output `ranking` and calls `super().__init__(config,
-    inputs=..., outputs=...)`; which names its outputs, defines `score_catalog`, and stands in
-    `hmar_keras.models.registry`. Training, evaluation and export then work with it.
+    inputs=..., outputs=...)`; which names its outputs, defines `item_table` and `catalog_query`,
+    or else `score_catalog` alone, and stands in `hmar_keras.models.registry`. Training, evaluation
+    and export then work with it.
 
     Inputs, a dict:
         `item_ids`, `behavior_ids`: int `[batch, length]`, left-padded with 0.
@@ -79,8 +80,24 @@ class SequentialRecommender(keras.Model):
 
     @property
     def item_table(self):
-        """The `ItemTable` of the items' embeddings, asked for by `config.item_start` alone."""
+        """The `ItemTable` of the items' embeddings."""
         raise NotImplementedError(f"{type(self).__name__} must define item_table.")
+
+    def catalog_query(self, item_ids, behavior_ids):
+        """What the item table is asked with to score every item as the next one.
+
+        The score of item i is `vectors . embedding(i) + offsets`, and at the few items of the
+        history the `gains` of every event on i beside it.
+
+        Args:
+            item_ids: int `[batch, length]`.
+            behavior_ids: int `[batch, length]`.
+
+        Returns:
+            `(vectors, offsets, gains)`: float32 `[batch, dim]`; `[batch, 1]`, or None for no
+            offsets; and `[batch, length]`, or None where a history adds nothing to its items.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define catalog_query.")
 
     def score_catalog(self, item_ids, behavior_ids):
         """Scores every item as the next one: what `ranking` gives for all of them, faster.
@@ -92,7 +109,18 @@ class SequentialRecommender(keras.Model):
         Returns:
             float32 `[batch, num_items + 1]`, logits by item id; `LOWEST_SCORE` for padding, 0.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define score_catalog.")
+        vectors, offsets, gains = self.catalog_query(item_ids, behavior_ids)
+        scores = self.item_table.dot_all_items(vectors)
+        if offsets is not None:
+            scores = scores + offsets
+        if gains is not None:
+            batch, length = ops.shape(item_ids)
+            rows = ops.broadcast_to(ops.arange(batch, dtype="int32")[:, None], (batch, length))
+            where = ops.stack([rows, ops.cast(item_ids, "int32")], axis=-1)
+            scores = ops.scatter_update(
+                scores, ops.reshape(where, (-1, 2)), ops.reshape(gains, (-1,)), reduction="add"
+            )
+        return hide_padding(scores)
 
     def score_candidates(self, item_ids, behavior_ids, candidate_ids):
         """Scores some items as the next one.

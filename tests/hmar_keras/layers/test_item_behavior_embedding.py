@@ -61,7 +61,9 @@ def test_the_catalogue_is_scored_as_every_item_is(item_buckets):
     items = np.tile(np.arange(1, ITEMS + 1, dtype="int32"), (2, 1, 1))
     counts = rng.integers(0, 4, (2, 1, ITEMS, BEHAVIORS)).astype("float32")
     each = ops.convert_to_numpy(layer(items, counts, states))[:, 0]
-    scores, gains = (ops.convert_to_numpy(part) for part in layer.score_catalog(states[:, 0]))
+    vectors, offsets, gains = layer.catalog_query(states[:, 0])
+    scores = ops.convert_to_numpy(layer.item_table.dot_all_items(vectors) + offsets)
+    gains = ops.convert_to_numpy(gains)
     assert scores.shape == (2, ITEMS + 1)
     assert gains.shape == (2, BEHAVIORS)
     assert_close(scores[:, 1:] + np.einsum("bck,bk->bc", counts[:, 0], gains), each)

@@ -39,7 +39,7 @@ def test_history_and_candidates_have_one_embedding(layer):
         state = states[0, 1 + step]
         own = [state @ table[item] if item else 0.0 for item in candidates[0, step]]
         assert_close(scores[0, step], [*own, *(state @ table[item] for item in (5, 1, 3))])
-    catalog = ops.convert_to_numpy(layer.score_catalog(states[:, -1]))
+    catalog = ops.convert_to_numpy(layer.item_table.dot_all_items(states[:, -1]))
     assert_close(catalog[0, 1:], table[1:] @ states[0, -1])
 
 

@@ -44,7 +44,7 @@ def alone(version: Path, batches: dict[int, tuple], dim: int, calls: int) -> dic
         vectors = tf.random.stateless_normal([rows, dim], [0, rows])
         jobs[f"recommend to {rows}"] = lambda asked=asked: recommend(**asked)["scores"].numpy()
         jobs[f"product and top 10 of {rows}"] = lambda vectors=vectors: product(vectors).numpy()
-    return _in_turns(jobs, calls)
+    return in_turns(jobs, calls)
 
 
 def _product(table):
@@ -56,7 +56,8 @@ def _product(table):
     return product
 
 
-def _in_turns(jobs: dict[str, Callable], calls: int) -> dict[str, list[float]]:
+def in_turns(jobs: dict[str, Callable], calls: int) -> dict[str, list[float]]:
+    """Milliseconds of every call of every job, one after the other, so many times."""
     samples = {name: [] for name in jobs}
     for call in range(calls + 2):
         for name, job in jobs.items():

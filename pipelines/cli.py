@@ -39,6 +39,7 @@ from pipelines.hardware import Hardware
 from pipelines.history_text import format_history, parse_history
 from pipelines.log_options import takes_log
 from pipelines.report_cli import report_command
+from pipelines.retrievals import PRODUCT, RETRIEVALS, check_retrieval
 from pipelines.rollout_cli import rollout_command
 from pipelines.serve_cli import client_command, serve_command
 from pipelines.terminal import prepare_keras, say, say_what_was_kept
@@ -151,6 +152,13 @@ def export_command(
         str | None, typer.Option(help=r"Name of the model. \[default: the dataset's]")
     ] = None,
     data_dir: DataDir = None,
+    retrieval: Annotated[
+        str,
+        typer.Option(
+            help=f"How the best items are found: {', '.join(RETRIEVALS)}. All but scann are exact; "
+            "brute_force is the fastest for batches, streaming takes the least memory.",
+        ),
+    ] = PRODUCT,
     bless: Annotated[
         bool,
         typer.Option(
@@ -177,6 +185,7 @@ def export_command(
     """Write a SavedModel for TensorFlow Serving, in TensorFlow whatever trained the model."""
     if (tolerance or gain) and not bless:
         raise InputError("--tolerance and --gain say how to --bless; add --bless.")
+    check_retrieval(retrieval)
     prepare_keras(backend="tensorflow")
     from pipelines import workflow
     from pipelines.run_directory import RunDirectory
@@ -190,7 +199,7 @@ def export_command(
         if not blessing.blessed:
             raise InputError(blessing.sentence())
         say(blessing.sentence())
-    _export(directory, data, model, target)
+    _export(directory, data, model, target, retrieval)
 
 
 @app.command("recommend")
@@ -259,10 +268,10 @@ def _evaluate(run, data, model):
     say(f"all metrics: {run.path / 'metrics.json'}")
 
 
-def _export(run, data, model, directory):
+def _export(run, data, model, directory, retrieval=PRODUCT):
     from pipelines import workflow
 
-    version = workflow.export_run(run, data, model, directory)
+    version = workflow.export_run(run, data, model, directory, retrieval)
     say(f"exported: {version}")
     return version
 

@@ -23,6 +23,7 @@ from pipelines.export.blessing import Blessing, bless, live_results, live_versio
 from pipelines.export.warmup import real_histories
 from pipelines.hardware import Hardware
 from pipelines.log_options import load_chosen
+from pipelines.retrievals import PRODUCT
 from pipelines.run_directory import RunDirectory
 from pipelines.settings import build_config
 from pipelines.splits import split
@@ -258,11 +259,20 @@ def export_run(
     dataset: InteractionDataset,
     model: SequentialRecommender,
     directory: str | os.PathLike,
+    retrieval: str = PRODUCT,
 ) -> Path:
     """Writes the next version of the model to `directory/VERSION`.
 
+    Args:
+        run: the run.
+        dataset: its dataset.
+        model: its model.
+        directory: of the model's versions.
+        retrieval: one of `RETRIEVALS`.
+
     Raises:
-        InputError: under another backend than TensorFlow, or if it cannot be written.
+        InputError: under another backend than TensorFlow, if it cannot be written, or if the
+            retrieval is not to be had.
     """
     if keras.backend.backend() != "tensorflow":
         raise InputError(
@@ -271,7 +281,9 @@ def export_run(
         )
     popularity = item_popularity(split(dataset, model.config.holdout))
     histories = real_histories(dataset, model.config.max_length)
-    return export(model, dataset.items, popularity, directory, _provenance(run), histories)
+    return export(
+        model, dataset.items, popularity, directory, _provenance(run), histories, retrieval
+    )
 
 
 def _provenance(run):

@@ -20,6 +20,7 @@ from pipelines.export.model_card import write_card
 from pipelines.export.signatures import EXAMPLES, EXCLUDE_SEEN, STRINGS, K, ServingModel
 from pipelines.export.warmup import PLACE as WARMUP
 from pipelines.export.warmup import History, write_warmup
+from pipelines.retrievals import PRODUCT, check_retrieval
 
 
 def export(
@@ -29,6 +30,7 @@ def export(
     directory: str | os.PathLike,
     provenance: dict,
     histories: Sequence[History] = (),
+    retrieval: str = PRODUCT,
 ) -> Path:
     """Writes the next version of a SavedModel.
 
@@ -40,23 +42,26 @@ def export(
         provenance: dataset, seed and the like, for the model card.
         histories: some real ones, for the requests that warm the model up; without any there are
             none.
+        retrieval: one of `RETRIEVALS`, how `recommend` finds the best items.
 
     Returns:
         the directory of the version.
 
     Raises:
-        InputError: if it cannot be written, or an item's name has a line break.
+        InputError: if it cannot be written, an item's name has a line break, or the retrieval
+            is not to be had.
     """
     directory = Path(directory)
+    nearest = _nearest(retrieval, model)
     if any("\n" in item or "\r" in item for item in items.tolist()):
         raise InputError("an item's name has a line break, which a vocabulary cannot hold.")
     temporary = make_temporary(directory)
     try:
         complete = temporary / "complete"
-        signatures = _write(model, items, popularity, temporary, complete)
+        signatures = _write(model, items, popularity, temporary, complete, nearest)
         if histories:
             write_warmup(complete / WARMUP, directory.name, signatures, histories)
-        metadata = {"config": model.config.to_dict(), **provenance}
+        metadata = {"config": model.config.to_dict(), "retrieval": retrieval, **provenance}
         write_card(complete, directory.name, type(model).__name__, metadata)
         version = directory / str(max(versions(directory), default=0) + 1)
         os.rename(complete, version)
@@ -87,13 +92,23 @@ def versions(directory: Path) -> list[int]:
     return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal())
 
 
-def _write(model, items, popularity, temporary, complete):
+def _nearest(retrieval, model):
+    """The first stage of a retrieval in two; None for the one product."""
+    check_retrieval(retrieval)
+    if retrieval == PRODUCT:
+        return None
+    from pipelines.export.retrieval import nearest_items
+
+    return nearest_items(retrieval, model.item_table)
+
+
+def _write(model, items, popularity, temporary, complete, nearest):
     """Writes graph, weights and vocabulary; returns the names of the signatures."""
     vocabulary = temporary / "items.txt"
     vocabulary.write_text("".join(f"{item}\n" for item in items.tolist()))
     popularity = np.asarray(popularity, np.float32).copy()
     popularity[0] = LOWEST_SCORE
-    serving = ServingModel(model, popularity, vocabulary)
+    serving = ServingModel(model, popularity, vocabulary, nearest)
     archive = keras.export.ExportArchive()
     for table in (serving.item_lines, serving.item_names, serving.behavior_ids):
         archive.track(table)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from hmar_keras.models import SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+from pipelines.export.best_items import Nearest, OneProduct, TwoStages
 from pipelines.export.explanation import explanation
 
 STRINGS = tf.TensorSpec((None, None), tf.string)
@@ -34,9 +35,16 @@ class ServingModel:
         model: the trained model.
         popularity: float [num_items + 1] by item id; what to recommend to a stranger.
         vocabulary: path of a file with one item a line, which becomes an asset.
+        nearest: finds candidates for `recommend`, see `TwoStages`; None to score all items.
     """
 
-    def __init__(self, model: SequentialRecommender, popularity, vocabulary: Path):
+    def __init__(
+        self,
+        model: SequentialRecommender,
+        popularity,
+        vocabulary: Path,
+        nearest: Nearest | None = None,
+    ):
         self._model = model
         self._names = model.config.behaviors.names
         file = tf.lookup.TextFileIndex
@@ -55,6 +63,11 @@ class ServingModel:
             default_value=0,
         )
         self.popularity = tf.Variable(popularity, dtype=tf.float32, trainable=False)
+        self._best = (
+            TwoStages(model, self.popularity, nearest)
+            if nearest
+            else OneProduct(model, self.popularity)
+        )
         # Three signatures call it, whose graph stands in the file once.
         self._recommended = tf.function(
             self._recommend, input_signature=[STRINGS, STRINGS, K, EXCLUDE_SEEN]
@@ -67,19 +80,15 @@ class ServingModel:
     def _recommend(self, items, behaviors, k, exclude_seen):
         seen, behavior_ids, known = self._known(items, behaviors)
         history = self._history(seen, behavior_ids, known)
-        scores = self._model.score_catalog(*history)
-        stranger = tf.reduce_all(history[0] == 0, axis=1, keepdims=True)
-        # Popularity of padding, id 0, is set to the lowest score when the model is exported.
-        scores = tf.where(stranger, self.popularity[None], scores)
-        scores = _hide(scores, tf.where(_column(exclude_seen, seen), seen, 0))
+        hidden = tf.where(_column(exclude_seen, seen), seen, 0)
         k = tf.clip_by_value(_column(k, seen), 0, self._model.config.num_items)
-        best = tf.math.top_k(scores, tf.reduce_max(k))
-        names = self.item_names.lookup(tf.cast(best.indices, tf.int64) - 1)
-        asked = tf.range(tf.shape(best.values)[1])[None] < k
-        told = asked & (best.values > LOWEST_SCORE)
+        scores, ids = self._best(*history, hidden, tf.reduce_max(k))
+        names = self.item_names.lookup(tf.cast(ids, tf.int64) - 1)
+        asked = tf.range(tf.shape(scores)[1])[None] < k
+        told = asked & (scores > LOWEST_SCORE)
         return {
             "items": tf.where(told, names, ""),
-            "scores": tf.where(told, best.values, LOWEST_SCORE),
+            "scores": tf.where(told, scores, LOWEST_SCORE),
             "unknown": _unknown(items, behaviors, known),
         }
 
@@ -175,13 +184,6 @@ def _column(values, rows):
     fits = tf.debugging.Assert((count == 1) | (count == tf.shape(rows)[0]), [_PER_ROW])
     with tf.control_dependencies([fits]):
         return values[:, None]
-
-
-def _hide(scores, ids):
-    """Scores `[batch, num_items + 1]` with the lowest one for the item ids `[batch, events]`."""
-    rows = tf.broadcast_to(tf.range(tf.shape(ids)[0])[:, None], tf.shape(ids))
-    lowest = tf.fill(tf.shape(ids), LOWEST_SCORE)
-    return tf.tensor_scatter_nd_min(scores, tf.stack([rows, ids], axis=-1), lowest)
 
 
 def _unknown(items, behaviors, known):

@@ -1,0 +1,148 @@
+"""Which items of a catalogue are the best for each history, found in one step or in two.
+
+Both ways give the same answer: the best first, of equal ones the one with the lower id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from hmar_keras.models import SequentialRecommender
+from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+
+# From vectors `[batch, dim]` and a number k, both tensors, to the k items of the greatest products
+# with them: scores and ids `[batch, k]`, the best first. There are fewer where the catalogue ends,
+# and 0, padding, may be among them.
+Nearest = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+class OneProduct:
+    """Scores the whole catalogue, then takes the best.
+
+    Args:
+        model: the trained model.
+        popularity: float32 variable `[num_items + 1]` by item id, `LOWEST_SCORE` for padding; the
+            scores of a history without events.
+
+    Call arguments:
+        item_ids, behavior_ids: int32 `[batch, length]`, the histories.
+        hidden: int32 `[batch, events]`, items that may not be answered, and any number of 0.
+        k: int32 scalar, at most the number of items.
+
+    Returns:
+        `(scores, item_ids)`, float32 and int32 `[batch, k]`, the best first; `LOWEST_SCORE` where
+        there is no item left.
+    """
+
+    def __init__(self, model: SequentialRecommender, popularity: tf.Variable):
+        self._model = model
+        self._popularity = popularity
+
+    def __call__(self, item_ids, behavior_ids, hidden, k):
+        """See the class."""
+        scores = self._model.score_catalog(item_ids, behavior_ids)
+        scores = tf.where(_is_stranger(item_ids), self._popularity[None], scores)
+        return tf.math.top_k(_hide(scores, hidden), k)
+
+
+class TwoStages:
+    """Takes the best by the product with the table, then corrects what the user has touched.
+
+    An item's score is a product with its embedding and, where the user has touched it, a gain. So
+    the best k are among the touched items and the best products, of which there must be as many
+    more as can be touched or hidden. With an exact first stage the answer is that of `OneProduct`.
+
+    Args:
+        model: the trained model, with a `catalog_query`.
+        popularity: as of `OneProduct`.
+        nearest: the first stage.
+
+    Call arguments and returns:
+        as of `OneProduct`.
+    """
+
+    def __init__(self, model: SequentialRecommender, popularity: tf.Variable, nearest: Nearest):
+        self._model = model
+        self._popularity = popularity
+        self._nearest = nearest
+
+    def __call__(self, item_ids, behavior_ids, hidden, k):
+        """See the class."""
+        vectors, offsets, gains = self._model.catalog_query(item_ids, behavior_ids)
+        touched, gained = _touched(item_ids, gains)
+        # Padding, 0, is hidden from everybody.
+        hidden = tf.pad(hidden, [[0, 0], [1, 0]])
+        spare = tf.shape(touched)[1] + _most(hidden > 0) + 1
+        scores, ids = self._nearest(vectors, k + spare)
+        corrected = self._model.item_table.dot(vectors[:, None], touched[:, None])[:, 0] + gained
+        if offsets is not None:
+            scores, corrected = scores + offsets, corrected + offsets
+        scores, ids = self._popular(_is_stranger(item_ids), scores, ids)
+        scores = tf.where(_contains(tf.concat([hidden, touched], 1), ids), LOWEST_SCORE, scores)
+        corrected = tf.where(_contains(hidden, touched), LOWEST_SCORE, corrected)
+        return _best(tf.concat([scores, corrected], 1), tf.concat([ids, touched], 1), k)
+
+    def _popular(self, strangers, scores, ids):
+        """What is found, with the most popular items for strangers, `[batch, 1]`."""
+
+        def replaced():
+            popular = tf.math.top_k(self._popularity, tf.shape(ids)[1])
+            return (
+                tf.where(strangers, popular.values, scores),
+                tf.where(strangers, popular.indices, ids),
+            )
+
+        return tf.cond(tf.reduce_any(strangers), replaced, lambda: (scores, ids))
+
+
+def _is_stranger(item_ids):
+    return tf.reduce_all(item_ids == 0, axis=1, keepdims=True)
+
+
+def _hide(scores, ids):
+    """Scores `[batch, num_items + 1]` with the lowest one for the item ids `[batch, events]`."""
+    rows = tf.broadcast_to(tf.range(tf.shape(ids)[0])[:, None], tf.shape(ids))
+    lowest = tf.fill(tf.shape(ids), LOWEST_SCORE)
+    return tf.tensor_scatter_nd_min(scores, tf.stack([rows, ids], axis=-1), lowest)
+
+
+def _touched(item_ids, gains):
+    """Every item of each history once, the others 0, and the sum of its gains, `[batch, length]`.
+
+    Without gains there is nothing to correct, and so no item.
+    """
+    if gains is None:
+        return item_ids[:, :0], tf.zeros_like(item_ids[:, :0], tf.float32)
+    same = item_ids[:, :, None] == item_ids[:, None]
+    is_repeated = tf.reduce_any(tf.linalg.band_part(same, -1, 0) & ~_diagonal(same), axis=2)
+    return tf.where(is_repeated, 0, item_ids), tf.linalg.matvec(tf.cast(same, tf.float32), gains)
+
+
+def _diagonal(squares):
+    return tf.eye(tf.shape(squares)[1], dtype=tf.bool)
+
+
+def _most(is_true):
+    """The number of true elements `[batch, n]` of the row that has most."""
+    return tf.reduce_max(tf.reduce_sum(tf.cast(is_true, tf.int32), axis=1))
+
+
+def _contains(sets, ids):
+    """Which ids `[batch, n]` are in their row of `sets`, `[batch, one or more]`."""
+    ordered = tf.sort(sets, axis=1)
+    places = tf.minimum(tf.searchsorted(ordered, ids), tf.shape(sets)[1] - 1)
+    return tf.gather(ordered, places, batch_dims=1) == ids
+
+
+def _best(scores, ids, k):
+    """The k best of `[batch, n]`; of equal ones the lower id, which `top_k` finds in front."""
+    # An approximate first stage may find fewer than are asked for.
+    missing = [[0, 0], [0, tf.maximum(k - tf.shape(ids)[1], 0)]]
+    scores = tf.pad(scores, missing, constant_values=LOWEST_SCORE)
+    ids = tf.pad(ids, missing)
+    order = tf.argsort(ids, axis=1, stable=True)
+    best = tf.math.top_k(tf.gather(scores, order, batch_dims=1), k)
+    ids = tf.gather(ids, order, batch_dims=1)
+    return best.values, tf.gather(ids, best.indices, batch_dims=1)

@@ -1,0 +1,145 @@
+"""TensorFlow Recommenders' factorised top-k layers as the first of two stages.
+
+The only module that imports TensorFlow Recommenders, which is written for Keras 2: it takes a few
+seconds and loads that Keras beside Keras 3, so it is itself imported only where a layer is asked
+for.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+
+import tensorflow as tf
+
+from hmar_keras.layers import ItemTable
+from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+from pipelines.errors import InputError
+from pipelines.export.best_items import Nearest
+from pipelines.retrievals import BRUTE_FORCE, STREAMING
+
+_STREAMED_ITEMS = 16_384  # multiplied at a time
+_MOST_FOUND = 1_000  # by ScaNN, which gives the best of so many in the right order
+_FEWEST_LEAVES = 10
+
+
+def _imported():
+    """`tensorflow_recommenders.layers.factorized_top_k`.
+
+    Raises:
+        InputError: if it, or a ScaNN beside it, does not load.
+    """
+    # `tf.keras` becomes one Keras or the other when it is first looked at.
+    before = os.environ.get("TF_USE_LEGACY_KERAS")
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    try:
+        from tensorflow_recommenders.layers import factorized_top_k
+    except (ImportError, tf.errors.OpError) as error:
+        # TensorFlow Recommenders looks for ScaNN by itself.
+        raise InputError(
+            f"TensorFlow Recommenders does not load beside TensorFlow {tf.__version__} "
+            f"({_first_line(error)}); export with --retrieval product, or uninstall scann if it "
+            "is for another TensorFlow."
+        ) from error
+    finally:
+        if before is None:
+            del os.environ["TF_USE_LEGACY_KERAS"]
+        else:
+            os.environ["TF_USE_LEGACY_KERAS"] = before
+    return factorized_top_k
+
+
+def _first_line(error):
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+factorized_top_k = _imported()
+
+
+class TableBruteForce(factorized_top_k.BruteForce):
+    """Brute force over an item table as it is: TensorFlow Recommenders' own keeps a copy of it."""
+
+    def index(self, candidates, identifiers=None):
+        """Takes the place of an index.
+
+        Args:
+            candidates: an `ItemTable`.
+            identifiers: int32 `[rows]`, of its items.
+        """
+        self._candidates = candidates
+        self._identifiers = identifiers
+        return self
+
+    def _compute_score(self, queries, candidates):
+        return candidates.dot_all_items(queries)
+
+
+def nearest_items(name: str, table: ItemTable) -> Nearest:
+    """The first stage of a retrieval.
+
+    Args:
+        name: `BRUTE_FORCE`, `STREAMING` or `SCANN`.
+        table: of the items.
+
+    Returns:
+        a function to be traced; it has to be kept as long as what is traced.
+
+    Raises:
+        InputError: if ScaNN does not load.
+    """
+    if name == BRUTE_FORCE:
+        return _brute_force(table)
+    return _streaming(table) if name == STREAMING else _scann(table)
+
+
+def _brute_force(table):
+    layer = TableBruteForce()
+
+    def nearest(vectors, k):
+        # Made in the graph, so that no list of numbers stands in the file.
+        layer.index(table, tf.range(table.input_dim))
+        return layer(vectors, k=tf.minimum(k, table.input_dim))
+
+    return nearest
+
+
+def _streaming(table):
+    layer = factorized_top_k.Streaming()
+
+    def nearest(vectors, k):
+        # Made in the graph, too, where it reads the table and holds none of it.
+        starts = tf.data.Dataset.range(1, table.input_dim, _STREAMED_ITEMS, output_type=tf.int32)
+        layer.index_from_dataset(starts.map(block))
+        return layer(vectors, k=k)
+
+    def block(start):
+        ids = tf.range(start, tf.minimum(start + _STREAMED_ITEMS, table.input_dim))
+        return ids, table(ids)
+
+    return nearest
+
+
+def _scann(table):
+    count = table.input_dim - 1
+    leaves = max(1, math.isqrt(count))
+    try:
+        layer = factorized_top_k.ScaNN(
+            num_leaves=leaves,
+            num_leaves_to_search=min(leaves, max(_FEWEST_LEAVES, leaves // 10)),
+            num_reordering_candidates=min(count, _MOST_FOUND),
+        )
+    except ImportError as error:
+        raise InputError(
+            "scann is not installed, which --retrieval scann needs, in a version for TensorFlow "
+            f"{tf.__version__}; export with --retrieval brute_force or streaming."
+        ) from error
+    # With a quantised copy of its own, and the embeddings that it reorders by.
+    layer.index(tf.convert_to_tensor(table.all_items())[1:], tf.range(1, table.input_dim))
+
+    def nearest(vectors, k):
+        scores, ids = layer(vectors, k=tf.minimum(k, count))
+        # Where the leaves that it searched hold fewer, it fills up with NaN.
+        is_found = tf.math.is_finite(scores)
+        return tf.where(is_found, scores, LOWEST_SCORE), tf.where(is_found, ids, 0)
+
+    return nearest

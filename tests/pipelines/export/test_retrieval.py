@@ -1,0 +1,323 @@
+"""Two stages give what one product gives, and leave no second table behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.layers import ItemTable
+from hmar_keras.models import SequentialRecommender, build_model
+from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+from pipelines.baselines import item_popularity
+from pipelines.errors import InputError
+from pipelines.export import export, retrieval
+from pipelines.export.best_items import OneProduct, TwoStages
+from pipelines.export.model_card import METADATA
+from pipelines.export.retrieval import nearest_items
+from pipelines.export.signatures import ServingModel
+from pipelines.retrievals import BRUTE_FORCE, PRODUCT, SCANN, STREAMING
+from pipelines.serving.loaded_version import LoadedVersion
+from pipelines.splits import split
+
+from ..commands import fails
+
+property_test = settings(deadline=None, max_examples=25, derandomize=True, database=None)
+ITEMS, DIM, LENGTH, ROWS = 12, 3, 4, 3
+LAYERS = (BRUTE_FORCE, STREAMING)
+
+
+class WholeNumbers:
+    """Scores that are whole numbers, so that many are equal and none is rounded."""
+
+    score_catalog = SequentialRecommender.score_catalog
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.item_table = ItemTable(ITEMS + 1, DIM)
+        self.item_table.build()
+        self.item_table.embeddings.assign(rng.integers(-1, 2, (ITEMS + 1, DIM)))
+        self.numbers = tf.constant(rng.integers(1, 9, (LENGTH, DIM)), tf.int32)
+
+    def catalog_query(self, item_ids, behavior_ids):
+        vectors = tf.cast(item_ids @ self.numbers % 3 - 1, tf.float32)
+        return vectors, vectors[:, :1], tf.gather([0.0, 1.0, -9.0], behavior_ids)
+
+
+@pytest.fixture(scope="module")
+def whole_numbers():
+    """Both ways to the best items of the same scores, by the first stage's name."""
+    model = WholeNumbers()
+    popularity = tf.Variable([LOWEST_SCORE] + [float(item % 4) for item in range(ITEMS)])
+    ids = tf.TensorSpec((None, None), tf.int32)
+    signature = [ids, ids, ids, tf.TensorSpec((), tf.int32)]
+    ways = {PRODUCT: OneProduct(model, popularity)}
+    for name in LAYERS:
+        ways[name] = TwoStages(model, popularity, nearest_items(name, model.item_table))
+    return {name: tf.function(way, input_signature=signature) for name, way in ways.items()}
+
+
+def id_rows(width, high):
+    rows = st.lists(st.integers(0, high), min_size=ROWS * width, max_size=ROWS * width)
+    return rows.map(lambda ids: np.array(ids, np.int32).reshape(ROWS, width))
+
+
+@property_test
+@given(id_rows(LENGTH, ITEMS), id_rows(LENGTH, 2), st.integers(0, ITEMS - 2), st.integers(0, ITEMS))
+def test_the_same_items_in_the_same_order(whole_numbers, items, behaviors, best, k):
+    """Also where as many of the best as can be may not be answered."""
+    history = (items, np.where(items, behaviors, 0).astype(np.int32))
+    hidden = np.zeros((ROWS, 0), np.int32)
+    hidden = whole_numbers[PRODUCT](*history, hidden, np.int32(best))[1].numpy()
+    scores, ids = (part.numpy() for part in whole_numbers[PRODUCT](*history, hidden, np.int32(k)))
+    for name in LAYERS:
+        found, found_ids = whole_numbers[name](*history, hidden, np.int32(k))
+        np.testing.assert_array_equal(found, scores)
+        there = scores > LOWEST_SCORE
+        np.testing.assert_array_equal(found_ids.numpy()[there], ids[there])
+
+
+@property_test
+@given(id_rows(LENGTH, ITEMS), st.integers(1, ITEMS))
+def test_what_an_approximate_stage_misses_is_missing_alone(whole_numbers, items, k):
+    """It finds items with an even id, and fewer than it is asked for."""
+    model = WholeNumbers()
+    popularity = tf.Variable([LOWEST_SCORE] + [0.0] * ITEMS)
+
+    def even(vectors, k):
+        scores, ids = nearest_items(BRUTE_FORCE, model.item_table)(vectors, k)
+        is_even = ids % 2 == 0
+        return tf.where(is_even, scores, LOWEST_SCORE)[:, :9], tf.where(is_even, ids, 0)[:, :9]
+
+    items = np.where(items.any(axis=1, keepdims=True), items, 1).astype(np.int32)
+    asked = (items, np.minimum(items, 1), np.zeros((ROWS, 0), np.int32), k)
+    scores, ids = (part.numpy() for part in TwoStages(model, popularity, even)(*asked))
+    whole = model.score_catalog(*asked[:2]).numpy()
+    assert ids.shape == (ROWS, k)
+    for row in range(ROWS):
+        found = ids[row][scores[row] > LOWEST_SCORE]
+        assert len(set(found)) == len(found)
+        assert np.all((found % 2 == 0) | np.isin(found, items[row]))
+        np.testing.assert_array_equal(scores[row, : len(found)], whole[row, found])
+        assert np.all(np.diff(scores[row, : len(found)]) <= 0)
+        touched = np.setdiff1d(items[row], 0)
+        assert len(found) == k or set(touched) <= set(found)
+
+
+def random_weights(log, **changes):
+    config = HMARConfig(log.num_items, log.behaviors, dim=8, max_length=5, **changes)
+    keras.utils.set_random_seed(0)
+    model, rng = build_model(config), np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(rng.normal(scale=0.3, size=weight.shape))
+    return model
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        {},
+        {"item_buckets": 7, "events": "target"},
+        {"indicators": False},
+        {"model": "sasrec"},
+    ],
+    ids=["hmar", "hashed", "without indicators", "sasrec"],
+)
+def served(request, log, tmp_path_factory):
+    """A model, and its signatures by both layers."""
+    model = random_weights(log, **request.param)
+    vocabulary = tmp_path_factory.mktemp("vocabulary") / "items.txt"
+    vocabulary.write_text("".join(f"{item}\n" for item in log.items))
+    popularity = popularity_of(log)
+    by_layer = {
+        name: ServingModel(model, popularity, vocabulary, nearest_items(name, model.item_table))
+        for name in LAYERS
+    }
+    return model, by_layer
+
+
+def popularity_of(log):
+    popularity = np.asarray(item_popularity(split(log)), np.float32).copy()
+    popularity[0] = LOWEST_SCORE
+    return popularity
+
+
+def long_way(model, log, history, k, exclude_seen):
+    """Items and scores of one history of (item id, behaviour id), every item by itself."""
+    known = [(item, behavior) for item, behavior in history if item and behavior]
+    seen = {item for item, _ in history if exclude_seen}
+    if model.config.events == "target":
+        known = [event for event in known if event[1] == log.behaviors.target_id]
+    known = known[-model.config.max_length :]
+    scores = popularity_of(log)
+    if known:
+        items, behaviors = (np.array([column], np.int32) for column in zip(*known, strict=True))
+        everything = np.arange(log.num_items + 1, dtype=np.int32)[None]
+        scores = keras.ops.convert_to_numpy(model.score_candidates(items, behaviors, everything))[0]
+    order = sorted(range(1, log.num_items + 1), key=lambda item: (-scores[item], item))
+    best = [item for item in order if item not in seen][: max(k, 0)]
+    return [f"i{item}" for item in best], scores[best]
+
+
+@st.composite
+def requests(draw):
+    """Three histories of item and behaviour ids, 0 unknown, and the options of each."""
+    event = st.tuples(st.integers(0, 30), st.integers(0, 3))
+    histories = draw(st.lists(st.lists(event, max_size=8), min_size=3, max_size=3))
+    ks = draw(st.lists(st.integers(-1, 40), min_size=3, max_size=3))
+    return histories, ks, draw(st.lists(st.booleans(), min_size=3, max_size=3))
+
+
+def strings(rows):
+    return tf.constant(np.array(rows, object).reshape(len(rows), -1), tf.string)
+
+
+@settings(property_test, max_examples=12)
+@given(requests())
+def test_recommend_equals_the_long_way(served, log, asked):
+    model, by_layer = served
+    histories, ks, exclude = asked
+    longest = max(map(len, histories))
+    padded = [[(None, None)] * (longest - len(history)) + history for history in histories]
+    names = ("stare", *log.behaviors.names)
+    items = [["" if i is None else f"i{i}" if i else "?" for i, _ in row] for row in padded]
+    behaviors = [["" if b is None else names[b] for _, b in row] for row in padded]
+    expected = [long_way(model, log, *row) for row in zip(histories, ks, exclude, strict=True)]
+    for layer in by_layer.values():
+        answer = layer.recommend(
+            strings(items), strings(behaviors), tf.constant(ks), tf.constant(exclude)
+        )
+        found = answer["items"].numpy().astype(str)
+        assert found.shape[1] == min(max(0, *ks), log.num_items)
+        for row, (best, scores) in enumerate(expected):
+            rest = found.shape[1] - len(best)
+            assert found[row].tolist() == best + [""] * rest
+            np.testing.assert_allclose(answer["scores"][row, : len(best)], scores, atol=1e-5)
+            assert np.all(answer["scores"][row, len(best) :] == np.float32(LOWEST_SCORE))
+
+
+@pytest.fixture(scope="module")
+def exports(model, log, tmp_path_factory):
+    """The version of each layer."""
+    folder, popularity = tmp_path_factory.mktemp("models"), item_popularity(split(log))
+    return {
+        name: export(model, log.items, popularity, folder / name, {}, retrieval=name)
+        for name in LAYERS
+    }
+
+
+def test_the_export_says_how_it_retrieves(exports, version):
+    for name, path in {PRODUCT: version, **exports}.items():
+        assert json.loads((path / METADATA).read_text())["retrieval"] == name
+
+
+def test_there_is_one_table(exports, version):
+    """And of a retrieval nothing but the counter that TensorFlow Recommenders streams by."""
+
+    def stored(path):
+        reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+        shapes = reader.get_variable_to_shape_map()
+        return sorted(shape for name, shape in shapes.items() if "VARIABLE_VALUE" in name)
+
+    assert stored(exports[BRUTE_FORCE]) == stored(version)
+    assert stored(exports[STREAMING]) == [[], *stored(version)]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_graph_holds_no_item(name, log, tmp_path):
+    """It would take more than a megabyte, as numbers already."""
+    count = 300_000
+    model = build_model(HMARConfig(count, log.behaviors, model="sasrec", dim=2, max_length=5))
+    items = np.arange(count).astype(str)
+    path = export(model, items, np.zeros(count + 1), tmp_path / "large", {}, retrieval=name)
+    assert (path / "saved_model.pb").stat().st_size < 1_000_000
+
+
+HISTORY = [("i3", "view"), ("i7", "view"), ("i3", "cart"), ("i30", "buy")]
+
+
+def test_it_answers_wherever_tensorflow_is(exports, model, log, tmp_path):
+    """In a process with nothing else of this, and in a session as `hmar serve` has one."""
+    behaviors = {name: log.behaviors.id_of(name) for name in log.behaviors.names}
+    history = [(int(item[1:]), behaviors[name]) for item, name in HISTORY]
+    expected, scores = long_way(model, log, history, 9, exclude_seen=True)
+    script = f"""
+import sys
+for name in ("keras", "tf_keras", "hmar_keras", "pipelines", "tensorflow_recommenders"):
+    sys.modules[name] = None  # to import it is an error
+import tensorflow as tf
+items, behaviors = zip(*{HISTORY!r})
+for path in sys.argv[1:]:
+    loaded = tf.saved_model.load(path)
+    answer = loaded.signatures["recommend"](
+        items=tf.constant([items]), behaviors=tf.constant([behaviors]),
+        k=tf.constant(9), exclude_seen=tf.constant(True),
+    )
+    print(*(item.decode() for item in answer["items"][0].numpy()))
+"""
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", script, *map(str, exports.values())],
+        cwd=tmp_path,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines() == [" ".join(expected)] * len(LAYERS)
+    items, names = (np.array([column], object) for column in zip(*HISTORY, strict=True))
+    options = {"k": np.int32(9), "exclude_seen": np.bool_(True)}
+    for path in exports.values():
+        recommend = LoadedVersion(path).signature("recommend")
+        answer = recommend({"items": items, "behaviors": names, **options})
+        assert answer["items"][0].astype(str).tolist() == expected
+        np.testing.assert_allclose(answer["scores"][0], scores, atol=1e-5)
+
+
+def test_scann_that_does_not_load_is_one_sentence(model, log, tmp_path):
+    if retrieval.factorized_top_k._HAVE_SCANN:
+        pytest.skip("ScaNN loads here")
+    with pytest.raises(InputError, match=r"scann is not installed.*--retrieval brute_force"):
+        export(model, log.items, popularity_of(log), tmp_path / "m", {}, retrieval=SCANN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scann_finds_the_best_of_a_small_catalogue(model, log, tmp_path):
+    """It searches all of it, so that its answer is exact."""
+    if not retrieval.factorized_top_k._HAVE_SCANN:
+        pytest.skip("ScaNN does not load beside this TensorFlow")
+    path = export(model, log.items, popularity_of(log), tmp_path / "m", {}, retrieval=SCANN)
+    loaded = tf.saved_model.load(str(path))
+    items, names = zip(*HISTORY, strict=True)
+    answer = loaded.signatures["recommend"](
+        items=tf.constant([items]),
+        behaviors=tf.constant([names]),
+        k=tf.constant(9),
+        exclude_seen=tf.constant(True),
+    )
+    history = [(int(item[1:]), log.behaviors.id_of(name)) for item, name in HISTORY]
+    expected, _ = long_way(model, log, history, 9, exclude_seen=True)
+    assert answer["items"][0].numpy().astype(str).tolist() == expected
+
+
+def test_an_unknown_retrieval_is_refused(hmar):
+    fails(hmar("export", "run", "--retrieval", "magic"), "magic", "product, brute_force")
+
+
+def test_tensorflow_recommenders_is_imported_by_one_module():
+    root = Path(retrieval.__file__).parents[2]
+    naming = [
+        path.relative_to(root).as_posix()
+        for folder in ("hmar_keras", "pipelines")
+        for path in (root / folder).rglob("*.py")
+        if "tensorflow_recommenders" in path.read_text() or "import retrieval\n" in path.read_text()
+    ]
+    assert naming == ["pipelines/export/retrieval.py"]

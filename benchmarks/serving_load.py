@@ -148,7 +148,7 @@ def measure(load: Load) -> dict:
 
 
 class Swap:
-    """A second version, put into the directory of a server.
+    """The next version, put into the directory of a server.
 
     Args:
         server: which finds it there.
@@ -172,9 +172,10 @@ class Swap:
     @property
     def end(self) -> float | None:
         """When the server answered from it alone; None if it does not yet."""
-        end = self._server.said("version 1 is no longer served")
+        before = int(self._place.name) - 1
+        end = self._server.said(f"version {before} is no longer served")
         if end is None and self.begin and time.monotonic() > self.begin + _SWAP_SECONDS:
-            raise SystemExit("hmar serve does not take the second version.")
+            raise SystemExit(f"hmar serve does not take version {self._place.name}.")
         return end
 
 

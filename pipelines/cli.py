@@ -164,9 +164,16 @@ def export_command(
         typer.Option(
             "--bless",
             help="Only if on validation it is no worse than the live version, which is the latest "
-            "under its name, and the best baseline.",
+            "under its name unless --rollout says otherwise, and the best baseline.",
         ),
     ] = False,
+    rollout: Annotated[
+        str | None,
+        typer.Option(
+            help="With --bless: the --output of hmar rollout; the live version is the stable one.",
+            show_default=False,
+        ),
+    ] = None,
     tolerance: Annotated[
         float,
         typer.Option(
@@ -183,11 +190,12 @@ def export_command(
     ] = 0.0,
 ):
     """Write a SavedModel for TensorFlow Serving, in TensorFlow whatever trained the model."""
-    if (tolerance or gain) and not bless:
-        raise InputError("--tolerance and --gain say how to --bless; add --bless.")
+    if (tolerance or gain or rollout is not None) and not bless:
+        raise InputError("--rollout, --tolerance and --gain say how to --bless; add --bless.")
     check_retrieval(retrieval)
     prepare_keras(backend="tensorflow")
     from pipelines import workflow
+    from pipelines.export.blessing import live_version
     from pipelines.run_directory import RunDirectory
 
     directory = RunDirectory.open(run)
@@ -195,7 +203,8 @@ def export_command(
     data = workflow.load_run_dataset(directory, data_dir)
     target = Path(models) / (name or data.name.replace("/", "-"))
     if bless:
-        blessing = workflow.bless_run(directory, data, model, target, tolerance, gain)
+        live = live_version(target, rollout)
+        blessing = workflow.bless_run(directory, data, model, live, tolerance, gain)
         if not blessing.blessed:
             raise InputError(blessing.sentence())
         say(blessing.sentence())

@@ -19,7 +19,7 @@ from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.evaluation import Evaluator, model_scorer
 from pipelines.export import export
-from pipelines.export.blessing import Blessing, bless, live_results, live_version
+from pipelines.export.blessing import Blessing, bless, live_results
 from pipelines.export.warmup import real_histories
 from pipelines.hardware import Hardware
 from pipelines.log_options import load_chosen
@@ -228,17 +228,17 @@ def bless_run(
     run: RunDirectory,
     dataset: InteractionDataset,
     model: SequentialRecommender,
-    directory: str | os.PathLike,
+    live: Path | None,
     tolerance: float = 0.0,
     gain: float = 0.0,
 ) -> Blessing:
-    """Whether the model is good enough to be the next version under `directory`.
+    """Whether the model is good enough to be published.
 
     Args:
         run: the run.
         dataset: its dataset.
         model: its model.
-        directory: of the model's versions.
+        live: directory of the live version, see `live_version`; None if there is none yet.
         tolerance: see `bless`.
         gain: see `bless`.
 
@@ -247,11 +247,11 @@ def bless_run(
     """
     baselines = dict(validation_results(run, dataset, model))
     candidate = baselines.pop(type(model).__name__)
-    version, live = live_version(directory), None
-    if version:
+    results = None
+    if live:
         metadata = {"config": model.config.to_dict(), **_provenance(run)}
-        live = live_results(version, metadata, split(dataset, model.config.holdout))
-    return bless(candidate, baselines, live, tolerance, gain)
+        results = live_results(live, metadata, split(dataset, model.config.holdout))
+    return bless(candidate, baselines, results, tolerance, gain)
 
 
 def export_run(

@@ -1,8 +1,8 @@
 """Whether a model is good enough to be published: at least as good as what is there already.
 
-It is compared with the live version, the latest one under the same name, and with the best
-baseline, all by `validation_score` of the same validation questions. The test questions are not
-looked at: a choice between models is a choice.
+It is compared with the live version, which is the stable one of a roll-out or else the latest one
+under the same name, and with the best baseline, all by `validation_score` of the same validation
+questions. The test questions are not looked at: a choice between models is a choice.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pipelines.errors import InputError
 from pipelines.evaluation import FULL, FULL_UNSEEN, Evaluator, validation_score
 from pipelines.export.exported_scorer import ExportedScorer
 from pipelines.export.model_card import METADATA
+from pipelines.export.rollout import stable_version
 from pipelines.export.saved_model import versions
 from pipelines.splits import Splits
 
@@ -71,11 +72,30 @@ def bless(
     )
 
 
-def live_version(directory: str | os.PathLike) -> Path | None:
-    """The latest version under `saved_models/NAME`, or None if there is none yet."""
+def live_version(
+    directory: str | os.PathLike, rollout: str | os.PathLike | None = None
+) -> Path | None:
+    """The version that a candidate would replace, or None if there is none yet.
+
+    Args:
+        directory: of the model's versions, `saved_models/NAME`.
+        rollout: where `hmar rollout` wrote to; the version that is labelled stable there. Without
+            that label, or a roll-out, it is the latest.
+
+    Raises:
+        InputError: if the roll-out cannot be read, is of another model, or its stable version is
+            not there.
+    """
     directory = Path(directory)
     there = versions(directory) if directory.is_dir() else []
-    return directory / str(there[-1]) if there else None
+    stable = stable_version(rollout, directory.name) if rollout is not None else None
+    if stable is not None and stable not in there:
+        raise InputError(
+            f"{directory} has no version {stable}, which is the stable one of {rollout}; give the "
+            "directory of all models as --models."
+        )
+    live = stable if stable is not None else max(there, default=None)
+    return None if live is None else directory / str(live)
 
 
 def live_results(version: Path, candidate: dict, splits: Splits) -> Results:

@@ -14,6 +14,9 @@ import os
 import re
 from pathlib import Path
 
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
 from pipelines.errors import InputError
 from pipelines.export.saved_model import versions
 from pipelines.run_directory import written_at_once
@@ -119,6 +122,35 @@ def models_config(rollout: Rollout) -> str:
         base_path=_quoted(f"{rollout.mounted_at.rstrip('/')}/{rollout.name}"),
         policy=policy,
         labels=labels,
+    )
+
+
+def stable_version(directory: str | os.PathLike, name: str) -> int | None:
+    """The version that stands under the label `stable` in what was written.
+
+    Args:
+        directory: the output of `write_rollout`.
+        name: of the model.
+
+    Returns:
+        None where the model is served without that label.
+
+    Raises:
+        InputError: if there is no `models.config`, or it does not serve the model.
+    """
+    path = Path(directory) / MODELS
+    try:
+        text = path.read_text()
+        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise InputError(
+            f"{path} cannot be read ({type(error).__name__}); give the --output of hmar rollout."
+        ) from error
+    for model in config.model_config_list.config:
+        if model.name == name:
+            return model.version_labels.get("stable")
+    raise InputError(
+        f"{path} does not serve the model {name}; give its name as --name, or another --rollout."
     )
 
 

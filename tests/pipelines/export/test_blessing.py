@@ -10,6 +10,7 @@ from pipelines.evaluation import FULL, FULL_UNSEEN, Evaluator, model_scorer, val
 from pipelines.export import METADATA, versions
 from pipelines.export.blessing import bless, live_results, live_version
 from pipelines.export.exported_scorer import ExportedScorer
+from pipelines.export.rollout import Batching, Rollout, write_rollout
 from pipelines.splits import split
 
 from ..commands import fails
@@ -124,6 +125,32 @@ def test_the_live_version_is_the_latest(version, tmp_path):
     assert live_version(tmp_path) is None
 
 
+def test_the_live_version_of_a_rollout_is_the_stable_one(tmp_path):
+    models, config = tmp_path / "models", tmp_path / "config"
+    for version in (1, 2, 3):
+        (models / "shop" / str(version)).mkdir(parents=True)
+    (models / "other").mkdir()
+    write_rollout(Rollout("shop"), Batching(), models, config)
+    assert live_version(models / "shop", config) == models / "shop" / "3"
+    write_rollout(Rollout("shop", stable=1, canary=3), Batching(), models, config)
+    assert live_version(models / "shop", config) == models / "shop" / "1"
+    assert live_version(models / "shop") == models / "shop" / "3"
+    with pytest.raises(InputError, match="does not serve the model other"):
+        live_version(models / "other", config)
+    (models / "shop" / "1").rmdir()
+    with pytest.raises(InputError, match="no version 1, which is the stable one"):
+        live_version(models / "shop", config)
+
+
+@pytest.mark.parametrize("text", [None, "no {", b"\xff"])
+def test_a_rollout_that_cannot_be_read_is_named(tmp_path, text):
+    if text is not None:
+        data = text if isinstance(text, bytes) else text.encode()
+        (tmp_path / "models.config").write_bytes(data)
+    with pytest.raises(InputError, match=r"models\.config cannot be read.*hmar rollout"):
+        live_version(tmp_path / "shop", tmp_path)
+
+
 def test_a_broken_live_version_is_named(tmp_path, model, log):
     (tmp_path / "3").mkdir()
     with pytest.raises(InputError, match=r"hmar\.json cannot be read.*--bless"):
@@ -178,6 +205,12 @@ def test_the_whole_way(hmar, run):
     assert "times 0.9 of the live version" in process.stderr
     assert versions(models) == [1, 2]
 
+    # As good as the latest, which is a canary, but not as the stable one.
+    assert hmar("rollout", "--name", "shop", "--stable", 1, "--output", "config").returncode == 0
+    assert hmar(*asked, "--bless").returncode == 0
+    fails(hmar(*asked, "--bless", "--rollout", "config"), "below 0.3000 of the live version")
+    assert versions(models) == [1, 2, 3]
+
 
 def test_the_live_version_of_other_data_is_evaluated(hmar, run):
     """It is the same model in truth, so only what is made up for the candidate decides."""
@@ -195,3 +228,4 @@ def test_the_live_version_of_other_data_is_evaluated(hmar, run):
 def test_thresholds_without_blessing_are_refused(hmar, run):
     fails(hmar("export", run, "--tolerance", 0.1), "--bless")
     fails(hmar("export", run, "--gain", 0.1), "--bless")
+    fails(hmar("export", run, "--rollout", "config"), "--bless")

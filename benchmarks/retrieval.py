@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.table import Table
 from serving_load import BEHAVIORS, DIM, HISTORIES, LENGTH, columns, quantiles, random_histories
 
-from pipelines.retrievals import BRUTE_FORCE, PRODUCT, STREAMING
-from pipelines.terminal import prepare_keras
+from pipelines.errors import InputError
+from pipelines.retrievals import RETRIEVALS, SCANN
+from pipelines.terminal import prepare_keras, say
 
-EXACT = (PRODUCT, BRUTE_FORCE, STREAMING)
 BATCHES = (1, 64)
 _MEMORY_CALLS = 5
 
@@ -44,11 +44,14 @@ def measure(items: int, calls: int) -> dict:
         results["memory"] = {name: _memory_apart(path) for name, path in versions.items()}
         loaded = {name: _load(path) for name, path in versions.items()}
         jobs = {
-            (name, rows): lambda name=name, rows=rows: _ask(loaded[name], items, rows)
+            (name, rows): lambda name=name, rows=rows: _ask(loaded[name], items, rows)[
+                "scores"
+            ].numpy()
             for rows in BATCHES
             for name in versions
         }
         samples = in_turns(jobs, calls)
+        results["found"] = _shares(loaded, items)
     results["latency"] = {
         name: {str(rows): quantiles(samples[name, rows]) for rows in BATCHES} for name in versions
     }
@@ -56,7 +59,7 @@ def measure(items: int, calls: int) -> dict:
 
 
 def export_all(folder: Path, items: int) -> dict[str, Path]:
-    """One model, exported by every exact retrieval."""
+    """One model, exported by every retrieval that there is."""
     import keras
 
     from hmar_keras import HMAR, Behaviors, HMARConfig
@@ -66,15 +69,32 @@ def export_all(folder: Path, items: int) -> dict[str, Path]:
     model = HMAR(HMARConfig(items, Behaviors(BEHAVIORS, BEHAVIORS[-1]), dim=DIM, max_length=LENGTH))
     names = np.array([f"item-{number}" for number in range(1, items + 1)])
     popularity = np.random.default_rng(0).random(items + 1)
-    return {
-        name: export(model, names, popularity, folder / name, {}, retrieval=name) for name in EXACT
-    }
+    versions = {}
+    for name in RETRIEVALS:
+        try:
+            versions[name] = export(model, names, popularity, folder / name, {}, retrieval=name)
+        except InputError as error:
+            say(f"{name} is left out: {error}")
+    return versions
 
 
 def _load(version):
     import tensorflow as tf
 
+    if version.parent.name == SCANN:
+        import scann  # noqa: F401  # registers its operations
+
     return tf.saved_model.load(str(version))
+
+
+def _shares(loaded, items):
+    """How many of the ten items of the first retrieval, which is exact, each one finds."""
+    answers = [_ask(model, items, max(BATCHES))["items"].numpy() for model in loaded.values()]
+    exact = answers[0]
+    return {
+        name: float(np.mean([np.isin(row, truth) for row, truth in zip(own, exact, strict=True)]))
+        for name, own in zip(loaded, answers, strict=True)
+    }
 
 
 _asked: dict[tuple[int, int], dict] = {}
@@ -89,7 +109,7 @@ def _ask(loaded, items, rows):
         asked = {name: tf.constant(part) for name, part in zip(names, histories, strict=True)}
         asked |= {"k": tf.constant(10), "exclude_seen": tf.constant(False)}
         _asked[items, rows] = asked
-    return loaded.signatures["recommend"](**_asked[items, rows])["scores"].numpy()
+    return loaded.signatures["recommend"](**_asked[items, rows])
 
 
 def _memory_apart(version: Path) -> float:
@@ -109,7 +129,7 @@ def _memory(version: Path) -> float:
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     for _ in range(_MEMORY_CALLS):
-        _ask(loaded, items, max(BATCHES))
+        _ask(loaded, items, max(BATCHES))["scores"].numpy()
     return _status("VmHWM") - before
 
 
@@ -125,12 +145,17 @@ def table(results: list[dict]) -> Table:
     shown = Table(title=title, title_justify="left", box=box.SIMPLE)
     for heading in ("items", "retrieval"):
         shown.add_column(heading, no_wrap=True)
-    for heading in (*(f"{rows}: p50 / p99, ms" for rows in BATCHES), f"{BATCHES[-1]}: MiB"):
+    for heading in (
+        *(f"{rows}: p50 / p99, ms" for rows in BATCHES),
+        f"{BATCHES[-1]}: MiB",
+        "found",
+    ):
         shown.add_column(heading, justify="right", no_wrap=True)
     for part in results:
         for name, latency in part["latency"].items():
             cells = [f"{row['p50']:,.1f} / {row['p99']:,.1f}" for row in latency.values()]
-            shown.add_row(f"{part['items']:,}", name, *cells, f"{part['memory'][name]:,.0f}")
+            cells += [f"{part['memory'][name]:,.0f}", f"{part['found'][name]:.3f}"]
+            shown.add_row(f"{part['items']:,}", name, *cells)
     return shown
 
 

@@ -2,6 +2,7 @@
 
     python benchmarks/serving_load.py                                # about ten minutes
     python benchmarks/serving_load.py --requests 5000 --front grpc --json load.json
+    python benchmarks/serving_load.py --requests 6000 --rounds 6     # gRPC and REST, compared
 
 A model with random weights (K = 4 behaviours, d = 64, length 50) is exported twice. First the
 SavedModel alone is called in this process, next to one product with the item matrix, which shows
@@ -37,6 +38,7 @@ DIM, LENGTH = 64, 50
 HISTORIES = 256  # asked in turn
 MODEL = "load"
 _SWAP_SECONDS = 120.0
+_MEDIANS = ("p50", "p99", "longest", "per_second", "server_cpu_ms", "client_cpu_ms")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +48,11 @@ class Load:
     Args:
         items: size of the catalogue.
         clients: how many ask at a time.
-        requests: of the first front; of the second a tenth.
+        requests: of the first front; of the second a tenth, or as many with `rounds`.
         fronts: `GRPC`, `REST` or both.
         calls: samples of the model alone.
+        rounds: in how many parts the fronts get their requests in turns; 0 for one after the
+            other, with a swap.
     """
 
     items: int
@@ -56,6 +60,7 @@ class Load:
     requests: int
     fronts: tuple[str, ...] = (GRPC, REST)
     calls: int = 200
+    rounds: int = 0
 
 
 def export_two(folder: Path, items: int) -> tuple[Path, Path]:
@@ -134,6 +139,10 @@ def measure(load: Load) -> dict:
     results["cores"] = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
         served, waiting = export_two(Path(folder), load.items)
+        if load.rounds:
+            with ServedProcess(served.parent) as server:
+                results["in_turns"] = fronts_in_turns(server, histories, load)
+            return results
         batches = {rows: tuple(map(tf.constant, columns(histories[:rows]))) for rows in (1, 64)}
         samples = alone(served, batches, DIM, load.calls)
         results["alone"] = {name: quantiles(times) for name, times in samples.items()}
@@ -143,8 +152,23 @@ def measure(load: Load) -> dict:
             for place, front in enumerate(load.fronts):
                 requests = [request_bytes(front, history) for history in histories]
                 swap = None if place else Swap(server, served.parent / "2", waiting)
-                results["fronts"][front] = front_results(server, front, requests, load, swap)
+                count = max(load.clients, load.requests // 10) if place else load.requests
+                found = front_results(server, front, requests, count, load.clients, swap)
+                results["fronts"][front] = found
     return results
+
+
+def fronts_in_turns(server: ServedProcess, histories, load: Load) -> list[dict]:
+    """What `front_results` gives of every front, round by round."""
+    requests = {front: [request_bytes(front, row) for row in histories] for front in load.fronts}
+    count = max(load.clients, load.requests // load.rounds)
+    return [
+        {
+            front: front_results(server, front, requests[front], count, load.clients)
+            for front in load.fronts
+        }
+        for _ in range(load.rounds)
+    ]
 
 
 class Swap:
@@ -180,17 +204,21 @@ class Swap:
 
 
 def front_results(
-    server: ServedProcess, front: str, requests: list[bytes], load: Load, swap: Swap | None
+    server: ServedProcess,
+    front: str,
+    requests: list[bytes],
+    count: int,
+    clients: int,
+    swap: Swap | None = None,
 ) -> dict:
     """One front under load; the swap's figures only with a swap."""
-    count = load.requests if swap else max(load.clients, load.requests // 10)
     address = server.addresses[front]
     ask, cpu = connect(front, address, MODEL), server.cpu_seconds()
     before = [answered_items(front, ask(request)) for request in requests]
     place = (front, address, MODEL)
-    with Clients(*place, requests, count, load.clients, endless=swap is not None) as clients:
-        memory = _watch(server, clients, front, count, swap)
-        told = clients.result
+    with Clients(*place, requests, count, clients, endless=swap is not None) as asking:
+        memory = _watch(server, asking, front, count, swap)
+        told = asking.result
     moments, milliseconds = np.array(told["requests"]).reshape(-1, 2).T
     found = {
         **{"requests": len(milliseconds), **quantiles(milliseconds)},
@@ -248,6 +276,10 @@ def table(results: dict) -> Table:
     for heading in ("p50, ms", "p99, ms", "longest", "requests/s", "failed"):
         shown.add_column(heading, justify="right", no_wrap=True)
     shown.add_column("", no_wrap=True)
+    if "in_turns" in results:
+        for line in _rounds_rows(results["in_turns"], results["clients"]):
+            shown.add_row(*line)
+        return shown
     for name, row in results["alone"].items():
         rows = int(name.split()[-1])
         floor = results["alone"][f"product and top 10 of {rows}"]
@@ -279,6 +311,22 @@ def _front_rows(front, row, clients):
     yield f"{front}, server's memory, MiB", *[""] * 5, held
 
 
+def _rounds_rows(rounds, clients):
+    """A line a front: medians of its rounds."""
+    for front in rounds[0]:
+        parts = [part[front] for part in rounds]
+        middle = {name: np.median([part[name] for part in parts]) for name in _MEDIANS}
+        rates = [part["per_second"] for part in parts]
+        yield (
+            f"{front}, {clients} clients, {len(parts)} x {parts[0]['requests']:,} requests",
+            *_latencies(middle),
+            f"{middle['per_second']:,.0f}",
+            f"{sum(part['failed'] for part in parts):,}",
+            f"{min(rates):,.0f} to {max(rates):,.0f}; CPU: server "
+            f"{middle['server_cpu_ms']:.1f} ms, client {middle['client_cpu_ms']:.1f} ms",
+        )
+
+
 def _latencies(row):
     return [f"{row[name]:,.1f}" for name in ("p50", "p99", "longest")]
 
@@ -291,11 +339,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--requests", type=int, default=50_000, help="of the first front")
     parser.add_argument("--front", choices=(GRPC, REST), help="one of them alone")
     parser.add_argument("--calls", type=int, default=200, help="samples of the model alone")
+    parser.add_argument("--rounds", type=int, default=0, help="of both fronts in turns, no swap")
     parser.add_argument("--json", type=Path, help="file to write")
     options = parser.parse_args(arguments)
     prepare_keras(backend="tensorflow")
     fronts = (options.front,) if options.front else (GRPC, REST)
-    results = measure(Load(options.items, options.clients, options.requests, fronts, options.calls))
+    sizes = (options.items, options.clients, options.requests)
+    results = measure(Load(*sizes, fronts, options.calls, options.rounds))
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)

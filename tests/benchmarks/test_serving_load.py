@@ -3,6 +3,7 @@
 import json
 
 import serving_load
+from rich.console import Console
 
 
 def test_tiny_load_loses_no_request(tmp_path, capsys):
@@ -25,3 +26,21 @@ def test_tiny_load_loses_no_request(tmp_path, capsys):
     assert "swap" not in rest
     printed = capsys.readouterr().out
     assert "requests/s" in printed and "answers changed" in printed
+
+
+def test_fronts_are_compared_in_turns(capsys):
+    rounds = [
+        {
+            front: {
+                **{"requests": 8, "failed": 0, "per_second": rate, "p50": 2.0, "p99": 3.0},
+                **{"longest": 4.0, "server_cpu_ms": 1.0, "client_cpu_ms": 0.5},
+            }
+            for front, rate in rates.items()
+        }
+        for rates in ({"grpc": 90.0, "rest": 70.0}, {"grpc": 110.0, "rest": 50.0})
+    ]
+    results = {"items": 9, "dim": 4, "length": 5, "cores": 2, "clients": 3, "in_turns": rounds}
+    Console(width=150).print(serving_load.table(results))
+    printed = capsys.readouterr().out
+    assert "grpc, 3 clients, 2 x 8 requests" in printed
+    assert "90 to 110;" in printed and "50 to 70;" in printed

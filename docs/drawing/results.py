@@ -1,0 +1,59 @@
+"""The README's table of results as bars: hits on items that are new to the user."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from svg import Picture
+
+README = Path(__file__).resolve().parent.parent.parent / "README.md"
+ROW = re.compile(r"\| ?([\w/]*) ? \| (\w[\w -]+) \| [\d. /]+ \| [\d. /]+ \| ([\d.]+) / [\d.]+ \|")
+LEFT, WIDTH, BAR = 170, 190, 22
+GAP = WIDTH + 52  # from dataset to dataset
+
+
+def draw() -> Picture:
+    """Draws it."""
+    results = hit_rates(README.read_text(encoding="utf-8"))
+    sentences = (
+        f"{dataset}: " + ", ".join(f"{name} {hits:.1%}" for name, hits in rows.items())
+        for dataset, rows in results.items()
+    )
+    picture = Picture(
+        920,
+        206,
+        "HR@10 on new items, HMAR beside simple baselines",
+        "How often the next item, new to the user, is among the first ten of the catalogue. "
+        + "; ".join(sentences)
+        + ".",
+    )
+    for row, name in enumerate(next(iter(results.values()))):
+        kind = "end strong" if name == "HMAR" else "end"
+        picture.words(LEFT - 12, 74 + row * 28, name, kind)
+    for place, (dataset, rows) in enumerate(results.items()):
+        _bars(picture, LEFT + place * GAP, dataset, rows)
+    note = "How often the next item, new to the user, is among the first ten of the whole catalogue"
+    picture.words(
+        24, 192, f"{note} (HR@10, test, one seed). Bars of each log on its own scale.", "small"
+    )
+    return picture
+
+
+def hit_rates(text: str) -> dict[str, dict[str, float]]:
+    """HR@10 on new items by dataset and scorer, of the table in the README."""
+    results, dataset = {}, None
+    for name, scorer, hits in ROW.findall(text):
+        dataset = name or dataset
+        results.setdefault(dataset, {})[scorer] = float(hits)
+    return results
+
+
+def _bars(picture, x, dataset, rows):
+    picture.words(x, 36, dataset, "title")
+    highest = max(rows.values())
+    for row, (name, hits) in enumerate(rows.items()):
+        y = 58 + row * 28
+        width = max(1.5, (WIDTH - 8) * hits / highest)
+        picture.box(x, y, width, BAR, "hmar" if name == "HMAR" else "rest", 3)
+        picture.words(x + width + 6, y + 16, f"{hits:.1%}", "strong" if name == "HMAR" else "")

@@ -1,0 +1,65 @@
+"""Pages that stand elsewhere in the repository, or that a program writes.
+
+What a README beside its code says is not said again in `docs/pages`: it is a page as it stands, and
+links between such files become links between pages.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = "docs/pages"
+
+# Files of the repository by the page that they are.
+REPOSITORY_PAGES = {
+    "README.md": "index.md",
+    "BUILD_NOTES.md": "build_notes.md",
+    "CHANGELOG.md": "changelog.md",
+    "deploy/README.md": "deployment.md",
+    "saved_models/README.md": "signatures.md",
+    **{
+        str(readme.relative_to(ROOT)): f"datasets/{readme.parent.name}.md"
+        for readme in sorted(ROOT.glob("pipelines/datasets/*/README.md"))
+    },
+}
+_SOURCES = {page: source for source, page in REPOSITORY_PAGES.items()}
+_LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)#\s]+)")
+
+
+def on_files(files, config):
+    """Adds the pages."""
+    for source, page in REPOSITORY_PAGES.items():
+        files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
+    files.append(File.generated(config, "reference/commands.md", content=commands()))
+    return files
+
+
+def on_page_markdown(markdown, page, **_):
+    """Turns links to files of the repository into links to their pages."""
+    uri = page.file.src_uri
+    folder = posixpath.dirname(_SOURCES.get(uri, f"{PAGES}/{uri}"))
+    start = posixpath.dirname(uri) or "."
+
+    def link(match):
+        target = posixpath.normpath(posixpath.join(folder, match[2]))
+        if target + "/README.md" in REPOSITORY_PAGES:
+            target += "/README.md"
+        target = REPOSITORY_PAGES.get(target, posixpath.relpath(target, PAGES))
+        return match[1] + posixpath.relpath(target, start)
+
+    return _LINK.sub(link, markdown)
+
+
+def commands() -> str:
+    """What `--help` says, of all commands, as Typer writes it."""
+    command = [sys.executable, "-m", "typer", "pipelines.cli", "utils", "docs"]
+    command += ["--name", "hmar", "--title", "Commands"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return process.stdout

@@ -1,0 +1,82 @@
+"""What the documents show can be done as it stands.
+
+Python blocks are executed, those of one page one after another in an empty directory, unless a
+comment before them says why not; then they are compiled. Of every command its options must exist
+and its values must fit. `tests/test_readme.py` runs the README's own blocks.
+"""
+
+import re
+import runpy
+import sys
+
+import pytest
+from typer.main import get_command
+
+from pipelines.cli import app
+
+from .documents import ROOT, code_blocks, commands, documents
+
+DOCUMENTS = documents()
+WITH_PYTHON = [
+    name for name, text in DOCUMENTS.items() if "```python" in text and name != "README.md"
+]
+COMMANDS = [(name, words) for name, text in DOCUMENTS.items() for words in commands(text)]
+
+
+def test_there_is_something_to_check():
+    assert {"docs/pages/layers.md", "docs/pages/data.md"} <= set(WITH_PYTHON)
+    assert len(COMMANDS) > 60
+
+
+@pytest.mark.parametrize("name", WITH_PYTHON)
+def test_python_blocks_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HMAR_CACHE", str(tmp_path / "cache"))
+    names = {}
+    for number, (code, reason) in enumerate(code_blocks(DOCUMENTS[name], "python")):
+        program = compile(code, f"{name}, block {number}", "exec")
+        if reason is None:
+            exec(program, names)
+
+
+def test_only_what_needs_something_else_is_not_run():
+    reasons = [
+        reason
+        for text in DOCUMENTS.values()
+        for _, reason in code_blocks(text, "python")
+        if reason is not None
+    ]
+    assert all(reason.startswith("needs ") for reason in reasons)
+
+
+@pytest.mark.parametrize("name, words", COMMANDS, ids=[" ".join(words) for _, words in COMMANDS])
+def test_commands_exist_with_these_options(name, words):
+    command, path = get_command(app), "hmar"
+    while hasattr(command, "commands") and words:
+        assert words[0] in command.commands, f"{name}: {path} has no {words[0]}"
+        command, path, words = command.commands[words[0]], f"{path} {words[0]}", words[1:]
+    known = {
+        option
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    } | {"--help"}
+    options = {word.split("=")[0] for word in words if re.match("--?[a-z]", word)}
+    assert options <= known, f"{name}: {path} has no {options - known}"
+    # A command is often named by an option alone, or with dots for the rest.
+    required = {opt for parameter in command.params if parameter.required for opt in parameter.opts}
+    complete = all(opt in words for opt in required if opt.startswith("-"))
+    if words and complete and "..." not in words and words[-1] not in options:
+        command.make_context(path, list(words))
+
+
+def test_the_pictures_are_what_their_programs_draw(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["drawing", str(tmp_path)])
+    runpy.run_path(str(ROOT / "docs" / "drawing"), run_name="__main__")
+    pictures = ROOT / "docs" / "pages" / "pictures"
+    drawn = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_text() for path in pictures.glob("*.svg")}
+    assert drawn == kept
+    for picture in kept.values():
+        assert re.search(r"<title[^>]*>\w+", picture) and re.search(r"<desc[^>]*>\w+", picture)
+        assert "prefers-color-scheme: dark" in picture
+        assert not re.search(r"(href|src|url)\s*[=(]\s*[\"']?https?:", picture)

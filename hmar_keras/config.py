@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from hmar_keras.layers.behavior_encoder import PROJECTIONS
 from hmar_keras.optimizers import Adam, LazyAdam
@@ -331,7 +332,7 @@ _SASREC = {
 }
 # One block, one head, batches of 128, beta 1 and one negative a position throughout: the
 # defaults above. The release trains for a fixed number of epochs; here that is the most.
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "taobao": {
         **{"dim": 80, "max_length": 150, "learning_rate": 6e-4, "dropout": 0.45},
         **{"target_alpha": 0.7, "other_alpha": 0.1, "theta": 0.1, "epochs": 700},

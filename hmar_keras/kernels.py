@@ -34,7 +34,7 @@ def behavior_groups(inputs, behavior_ids):
 class BlockGroups:
     """Rows in the order of the positions, and one product with K times the multiplications."""
 
-    def __init__(self, behavior_ids):
+    def __init__(self, behavior_ids) -> None:
         self._shape = ops.shape(behavior_ids)
         self._ids = ops.reshape(behavior_ids, (-1,))
 
@@ -74,7 +74,7 @@ class SortedGroups:
     the gather that it is for a permutation, and that of a slice is as large as the whole.
     """
 
-    def __init__(self, behavior_ids):
+    def __init__(self, behavior_ids) -> None:
         self._shape = ops.shape(behavior_ids)
         self._ids = ops.reshape(behavior_ids, (-1,))
         self._order = ops.argsort(self._ids)

@@ -8,6 +8,8 @@ padding neither counts nor dilutes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -18,7 +20,7 @@ from hmar_keras.masks import event_weights
 class _LossOverEvents(keras.losses.Loss):
     """Mean of `call` over the positions whose truth is not padding."""
 
-    def __init__(self, name, **kwargs):
+    def __init__(self, name: str, **kwargs: Any) -> None:
         kwargs.setdefault("reduction", "mean_with_sample_weight")
         super().__init__(name=name, **kwargs)
 
@@ -64,7 +66,13 @@ class WeightedRankingLoss(_LossOverEvents):
     1.1784
     """
 
-    def __init__(self, alpha, beta=1.0, name="weighted_ranking_loss", **kwargs):
+    def __init__(
+        self,
+        alpha: Sequence[float],
+        beta: float = 1.0,
+        name: str = "weighted_ranking_loss",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         self.alpha = [float(weight) for weight in alpha]
         self.beta = float(beta)
@@ -76,7 +84,7 @@ class WeightedRankingLoss(_LossOverEvents):
         positive = alpha * ops.softplus(-y_pred[..., 0])
         return positive + self.beta * ops.mean(ops.softplus(y_pred[..., 1:]), axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "alpha": self.alpha, "beta": self.beta}
 
@@ -110,8 +118,14 @@ class GBCELoss(_LossOverEvents):
     """
 
     def __init__(
-        self, alpha, beta=1.0, sampling_rate=1.0, calibration=0.75, name="gbce_loss", **kwargs
-    ):
+        self,
+        alpha: Sequence[float],
+        beta: float = 1.0,
+        sampling_rate: float = 1.0,
+        calibration: float = 0.75,
+        name: str = "gbce_loss",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         if not sampling_rate > 0:
             raise ValueError(f"sampling_rate must be greater than 0, got {sampling_rate}.")
@@ -132,7 +146,7 @@ class GBCELoss(_LossOverEvents):
         positive = alpha * self.power * ops.softplus(-y_pred[..., 0])
         return positive + self.beta * ops.sum(ops.softplus(y_pred[..., 1:]), axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         settings = {"alpha": self.alpha, "beta": self.beta}
         settings |= {"sampling_rate": self.sampling_rate, "calibration": self.calibration}
@@ -163,7 +177,13 @@ class SampledSoftmaxLoss(_LossOverEvents):
     1.0986
     """
 
-    def __init__(self, alpha, sampling_rate=1.0, name="sampled_softmax_loss", **kwargs):
+    def __init__(
+        self,
+        alpha: Sequence[float],
+        sampling_rate: float = 1.0,
+        name: str = "sampled_softmax_loss",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         if not sampling_rate > 0:
             raise ValueError(f"sampling_rate must be greater than 0, got {sampling_rate}.")
@@ -178,7 +198,7 @@ class SampledSoftmaxLoss(_LossOverEvents):
         differences = ops.logsumexp(negatives, axis=-1) - y_pred[..., 0]
         return _weights_of(y_true, self.alpha) * ops.softplus(differences)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         settings = {"alpha": self.alpha, "sampling_rate": self.sampling_rate}
         return {**super().get_config(), **settings}
@@ -197,7 +217,7 @@ class BehaviorLoss(_LossOverEvents):
         y_pred: float `[batch, steps, K]`, logits.
     """
 
-    def __init__(self, name="behavior_loss", **kwargs):
+    def __init__(self, name: str = "behavior_loss", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
     def call(self, y_true, y_pred):

@@ -8,6 +8,8 @@ positive: a broken score is never a hit.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -44,7 +46,7 @@ class _MeanOverEvents(keras.metrics.Mean):
 
 
 class _RankingMetric(_MeanOverEvents):
-    def __init__(self, k=10, name=None, **kwargs):
+    def __init__(self, k: int = 10, name: str | None = None, **kwargs: Any) -> None:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}.")
         super().__init__(name=name or f"{self.short_name}@{k}", **kwargs)
@@ -55,7 +57,7 @@ class _RankingMetric(_MeanOverEvents):
         rank = positive_rank(y_pred)
         return ops.where(ops.less(rank, self.k), self.gain(ops.cast(rank, "float32")), 0.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "k": self.k}
 
@@ -114,7 +116,7 @@ class BehaviorAccuracy(_MeanOverEvents):
     float `[batch, steps, K]`.
     """
 
-    def __init__(self, name="accuracy", **kwargs):
+    def __init__(self, name: str = "accuracy", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
     def values(self, y_true, y_pred):

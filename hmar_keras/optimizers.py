@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -75,7 +77,7 @@ class LazyAdam(Adam):
     [[True, True, False, False]]
     """
 
-    def __init__(self, *args, name="lazy_adam", **kwargs):
+    def __init__(self, *args: Any, name: str = "lazy_adam", **kwargs: Any) -> None:
         super().__init__(*args, name=name, **kwargs)
         if self.amsgrad or self.weight_decay:
             raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -26,7 +28,7 @@ class BehaviorClassifier(keras.layers.Layer):
         behaviour id i + 1.
     """
 
-    def __init__(self, num_behaviors, **kwargs):
+    def __init__(self, num_behaviors: int, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_behaviors = num_behaviors
         self.output_dense = keras.layers.Dense(num_behaviors, dtype="float32", name="output")
@@ -52,6 +54,6 @@ class BehaviorClassifier(keras.layers.Layer):
         """`[batch, steps, K]`."""
         return (*candidates_shape[:-1], self.num_behaviors)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "num_behaviors": self.num_behaviors}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -32,13 +34,13 @@ class BehaviorDense(keras.layers.Layer):
 
     def __init__(
         self,
-        num_behaviors,
-        units,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        num_behaviors: int,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_behaviors = num_behaviors
         self.units = units
@@ -86,7 +88,7 @@ class BehaviorDense(keras.layers.Layer):
         """`[batch, length, units]`."""
         return (*inputs_shape[:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
             **super().get_config(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -46,14 +48,14 @@ class BehaviorEncoder(keras.layers.Layer):
 
     def __init__(
         self,
-        num_behaviors,
-        num_heads=1,
-        dropout=0.0,
-        projection="shared",
-        feed_forward_residual=False,
-        seed=None,
-        **kwargs,
-    ):
+        num_behaviors: int,
+        num_heads: int = 1,
+        dropout: float = 0.0,
+        projection: str = "shared",
+        feed_forward_residual: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if projection not in PROJECTIONS:
             raise ValueError(f"projection must be one of {PROJECTIONS}, got {projection!r}.")
@@ -109,7 +111,7 @@ class BehaviorEncoder(keras.layers.Layer):
         """Same as the input's."""
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
             **super().get_config(),

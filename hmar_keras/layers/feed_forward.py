@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from hmar_keras.kernels import behavior_groups
@@ -29,7 +31,14 @@ class FeedForward(keras.layers.Layer):
         float `[batch, length, dim]`.
     """
 
-    def __init__(self, dropout=0.0, residual=False, num_behaviors=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        dropout: float = 0.0,
+        residual: bool = False,
+        num_behaviors: int | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.dropout = dropout
         self.residual = residual
@@ -67,7 +76,7 @@ class FeedForward(keras.layers.Layer):
         """Same as the input's."""
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
             **super().get_config(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -42,7 +44,7 @@ class HistoricalBehaviorIndicators(keras.layers.Layer):
     [[2.0, 1.0], [0.0, 0.0]]
     """
 
-    def __init__(self, num_behaviors, enabled=True, **kwargs):
+    def __init__(self, num_behaviors: int, enabled: bool = True, **kwargs: Any) -> None:
         # Above 256 bfloat16 does not hold every integer, so the policy is not the model's.
         super().__init__(**{**kwargs, "dtype": "float32"})
         if num_behaviors < 1:
@@ -78,7 +80,7 @@ class HistoricalBehaviorIndicators(keras.layers.Layer):
         """`[batch, length, K]` or `[batch, steps, candidates, K]`."""
         return (*(candidate_ids_shape or item_ids_shape), self.num_behaviors)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
             **super().get_config(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -35,7 +36,14 @@ class ItemEmbedding(keras.layers.Layer):
         `[batch, steps, candidates + negatives]`, zero for padding.
     """
 
-    def __init__(self, num_items, dim, scale_embeddings=False, item_buckets=0, **kwargs):
+    def __init__(
+        self,
+        num_items: int,
+        dim: int,
+        scale_embeddings: bool = False,
+        item_buckets: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_items = num_items
         self.dim = dim
@@ -75,7 +83,7 @@ class ItemEmbedding(keras.layers.Layer):
         widths = [item_ids_shape[2], negative_ids_shape[1] if negative_ids_shape else 0]
         return (*item_ids_shape[:2], None if None in widths else sum(widths))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
             **super().get_config(),

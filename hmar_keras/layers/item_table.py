@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -46,7 +48,7 @@ class ItemTable(keras.layers.Embedding):
     ((1, 3, 4), (100000, 4))
     """
 
-    def __init__(self, input_dim, output_dim, buckets=0, **kwargs):
+    def __init__(self, input_dim: int, output_dim: int, buckets: int = 0, **kwargs: Any) -> None:
         super().__init__(input_dim, output_dim, **{**kwargs, "dtype": "float32"})
         self.buckets = buckets
 
@@ -104,7 +106,7 @@ class ItemTable(keras.layers.Embedding):
         rows = hashed_rows(ops.arange(self.input_dim, dtype="int32"), self.buckets)
         return ops.take(products, rows[:, 0], axis=1) + ops.take(products, rows[:, 1], axis=1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "buckets": self.buckets}
 

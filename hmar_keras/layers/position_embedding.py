@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -25,7 +27,7 @@ class PositionEmbedding(keras.layers.Layer):
         ValueError: if a sequence is known to be longer than `max_length`.
     """
 
-    def __init__(self, max_length, **kwargs):
+    def __init__(self, max_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.max_length = max_length
 
@@ -54,6 +56,6 @@ class PositionEmbedding(keras.layers.Layer):
         """Same as the input's."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "max_length": self.max_length}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -24,7 +26,7 @@ class ReZero(keras.layers.Layer):
         float `[batch, length, dim]`.
     """
 
-    def __init__(self, num_behaviors, **kwargs):
+    def __init__(self, num_behaviors: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_behaviors = num_behaviors
 
@@ -42,6 +44,6 @@ class ReZero(keras.layers.Layer):
         """Same as the input's."""
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "num_behaviors": self.num_behaviors}

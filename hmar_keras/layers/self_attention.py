@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -36,7 +38,7 @@ class SelfAttention(keras.layers.Layer):
         ValueError: if `num_heads` does not divide `dim`.
     """
 
-    def __init__(self, num_heads=1, num_behaviors=None, **kwargs):
+    def __init__(self, num_heads: int = 1, num_behaviors: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.num_behaviors = num_behaviors
@@ -76,7 +78,7 @@ class SelfAttention(keras.layers.Layer):
         """Same as the input's."""
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
             **super().get_config(),

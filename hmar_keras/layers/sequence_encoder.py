@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -35,13 +37,13 @@ class SequenceEncoder(keras.layers.Layer):
 
     def __init__(
         self,
-        num_heads=1,
-        dropout=0.0,
-        feed_forward_residual=False,
-        layer_norm=False,
-        seed=None,
-        **kwargs,
-    ):
+        num_heads: int = 1,
+        dropout: float = 0.0,
+        feed_forward_residual: bool = False,
+        layer_norm: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout = dropout
@@ -75,7 +77,7 @@ class SequenceEncoder(keras.layers.Layer):
         """Same as the input's."""
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
             **super().get_config(),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 from keras import ops
 
+from hmar_keras.config import HMARConfig
 from hmar_keras.layers import (
     BehaviorClassifier,
     BehaviorEncoder,
@@ -38,7 +42,7 @@ class HMARBackbone(keras.Model):
         **kwargs: as in `keras.Model`.
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: HMARConfig | Mapping[str, Any], **kwargs: Any) -> None:
         config = as_config(config)
         # Layers
         dtype = kwargs.pop("dtype", None)
@@ -99,7 +103,7 @@ class HMARBackbone(keras.Model):
         self.indicators = indicators
         self.item_encoder = item_encoder
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"name": self.name, "config": self.config.to_dict()}
 
@@ -140,7 +144,7 @@ class HMAR(SequentialRecommender):
 
     outputs_in_order = (RANKING, BEHAVIOR)
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: HMARConfig | Mapping[str, Any], **kwargs: Any) -> None:
         config = as_config(config)
         # Layers
         backbone = HMARBackbone(config, dtype=kwargs.pop("dtype", None), name="backbone")

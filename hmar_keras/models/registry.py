@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from hmar_keras.config import OPTIMIZERS
+from typing import Any
+
+import keras
+
+from hmar_keras.config import OPTIMIZERS, HMARConfig
 from hmar_keras.losses import BehaviorLoss, GBCELoss, SampledSoftmaxLoss, WeightedRankingLoss
 from hmar_keras.metrics import NDCG, BehaviorAccuracy, HitRate
 from hmar_keras.models.hmar import HMAR
 from hmar_keras.models.sasrec import SASRec
+from hmar_keras.models.sequential_recommender import SequentialRecommender
 from hmar_keras.schema import BEHAVIOR, RANKING
 
-MODELS = {"hmar": HMAR, "sasrec": SASRec}
+MODELS: dict[str, type[SequentialRecommender]] = {"hmar": HMAR, "sasrec": SASRec}
 
 
-def build_model(config, **kwargs):
+def build_model(config: HMARConfig, **kwargs: Any) -> SequentialRecommender:
     """The model that the configuration asks for, with initial weights.
 
     Args:
@@ -22,12 +27,12 @@ def build_model(config, **kwargs):
     return MODELS[config.model](config, **kwargs)
 
 
-def outputs_of(config):
+def outputs_of(config: HMARConfig) -> tuple[str, ...]:
     """The names of the outputs of the model that the configuration asks for."""
     return MODELS[config.model].outputs_in_order
 
 
-def compile_arguments(config):
+def compile_arguments(config: HMARConfig) -> dict[str, Any]:
     """What to give a model's `compile`: the optimiser, the losses of Eq. 15, 17 and 18, metrics.
 
     Example:
@@ -37,7 +42,7 @@ def compile_arguments(config):
     >>> model = build_model(config)
     >>> model.compile(**compile_arguments(config))
     """
-    arguments = {
+    arguments: dict[str, Any] = {
         "optimizer": OPTIMIZERS[config.optimizer](config.learning_rate, beta_2=config.adam_beta_2),
         "loss": {RANKING: _ranking_loss(config), BEHAVIOR: BehaviorLoss()},
         "loss_weights": {RANKING: 1.0, BEHAVIOR: config.theta},  # Eq. 18
@@ -48,7 +53,7 @@ def compile_arguments(config):
     return arguments
 
 
-def _ranking_loss(config):
+def _ranking_loss(config: HMARConfig) -> keras.losses.Loss:
     if config.loss == "gbce":
         rate, calibration = config.sampling_rate, config.gbce_calibration
         return GBCELoss(config.alpha_by_id, config.beta, rate, calibration)

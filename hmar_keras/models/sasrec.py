@@ -7,9 +7,13 @@ overconfidence in sequential recommendation trained with negative sampling", Rec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 from keras import ops
 
+from hmar_keras.config import HMARConfig
 from hmar_keras.layers import Dropout, ItemEmbedding, PositionEmbedding, SequenceEncoder
 from hmar_keras.models.sequential_recommender import (
     SequentialRecommender,
@@ -47,7 +51,7 @@ class SASRec(SequentialRecommender):
     (1, 10)
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: HMARConfig | Mapping[str, Any], **kwargs: Any) -> None:
         config = as_config(config)
         # Layers
         dtype = kwargs.pop("dtype", None)

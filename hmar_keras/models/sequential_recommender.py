@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -18,7 +21,7 @@ from hmar_keras.schema import (
 LOWEST_SCORE = -3.4028235e38  # float32's most negative number, which every softmax survives
 
 
-def as_config(config):
+def as_config(config: HMARConfig | Mapping[str, Any]) -> HMARConfig:
     """An `HMARConfig`, also of its `to_dict()`."""
     return config if isinstance(config, HMARConfig) else HMARConfig.from_dict(config)
 
@@ -72,9 +75,9 @@ class SequentialRecommender(keras.Model):
         **kwargs: as in `keras.Model`.
     """
 
-    outputs_in_order = (RANKING,)
+    outputs_in_order: tuple[str, ...] = (RANKING,)
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: HMARConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config
 
@@ -142,7 +145,7 @@ class SequentialRecommender(keras.Model):
             inputs[NEGATIVE_IDS] = candidate_ids[:, :0]
         return self(inputs, training=False)[RANKING][:, 0]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"name": self.name, "config": self.config.to_dict()}
 

@@ -1,0 +1,74 @@
+"""The wheel holds what the tree holds, and the package's types are sound."""
+
+import email
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import hmar_keras
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PACKAGES = ("hmar_keras", "pipelines")
+
+
+def tracked(*places):
+    """Files that git knows, or would take."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *places]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {name for name in found.split("\0") if name and (ROOT / name).is_file()}
+
+
+def copy(directory):
+    """The tree as git knows it: leftovers of earlier builds would come into the wheel."""
+    for name in tracked():
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((ROOT / name).read_bytes())
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The wheel, made of the sdist as an index would have it: its names and its metadata."""
+    tree, output = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("built")
+    copy(tree)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", output, tree]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert len(list(output.glob("*.tar.gz"))) == 1
+    (path,) = output.glob("*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        names = set(wheel.namelist())
+        (information,) = [name for name in names if name.endswith(".dist-info/METADATA")]
+        (points,) = [name for name in names if name.endswith(".dist-info/entry_points.txt")]
+        metadata = email.message_from_bytes(wheel.read(information))
+        return names, metadata, wheel.read(points).decode()
+
+
+def test_the_wheel_holds_the_packages_with_their_data(built):
+    names, _, _ = built
+    # Invented logs are of use to tests alone.
+    wanted = {name for name in tracked(*PACKAGES) if "/dummy_data/" not in name}
+    assert {name for name in names if ".dist-info/" not in name} == wanted
+    assert {f"{package}/py.typed" for package in PACKAGES} <= names
+
+
+def test_the_wheel_says_what_it_is(built):
+    names, metadata, points = built
+    assert metadata["Name"] == PROJECT["name"]
+    assert metadata["Version"] == hmar_keras.__version__
+    assert metadata["License-Expression"] == PROJECT["license"]
+    assert any(name.endswith("/LICENSE") for name in names)
+    assert set(metadata.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
+    assert metadata.get_payload().startswith("# HMAR for Keras 3")
+    assert f"hmar = {PROJECT['scripts']['hmar']}" in points
+
+
+def test_the_types_of_hmar_keras_are_sound(tmp_path):
+    command = [sys.executable, "-m", "mypy", "--cache-dir", tmp_path, "hmar_keras"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout

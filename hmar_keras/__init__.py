@@ -13,6 +13,7 @@ from hmar_keras.models import (
     SequentialRecommender,
     build_model,
     compile_arguments,
+    register_model,
 )
 from hmar_keras.schema import Behaviors
 from hmar_keras.version import __version__
@@ -35,4 +36,5 @@ __all__ = [
     "__version__",
     "build_model",
     "compile_arguments",
+    "register_model",
 ]

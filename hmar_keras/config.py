@@ -13,8 +13,10 @@ from hmar_keras.optimizers import Adam, LazyAdam
 from hmar_keras.schema import Behaviors
 
 OPTIMIZERS = {"lazy_adam": LazyAdam, "adam": Adam}
+# Classes by name. `models.registry` fills it, because models import this module.
+MODELS: dict[str, type] = {}
 _CHOICES = {
-    "model": ("hmar", "sasrec"),
+    "model": MODELS,
     "events": ("all", "target"),
     "holdout": ("target", "last", "any"),
     "behavior_projection": PROJECTIONS,
@@ -40,7 +42,8 @@ class HMARConfig:
         num_items: size of the catalogue I; item ids run from 1 to I.
         behaviors: names from weak to strong, and the target; also accepted as a dict with the
             keys `names` and `target`.
-        model: `"hmar"` or `"sasrec"`, see `hmar_keras.models`.
+        model: `"hmar"` or `"sasrec"`, see `hmar_keras.models`; or the name of your own, see
+            `hmar_keras.register_model`.
         events: what the model sees: `"all"` events or those of the `"target"` behaviour alone.
         holdout: what is held out of each user: the last event of the `"target"` behaviour, or the
             `"last"` event, whatever its behaviour; and the one before it for validation. Beside an

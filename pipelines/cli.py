@@ -38,6 +38,7 @@ from pipelines.experiment_cli import experiment_command
 from pipelines.hardware import Hardware
 from pipelines.history_text import format_history, parse_history
 from pipelines.log_options import takes_log
+from pipelines.own_models import VARIABLE, choose_files
 from pipelines.report_cli import report_command
 from pipelines.retrievals import PRODUCT, RETRIEVALS, check_retrieval
 from pipelines.rollout_cli import rollout_command
@@ -57,6 +58,26 @@ app = typer.Typer(
     help="HMAR: multi-behaviour sequential recommendation, from interaction logs to a SavedModel. "
     "Begin with: [bold]hmar run[/bold]",
 )
+
+
+@app.callback()
+def before_any_command(
+    import_: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--import",
+            metavar="FILE.py",
+            envvar=VARIABLE,
+            help="Python file that registers models of your own, see hmar_keras.register_model; "
+            "may be repeated. Commands that open a run of such a model need it, too.",
+            show_default=False,
+        ),
+    ] = None,
+):
+    """Options of every command."""
+    if import_:
+        choose_files(import_)
+
 
 app.add_typer(data_app, name="data")
 app.command("experiment")(experiment_command)

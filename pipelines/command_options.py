@@ -37,8 +37,8 @@ Preset = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        help="hmar, sasrec or gsasrec, whatever --preset and --config say. --set events=target "
-        "shows it the target behaviour alone."
+        help="hmar, sasrec, gsasrec or your own (see hmar --import), whatever --preset and "
+        "--config say. --set events=target shows it the target behaviour alone."
     ),
 ]
 Config = Annotated[

@@ -19,6 +19,7 @@ import os
 from pathlib import Path
 
 from hmar_keras.config import HMARConfig
+from hmar_keras.models import MODELS
 from pipelines.errors import InputError
 
 
@@ -78,12 +79,20 @@ class RunDirectory:
         """The configuration.
 
         Raises:
-            InputError: if the file does not hold a valid one.
+            InputError: if the file does not hold a valid one, or one of a model of the user's own
+                that has not been imported.
         """
+        path, settings = self.path / "config.json", self.read_json("config.json")
         try:
-            return HMARConfig.from_dict(self.read_json("config.json"))
+            return HMARConfig.from_dict(settings)
         except ValueError as error:
-            raise InputError(f"{self.path / 'config.json'}: {error}") from error
+            model = settings.get("model") if isinstance(settings, dict) else None
+            if isinstance(model, str) and model not in MODELS:
+                raise InputError(
+                    f"{path} is of the model {model!r}, which nothing has registered; give the "
+                    "file that does: hmar --import FILE.py."
+                ) from error
+            raise InputError(f"{path}: {error}") from error
 
     def settings(self) -> dict:
         """What `run.json` holds."""

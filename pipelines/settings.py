@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from hmar_keras import models
 from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
 from pipelines.datasets.interaction_dataset import InteractionDataset
@@ -81,17 +82,23 @@ def model_settings(model: str, behaviors: Behaviors) -> dict:
     """What to change in HMAR's settings to train another model in its place.
 
     Args:
-        model: a name out of `MODELS`.
+        model: a name out of `MODELS`, or of a model that the user has registered.
         behaviors: the dataset's. To other models all positives weigh alike: what the behaviours'
             weigh is HMAR's.
 
     Raises:
         InputError: if there is no such model.
     """
-    if model not in MODELS:
-        raise InputError(f"unknown model {model!r}; the models are {', '.join(MODELS)}.")
+    # Of an own model nothing is asked that only some can do.
+    own = {name: {"model": name, "item_start": "random"} for name in models.MODELS}
+    known = {**own, **MODELS}
+    if model not in known:
+        raise InputError(
+            f"unknown model {model!r}; the models are {', '.join({**MODELS, **own})}, and your own "
+            "after hmar --import FILE.py."
+        )
     alike = {} if model == "hmar" else {"alpha": dict.fromkeys(behaviors.names, 1.0)}
-    return {**MODELS[model], **alike}
+    return {**known[model], **alike}
 
 
 def build_config(

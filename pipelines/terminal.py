@@ -10,12 +10,13 @@ from rich.console import Console
 
 from pipelines.errors import InputError
 from pipelines.hardware import Hardware
+from pipelines.own_models import import_chosen_files
 
 _BACKENDS = ("tensorflow", "jax")
 
 
 def prepare_keras(hardware: Hardware | None = None, backend: str | None = None) -> None:
-    """Imports Keras without the noise that TensorFlow makes, and makes the devices.
+    """Imports Keras without the noise that TensorFlow makes, makes the devices, imports models.
 
     Call it before anything that imports Keras or TensorFlow.
 
@@ -24,7 +25,8 @@ def prepare_keras(hardware: Hardware | None = None, backend: str | None = None) 
         backend: the one that is needed, whatever KERAS_BACKEND says; None for the user's choice.
 
     Raises:
-        InputError: if the backend or the machine cannot do what is asked for.
+        InputError: if the backend or the machine cannot do what is asked for, or a file of the
+            user's own models fails.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow has oneDNN's kernels, but on many CPUs it does not use them unless it is told to;
@@ -47,6 +49,7 @@ def prepare_keras(hardware: Hardware | None = None, backend: str | None = None) 
                 f"KERAS_BACKEND={os.environ['KERAS_BACKEND']} needs {error.name}; install it."
             ) from error
         (hardware or Hardware()).prepare()
+    import_chosen_files()
 
 
 @contextlib.contextmanager

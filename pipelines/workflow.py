@@ -187,13 +187,14 @@ def load_model(run: RunDirectory) -> SequentialRecommender:
     """The run's model with its best weights so far.
 
     Raises:
-        InputError: if no epoch has been finished.
+        InputError: if no epoch has been finished, or the model is not known.
     """
+    config = run.config()
     if run.model.exists():
         return keras.saving.load_model(run.model)
     if not run.history():
         raise InputError(f"{run.path} has no finished epoch; train it first.")
-    return save_best(run, run.config())
+    return save_best(run, config)
 
 
 def evaluate_run(

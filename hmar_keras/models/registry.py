@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from hmar_keras.config import OPTIMIZERS, HMARConfig
+from hmar_keras.config import MODELS, OPTIMIZERS, PRESETS, HMARConfig
 from hmar_keras.losses import BehaviorLoss, GBCELoss, SampledSoftmaxLoss, WeightedRankingLoss
 from hmar_keras.metrics import NDCG, BehaviorAccuracy, HitRate
 from hmar_keras.models.hmar import HMAR
@@ -14,7 +14,48 @@ from hmar_keras.models.sasrec import SASRec
 from hmar_keras.models.sequential_recommender import SequentialRecommender
 from hmar_keras.schema import BEHAVIOR, RANKING
 
-MODELS: dict[str, type[SequentialRecommender]] = {"hmar": HMAR, "sasrec": SASRec}
+_BUILT_IN = {"hmar": HMAR, "sasrec": SASRec}
+MODELS.update(_BUILT_IN)
+
+
+def register_model(name):
+    """Makes a model of one's own one that a configuration can ask for, as a decorator.
+
+    It can be saved and loaded, too. A second model of the same name takes the first one's place,
+    as where a notebook's cell runs again.
+
+    Args:
+        name: what `HMARConfig.model` calls it.
+
+    Returns:
+        a decorator of a `SequentialRecommender`, which gives the class back.
+
+    Raises:
+        ValueError: if the name is empty or is that of a model or preset of this package, or the
+            class is no `SequentialRecommender`.
+
+    Example:
+
+    >>> @register_model("my_sasrec")
+    ... class MySASRec(SASRec):
+    ...     pass
+    >>> from hmar_keras import Behaviors, HMARConfig
+    >>> config = HMARConfig(9, Behaviors(("view", "buy"), "buy"), model="my_sasrec", dim=8)
+    >>> type(build_model(config)).__name__
+    'MySASRec'
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"a model's name must be a non-empty string, got {name!r}.")
+    if name in _BUILT_IN or name in PRESETS:
+        raise ValueError(f"the name {name!r} is taken by hmar_keras; choose another.")
+
+    def register(cls):
+        if not (isinstance(cls, type) and issubclass(cls, SequentialRecommender)):
+            raise ValueError(f"the model {name!r} must be a SequentialRecommender, got {cls!r}.")
+        MODELS[name] = cls
+        return keras.saving.register_keras_serializable(package="own_models", name=name)(cls)
+
+    return register
 
 
 def build_model(config: HMARConfig, **kwargs: Any) -> SequentialRecommender:

@@ -53,11 +53,11 @@ def hide_padding(scores):
 class SequentialRecommender(keras.Model):
     """A functional model that scores what may come next.
 
-    A new model is a subclass whose constructor takes a config, builds a graph from
-    `recommender_inputs(config)` to the output `ranking` and calls `super().__init__(config,
-    inputs=..., outputs=...)`; which names its outputs, defines `item_table` and `catalog_query`,
-    or else `score_catalog` alone, and stands in `hmar_keras.models.registry`. Training, evaluation
-    and export then work with it.
+    A new model is a subclass whose constructor takes a config, and a `dtype` that its layers are
+    given, builds a graph from `recommender_inputs(config)` to the output `ranking` and calls
+    `super().__init__(config, inputs=..., outputs=...)`; and which is registered by
+    `register_model`. Training, evaluation and export then work with it, the faster if it defines
+    `item_table` and `catalog_query`. `examples/own_model.py` shows one.
 
     Inputs, a dict:
         `item_ids`, `behavior_ids`: int `[batch, length]`, left-padded with 0.
@@ -103,7 +103,10 @@ class SequentialRecommender(keras.Model):
         raise NotImplementedError(f"{type(self).__name__} must define catalog_query.")
 
     def score_catalog(self, item_ids, behavior_ids):
-        """Scores every item as the next one: what `ranking` gives for all of them, faster.
+        """Scores every item as the next one, what `ranking` gives for all of them.
+
+        A model without a `catalog_query` is asked for the `ranking` of them, which takes long where
+        there are many items.
 
         Args:
             item_ids: int `[batch, length]`.
@@ -112,6 +115,8 @@ class SequentialRecommender(keras.Model):
         Returns:
             float32 `[batch, num_items + 1]`, logits by item id; `LOWEST_SCORE` for padding, 0.
         """
+        if type(self).catalog_query is SequentialRecommender.catalog_query:
+            return self._score_all_candidates(item_ids, behavior_ids)
         vectors, offsets, gains = self.catalog_query(item_ids, behavior_ids)
         scores = self.item_table.dot_all_items(vectors)
         if offsets is not None:
@@ -124,6 +129,14 @@ class SequentialRecommender(keras.Model):
                 scores, ops.reshape(where, (-1, 2)), ops.reshape(gains, (-1,)), reduction="add"
             )
         return hide_padding(scores)
+
+    def _score_all_candidates(self, item_ids, behavior_ids):
+        item_ids, behavior_ids = (
+            ops.convert_to_tensor(ids, "int32") for ids in (item_ids, behavior_ids)
+        )
+        items = ops.arange(self.config.num_items + 1, dtype="int32")
+        items = ops.broadcast_to(items, (ops.shape(item_ids)[0], self.config.num_items + 1))
+        return hide_padding(self.score_candidates(item_ids, behavior_ids, items))
 
     def score_candidates(self, item_ids, behavior_ids, candidate_ids):
         """Scores some items as the next one.
@@ -152,4 +165,4 @@ class SequentialRecommender(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Rebuilds the model from `get_config()`."""
-        return cls(**config)
+        return cls(**{**config, "config": as_config(config["config"])})

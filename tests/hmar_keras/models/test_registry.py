@@ -14,11 +14,14 @@ from hmar_keras import (
     GBCELoss,
     HMARConfig,
     SampledSoftmaxLoss,
+    SASRec,
+    SequentialRecommender,
     WeightedRankingLoss,
     build_model,
     compile_arguments,
+    register_model,
 )
-from hmar_keras.models import MODELS
+from hmar_keras.models import MODELS, recommender_inputs
 
 
 def test_the_configuration_offers_every_model():
@@ -62,6 +65,77 @@ def test_every_model_trains_on_every_loss(name):
         losses = [model.train_on_batch(batch, truth, return_dict=True)["loss"] for _ in range(9)]
         assert np.isfinite(losses).all()
         assert losses[-1] < losses[0]
+
+
+class Bag(SequentialRecommender):
+    """The mean of the items, whatever their order; it scores the catalogue as the base class does.
+
+    What it scores is not linear, and not the product of a state with an item.
+    """
+
+    def __init__(self, config, dtype=None, **kwargs):
+        items = keras.layers.Embedding(config.num_items + 1, config.dim, dtype=dtype, name="items")
+        score = keras.layers.Dense(1, "tanh", dtype="float32", name="score")
+        inputs = recommender_inputs(config)
+        bag = ops.mean(items(inputs["item_ids"]), axis=1)[:, None, None]
+        scores = score(bag * items(inputs["candidate_ids"]))[..., 0]
+        if config.shared_negatives:
+            negatives = score(bag * items(inputs["negative_ids"][:, None]))[..., 0]
+            negatives = negatives + ops.zeros_like(scores[..., :1])  # for every step
+            scores = ops.concatenate([scores, negatives], axis=-1)
+        outputs = {"ranking": keras.layers.Identity(name="ranking")(scores)}
+        super().__init__(config, inputs=inputs, outputs=outputs, **kwargs)
+
+
+@pytest.fixture
+def registered():
+    """Takes back what a test registers."""
+    before = dict(MODELS)
+    yield
+    MODELS.clear()
+    MODELS.update(before)
+
+
+def test_an_own_model_is_one_of_them(registered, tmp_path):
+    assert register_model("bag")(Bag) is Bag
+    test_every_model_keeps_the_contract("bag", shared=False)
+    test_every_model_keeps_the_contract("bag", shared=True)
+    config = make_config(model="bag")
+    assert HMARConfig.from_json(config.to_json()) == config
+    model = build_model(config)
+    model.save(tmp_path / "bag.keras")
+    loaded = keras.saving.load_model(tmp_path / "bag.keras")
+    assert type(loaded) is Bag
+    assert loaded.config == config
+    batch = random_batch(np.random.default_rng(0), config)
+    history = {part: batch[part] for part in ("item_ids", "behavior_ids")}
+    expected = ops.convert_to_numpy(model.score_catalog(**history))
+    assert_close(ops.convert_to_numpy(loaded.score_catalog(**history))[:, 1:], expected[:, 1:])
+    assert (expected[:, 0] < -1e38).all()
+
+
+def test_registered_again_the_later_class_counts(registered):
+    register_model("bag")(Bag)
+
+    @register_model("bag")
+    class Other(Bag):
+        pass
+
+    assert type(build_model(make_config(model="bag"))) is Other
+
+
+@pytest.mark.parametrize("name", ["hmar", "sasrec", "gsasrec", "taobao", "", " ", None])
+def test_names_that_cannot_be_had(registered, name):
+    with pytest.raises(ValueError, match="taken" if name and name.strip() else "non-empty"):
+        register_model(name)
+    assert MODELS["hmar"] is not Bag
+
+
+@pytest.mark.parametrize("thing", [keras.Model, object, 3, lambda config: SASRec(config)])
+def test_only_recommenders_are_registered(registered, thing):
+    with pytest.raises(ValueError, match="'thing' must be a SequentialRecommender"):
+        register_model("thing")(thing)
+    assert "thing" not in MODELS
 
 
 def test_compile_arguments_are_those_of_the_configuration():

@@ -1,0 +1,76 @@
+"""A model of your own, from `hmar train` to an export that answers.
+
+GRU4Rec (B. Hidasi et al., "Session-based recommendations with recurrent neural networks", ICLR
+2016) reads a user's events one by one. Made of this package's layers it knows what was done to
+every item before, too, both to those that it reads and to those that it scores.
+
+    python examples/own_model.py
+"""
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import keras
+from keras import ops
+
+from hmar_keras import SequentialRecommender, register_model
+from hmar_keras.layers import Dropout, HistoricalBehaviorIndicators, ItemBehaviorEmbedding
+from hmar_keras.models import recommender_inputs
+
+
+# %% The model
+# A constructor that builds a functional graph to the output `ranking` is all of it. Its settings
+# are those of every model, `HMARConfig`; it reads the ones that mean something to it.
+# `register_model` gives it the name that `--model` knows it by.
+@register_model("gru4rec")
+class GRU4Rec(SequentialRecommender):
+    """Encoded items, a GRU, and the product of its state with each candidate."""
+
+    def __init__(self, config, dtype=None, **kwargs):
+        indicators = HistoricalBehaviorIndicators(config.num_behaviors)
+        encoder = ItemBehaviorEmbedding(config.num_items, config.dim, dtype=dtype)
+        dropout = Dropout(config.dropout, dtype=dtype)
+        # Histories are padded on the left, which cuDNN's GRU does not take.
+        gru = keras.layers.GRU(config.dim, return_sequences=True, use_cudnn=False, dtype=dtype)
+
+        inputs = recommender_inputs(config)
+        items, behaviors = inputs["item_ids"], inputs["behavior_ids"]
+        candidates = inputs["candidate_ids"]
+        events = dropout(encoder(items, indicators(items, behaviors)))
+        states = gru(events, mask=ops.not_equal(items, 0))
+        counts = indicators(items, behaviors, candidates)
+        scores = encoder(candidates, counts, states, inputs.get("negative_ids"))
+        ranking = keras.layers.Identity(dtype="float32", name="ranking")(scores)
+        super().__init__(config, inputs=inputs, outputs={"ranking": ranking}, **kwargs)
+
+
+# %% The commands
+# `--import` has every command import this file, and with it the model. Evaluation and export load
+# the run that training wrote, each in a process of its own, here side by side.
+def hmar(*arguments):
+    """Starts the command with this file's model."""
+    return subprocess.Popen(["hmar", "--import", __file__, *map(str, arguments)])
+
+
+def main():
+    """Trains, evaluates, exports and asks."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, models = Path(folder, "run"), Path(folder, "saved_models")
+        data = ["--dataset", "synthetic_shop/tiny", "--model", "gru4rec"]
+        settings = ["--set", "dim=16", "--set", "max_length=20", "--epochs", 3]
+        assert hmar("train", *data, *settings, "--output", run).wait() == 0
+        started = [hmar("evaluate", run), hmar("export", run, "--models", models)]
+        assert [process.wait() for process in started] == [0, 0]
+
+        # %% What came out
+        assert (models / "synthetic_shop-tiny" / "1" / "saved_model.pb").is_file()
+        results = json.loads((run / "metrics.json").read_text())["test"]
+        scores = {name: protocols["sampled"]["ndcg@10"] for name, protocols in results.items()}
+        assert scores["GRU4Rec"] > scores["popularity"]
+        print(f"NDCG@10 {scores['GRU4Rec']:.4f}, popularity {scores['popularity']:.4f}")
+
+
+if __name__ == "__main__":
+    main()

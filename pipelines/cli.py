@@ -44,6 +44,7 @@ from pipelines.retrievals import PRODUCT, RETRIEVALS, check_retrieval
 from pipelines.rollout_cli import rollout_command
 from pipelines.serve_cli import client_command, serve_command
 from pipelines.terminal import prepare_keras, say, say_what_was_kept
+from pipelines.tune_cli import tune_command
 
 if TYPE_CHECKING:
     from pipelines.datasets.event_log import LogSpec
@@ -81,6 +82,7 @@ def before_any_command(
 
 app.add_typer(data_app, name="data")
 app.command("experiment")(experiment_command)
+app.command("tune")(tune_command)
 
 Models = Annotated[str, typer.Option(help="Where models are exported to, as MODELS/NAME/VERSION.")]
 Run = Annotated[str, typer.Argument(help="Directory of a run, see --output of hmar train.")]

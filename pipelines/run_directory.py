@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from hmar_keras.config import HMARConfig
@@ -49,18 +50,10 @@ class RunDirectory:
             InputError: if it exists or cannot be written.
         """
         run = cls(path)
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-            raise InputError(
-                f"{run.path} exists; choose another --output, or continue it with --resume."
-            )
-        try:
-            run._checkpoints.mkdir(parents=True)
-            run.write_json("config.json", config.to_dict())
-            run.write_json("run.json", settings)
-        except OSError as error:
-            raise InputError(
-                f"{run.path} cannot be written ({error.strerror}); choose another --output."
-            ) from error
+        new_directory(run.path)
+        run._checkpoints.mkdir()
+        run.write_json("config.json", config.to_dict())
+        run.write_json("run.json", settings)
         return run
 
     @classmethod
@@ -131,6 +124,50 @@ class RunDirectory:
         """Writes one of the JSON files at once or not at all."""
         with written_at_once(self.path / name) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def new_directory(path: Path) -> None:
+    """Makes the directory of something new.
+
+    Raises:
+        InputError: if there is something in it, or it cannot be written.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} exists; choose another --output, or continue it with --resume.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with written_at_once(path / "check") as temporary:
+            temporary.touch()
+        (path / "check").unlink()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); choose another --output."
+        ) from error
+
+
+def read_json_object(path: Path, what: str, fields: Collection[str]) -> dict:
+    """A JSON file that says what a directory is.
+
+    Args:
+        path: of the file.
+        what: the directory should be.
+        fields: what the file must hold.
+
+    Raises:
+        InputError: if it is missing or broken.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"{path.parent} is not the directory of {what}: it holds no {path.name}."
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error}); restore it.") from error
+    missing = [name for name in fields if not isinstance(content, dict) or name not in content]
+    if missing:
+        raise InputError(f"{path} does not hold {', '.join(missing)}; restore it.")
+    return content
 
 
 @contextlib.contextmanager

@@ -7,14 +7,11 @@ import time
 
 import keras
 import numpy as np
-from keras import ops
 
 from hmar_keras.config import HMARConfig
-from hmar_keras.masks import event_weights
 from hmar_keras.models import SequentialRecommender, build_model, compile_arguments
-from pipelines.data_parallel import Devices, MeanOverReplicas, assign_dropout_state
+from pipelines.data_parallel import Devices, MeanOverReplicas
 from pipelines.errors import InputError
-from pipelines.evaluation import Evaluator, model_scorer, validation_score
 from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData
 from pipelines.interruption import Interruption
@@ -22,9 +19,7 @@ from pipelines.item_initialization import start_from_cooccurrence
 from pipelines.progress import TrainingProgress
 from pipelines.run_directory import RunDirectory, written_at_once
 from pipelines.splits import Splits
-
-MONITORED = "val_score"  # see `evaluation.validation_score`; higher is better
-_EVENT_LOSS = "event_loss"
+from pipelines.validation import MONITORED, LossOverEvents, Validation
 
 
 def train(
@@ -33,6 +28,7 @@ def train(
     run: RunDirectory,
     seed: int,
     hardware: Hardware | None = None,
+    until: int | None = None,
 ) -> SequentialRecommender:
     """Trains until the validation score has not improved for `config.patience` epochs.
 
@@ -45,6 +41,7 @@ def train(
         run: where checkpoints and history are kept.
         seed: of the initial weights, the order, the negatives and the dropout.
         hardware: what to train on; several devices must have been prepared.
+        until: stop after this epoch for now, if it has not been time before; None for the end.
 
     Returns:
         the model with the weights of the best epoch, in float32, also saved as `model.keras`.
@@ -53,13 +50,14 @@ def train(
         InputError: if the backend or the machine cannot do what is asked for.
     """
     hardware = (hardware or Hardware()).resolved()
-    if not _is_finished(run.history(), config):
+    last = min(until or config.epochs, config.epochs)
+    if len(run.history()) < last and not _is_finished(run.history(), config):
         run.model.unlink(missing_ok=True)  # of a shorter training
-        _fit(splits, config, run, seed, hardware)
+        _fit(splits, config, run, seed, hardware, last)
     return save_best(run, config)
 
 
-def _fit(splits, config, run, seed, hardware):
+def _fit(splits, config, run, seed, hardware, last):
     keras.utils.set_random_seed(seed)
     data = TrainingData(splits, config, seed)
     scores = [epoch[MONITORED] for epoch in run.history()]
@@ -72,10 +70,11 @@ def _fit(splits, config, run, seed, hardware):
             _load_state(model, run, len(scores))
         elif config.item_start == "cooccurrence":
             start_from_cooccurrence(model.item_table, splits.visible(config.events))
-    progress = TrainingProgress(config.epochs, data.steps_per_epoch, MONITORED, scores)
+    progress = TrainingProgress(last, data.steps_per_epoch, MONITORED, scores)
     interruption = Interruption()
     callbacks = [
-        ValidationAndCheckpoint(splits, config, run, seed, hardware.precision),
+        Validation(splits, config, seed, hardware.precision),
+        Checkpoint(config, run),
         keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
         keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
         progress,
@@ -86,7 +85,7 @@ def _fit(splits, config, run, seed, hardware):
             model.fit(
                 devices.distribute(data.dataset(initial_epoch=len(scores))),
                 initial_epoch=len(scores),
-                epochs=config.epochs,
+                epochs=last,
                 steps_per_epoch=data.steps_per_epoch,
                 callbacks=callbacks,
                 shuffle=False,  # the data comes in the order of the seed
@@ -149,28 +148,6 @@ def compiled_model(
     return model
 
 
-class LossOverEvents(keras.metrics.Mean):
-    """Mean of a loss over all events of an epoch.
-
-    Keras's own tracker weighs the means of the batches by their rows, padded ones too; this is
-    the same number however the events are batched and distributed.
-
-    Args:
-        loss: gives the losses of all positions by `call`.
-    """
-
-    def __init__(self, loss: keras.losses.Loss):
-        super().__init__(name=_EVENT_LOSS)
-        self._loss = loss
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds `[batch, steps]` truths, 0 for padding, and predictions."""
-        y_true = ops.convert_to_tensor(y_true)
-        losses = ops.reshape(self._loss.call(y_true, y_pred), (-1,))
-        weights = ops.reshape(event_weights(y_true, sample_weight), (-1,))
-        super().update_state(losses, sample_weight=weights)
-
-
 def save_best(run: RunDirectory, config: HMARConfig) -> SequentialRecommender:
     """Writes `model.keras` with the weights of the best epoch, without the optimiser."""
     model = build_model(config)
@@ -192,61 +169,27 @@ def _is_finished(history, config):
     return stale >= config.patience or len(history) >= config.epochs
 
 
-class ValidationAndCheckpoint(keras.callbacks.Callback):
-    """After every epoch: validate on the whole catalogue, save, and stop when it is time.
-
-    Adds to the logs, for whatever callback follows, `val_PROTOCOL_hr@10`, `val_PROTOCOL_ndcg@10`
-    and the score that decides, `val_score`.
+class Checkpoint(keras.callbacks.Callback):
+    """After every epoch: save, and stop when it is time. To stand behind `Validation`.
 
     Args:
-        splits: the split dataset; only its validation questions are used.
         config: the settings.
         run: where to save.
-        seed: of the dropout and of the sampled negatives.
-        precision: of the model that trains.
     """
 
-    def __init__(
-        self,
-        splits: Splits,
-        config: HMARConfig,
-        run: RunDirectory,
-        seed: int,
-        precision: str = "float32",
-    ):
+    def __init__(self, config: HMARConfig, run: RunDirectory):
         super().__init__()
-        self._dataset = splits.dataset
-        self._evaluator = Evaluator(splits.dataset, splits.validation, seed)
         self._config = config
         self._run = run
-        self._seed = seed
-        self._precision = precision
         self._history = run.history()
-        self._scorer = None
-        self._float32_copy = None
         self._started = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Gives every dropout a state that depends on the seed and the epoch alone."""
+        """Notes the time."""
         self._started = time.monotonic()
-        layers = [
-            layer
-            for layer in self.model._flatten_layers()
-            if isinstance(layer, keras.layers.Dropout) and layer.rate > 0
-        ]
-        for number, layer in enumerate(layers):
-            assign_dropout_state(
-                self.model, layer, np.random.SeedSequence([self._seed, epoch, number])
-            )
 
     def on_epoch_end(self, epoch, logs):
-        """Validates, saves and decides."""
-        self._put_losses(logs)
-        results = self._evaluator(self._current_scorer())
-        for protocol, metrics in results.items():
-            for metric in ("hr@10", "ndcg@10"):
-                logs[f"val_{protocol}_{metric}"] = metrics[metric]
-        logs[MONITORED] = validation_score(results)
+        """Saves and decides."""
         seconds = round(time.monotonic() - self._started, 2)
         entry = {name: float(value) for name, value in logs.items()}
         self._history.append({"epoch": epoch + 1, **entry, "seconds": seconds})
@@ -256,23 +199,3 @@ class ValidationAndCheckpoint(keras.callbacks.Callback):
         self._run.keep_checkpoints(epoch + 1, best_epoch(self._history))
         if _is_finished(self._history, self._config):
             self.model.stop_training = True
-
-    def _put_losses(self, logs):
-        """`loss` and the losses of both outputs become means over events."""
-        weights = compile_arguments(self._config)["loss_weights"]
-        if len(weights) == 1:  # then Keras leaves the output's name out of its metrics'
-            for name in [name for name in logs if name != "loss"]:
-                logs[f"{next(iter(weights))}_{name}"] = logs.pop(name)
-        for output in weights:
-            logs[f"{output}_loss"] = logs.pop(f"{output}_{_EVENT_LOSS}")
-        logs["loss"] = sum(weight * logs[f"{output}_loss"] for output, weight in weights.items())
-
-    def _current_scorer(self):
-        """Scores as the saved model would, in float32."""
-        if self._scorer is None:
-            if self._precision != "float32":
-                self._float32_copy = build_model(self._config)
-            self._scorer = model_scorer(self._float32_copy or self.model, self._dataset)
-        if self._float32_copy:
-            self._float32_copy.set_weights(self.model.get_weights())
-        return self._scorer

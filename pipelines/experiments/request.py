@@ -11,7 +11,7 @@ from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.experiments.experiment import Experiment
 from pipelines.log_options import load_chosen
-from pipelines.run_directory import written_at_once
+from pipelines.run_directory import new_directory, read_json_object, written_at_once
 from pipelines.workflow import Request, load_source, requested_config, source, used_hardware
 
 _FILE = "experiment.json"
@@ -47,15 +47,8 @@ def create(
         **_asked(suites or ["main"], _SEEDS if seeds is None else seeds),
     }
     experiment = Experiment(path, content, dataset, request.hardware)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} exists; choose another --output, or continue it with --resume.")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        _write(path, content)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); choose another --output."
-        ) from error
+    new_directory(path)
+    _write(path, content)
     return experiment, dataset
 
 
@@ -108,17 +101,7 @@ def read_experiment(path: Path) -> dict:
     Raises:
         InputError: if there is none, or it is broken.
     """
-    try:
-        content = json.loads((path / _FILE).read_text())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(
-            f"{path} is not the directory of an experiment: it holds no {_FILE}."
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{path / _FILE} is not JSON ({error}); restore it.") from error
-    missing = [name for name in _FIELDS if not isinstance(content, dict) or name not in content]
-    if missing:
-        raise InputError(f"{path / _FILE} does not hold {', '.join(missing)}; restore it.")
+    content = read_json_object(path / _FILE, "an experiment", _FIELDS)
     try:
         HMARConfig.from_dict(content["config"])
     except (TypeError, ValueError) as error:

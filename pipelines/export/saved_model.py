@@ -97,6 +97,11 @@ def _nearest(retrieval, model):
     check_retrieval(retrieval)
     if retrieval == PRODUCT:
         return None
+    if type(model).catalog_query is SequentialRecommender.catalog_query:
+        raise InputError(
+            f"{type(model).__name__} has no catalog_query, which --retrieval {retrieval} asks its "
+            "item table with; define it, or leave --retrieval out."
+        )
     from pipelines.export.retrieval import nearest_items
 
     return nearest_items(retrieval, model.item_table)

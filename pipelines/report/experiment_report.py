@@ -29,7 +29,7 @@ from pipelines.report.page import render
 from pipelines.report.pictures import Interval, intervals, lines
 from pipelines.report.result_sections import title_of
 from pipelines.report.run_report import run_sections
-from pipelines.training import MONITORED
+from pipelines.validation import MONITORED
 
 _METRICS = ("hr@10", "ndcg@10")
 

@@ -23,7 +23,8 @@ from pipelines.report.elements import (
 from pipelines.report.opened_run import OpenedRun
 from pipelines.report.pictures import Interval, intervals, lines, reliability
 from pipelines.report.result_sections import title_of
-from pipelines.training import MONITORED, best_epoch
+from pipelines.training import best_epoch
+from pipelines.validation import MONITORED
 
 _LOSSES = {"loss": "loss", "ranking_loss": "ranking", "behavior_loss": "behaviour"}
 

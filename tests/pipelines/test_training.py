@@ -17,7 +17,8 @@ from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData, evaluation_dataset
 from pipelines.run_directory import RunDirectory, written_at_once
 from pipelines.splits import split
-from pipelines.training import MONITORED, LossOverEvents, best_epoch, compiled_model, train
+from pipelines.training import best_epoch, compiled_model, train
+from pipelines.validation import MONITORED, LossOverEvents
 
 from .runs import last_state, without_times
 

@@ -1,0 +1,120 @@
+"""HMAR as KerasTuner's `HyperModel`, for any of its tuners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import keras_tuner
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.models import SequentialRecommender
+from pipelines.hardware import Hardware
+from pipelines.input_pipeline import TrainingData
+from pipelines.item_initialization import start_from_cooccurrence
+from pipelines.splits import Splits
+from pipelines.training import compiled_model, learning_rate
+from pipelines.tuning.space import SearchSpace
+from pipelines.validation import MONITORED, Validation
+
+
+class HMARHyperModel(keras_tuner.HyperModel):
+    """Builds and fits what `HMARConfig` describes, for values that a tuner chooses.
+
+    Each epoch is validated on the whole catalogue; an objective is `val_score` or another name
+    of `pipelines.validation.validation_names()`, with the direction `max`. (What Keras itself would
+    call the metrics of the two outputs is `val_ranking_ndcg@10` and so on, of batches that are
+    given to `fit` as `validation_data`.)
+
+    Args:
+        splits: the split dataset.
+        space: what is searched, and where from.
+        seed: of the weights, the order, the negatives and the dropout of every trial.
+
+    Example:
+
+    >>> from pipelines.datasets import load_dataset
+    >>> from pipelines.splits import split
+    >>> splits = split(load_dataset("synthetic_shop/tiny"))
+    >>> dataset = splits.dataset
+    >>> base = HMARConfig(dataset.num_items, dataset.behaviors, dim=8, max_length=10, epochs=1)
+    >>> hypermodel = HMARHyperModel(splits, SearchSpace.of(base, over=["alpha", "theta"]))
+    >>> hp = keras_tuner.HyperParameters()
+    >>> model = hypermodel.build(hp)
+    >>> sorted(hp.values)
+    ['alpha.buy', 'alpha.cart', 'alpha.favorite', 'alpha.view', 'theta']
+    >>> hypermodel.config(hp).theta
+    0.1
+    """
+
+    def __init__(self, splits: Splits, space: SearchSpace, seed: int = 0):
+        super().__init__(name="hmar")
+        self._splits = splits
+        self._space = space
+        self._seed = seed
+
+    def config(self, hp: keras_tuner.HyperParameters) -> HMARConfig:
+        """The settings that a tuner's values make, for instance of its best trial.
+
+        Raises:
+            ValueError: if they do not do together.
+        """
+        self._space.declare(hp)
+        return self._space.config(hp.values)
+
+    def build(self, hp: keras_tuner.HyperParameters) -> SequentialRecommender:
+        """The compiled model, its weights drawn by the seed.
+
+        Raises:
+            ValueError: as above.
+        """
+        config = self.config(hp)
+        keras.utils.set_random_seed(self._seed)
+        model = compiled_model(config, Hardware().resolved(), steps_per_epoch=1)
+        if config.item_start == "cooccurrence":
+            start_from_cooccurrence(model.item_table, self._splits.visible(config.events))
+        return model
+
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: SequentialRecommender,
+        epochs: int | None = None,
+        initial_epoch: int = 0,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        verbose: int | str = 0,
+    ) -> keras.callbacks.History:
+        """Trains on windows of the trial's own length, in batches of its own size.
+
+        Args:
+            hp: the trial's values.
+            model: what `build` gave.
+            epochs: at most this many; None for those of the space's base, after whose `patience`
+                epochs without a better score it stops in any case.
+            initial_epoch: as in Keras; Hyperband goes on where another trial ended.
+            callbacks: more of them; a tuner adds its own.
+            verbose: as in Keras.
+
+        Returns:
+            the history, with the scores of the validation.
+
+        Raises:
+            InputError: if the loss is no number any more.
+        """
+        config = self.config(hp)
+        epochs = epochs or config.epochs
+        data = TrainingData(self._splits, config.replace(epochs=epochs), self._seed)
+        return model.fit(
+            data.dataset(initial_epoch=initial_epoch),
+            initial_epoch=initial_epoch,
+            epochs=epochs,
+            steps_per_epoch=data.steps_per_epoch,
+            callbacks=[
+                Validation(self._splits, config, self._seed),
+                keras.callbacks.EarlyStopping(MONITORED, mode="max", patience=config.patience),
+                keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
+                *callbacks,
+            ],
+            shuffle=False,  # the data comes in the order of the seed
+            verbose=verbose,
+        )

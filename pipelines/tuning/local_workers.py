@@ -1,0 +1,128 @@
+"""Worker processes on the chief's own machine: started, started again when they die, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from pipelines.errors import InputError
+from pipelines.tuning.trial_runner import AGAIN
+
+_MOST_STARTS_IN_VAIN = 3
+_SECONDS_TO_END = 10
+
+
+class LocalWorkers:
+    """Some workers of a search.
+
+    Args:
+        directory: of the tuning.
+        number: how many.
+        address: host and port of the chief.
+        devices: how many devices a training takes.
+    """
+
+    def __init__(self, directory: Path, number: int, address: tuple[str, str], devices: int):
+        self._directory = directory
+        self._number = number
+        self._address = address
+        self._devices = devices
+        self._running: dict[int, subprocess.Popen] = {}
+        self._deaths = 0
+
+    def start(self) -> None:
+        """Starts all of them."""
+        (self._directory / "workers").mkdir(exist_ok=True)
+        for worker in range(self._number):
+            self._start(worker)
+
+    def look(self) -> bool:
+        """Starts again those that died.
+
+        Returns:
+            whether any is running.
+
+        Raises:
+            InputError: if they die again and again.
+        """
+        for worker, process in list(self._running.items()):
+            status = process.poll()
+            if status == 0:
+                del self._running[worker]
+            elif status == AGAIN:
+                self._start(worker)
+            elif status is not None:
+                self._deaths += 1
+                if self._deaths >= _MOST_STARTS_IN_VAIN * self._number:
+                    raise InputError(
+                        f"the workers die again and again, the last with: "
+                        f"{self._last_line(worker)} (all of it: {self._log(worker)}); mend it and "
+                        "continue with --resume."
+                    )
+                self._start(worker)
+        return bool(self._running)
+
+    def trial_ended(self) -> None:
+        """They are of use: deaths before do not count any more."""
+        self._deaths = 0
+
+    def end(self) -> None:
+        """Ends all of them now; what they had not finished is run again another time."""
+        for process in self._running.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        for process in self._running.values():
+            try:
+                process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._running.clear()
+
+    def _start(self, worker):
+        with open(self._log(worker), "ab") as log:
+            self._running[worker] = subprocess.Popen(
+                [sys.executable, "-m", "pipelines.tuning.worker", str(self._directory)],
+                env=self._environment(worker),
+                stdin=subprocess.PIPE,  # it closes when this process ends, however it ends
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the chief, who then ends them
+            )
+
+    def _environment(self, worker):
+        host, port = self._address
+        threads = max(1, (os.cpu_count() or 1) // self._number)
+        own = {
+            "KERASTUNER_TUNER_ID": f"worker-{worker}",
+            "KERASTUNER_ORACLE_IP": host,
+            "KERASTUNER_ORACLE_PORT": port,
+            # Several share what the machine has.
+            "TF_NUM_INTRAOP_THREADS": str(threads),
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            **_gpus(worker, self._devices),
+        }
+        return {**os.environ, **own}
+
+    def _log(self, worker):
+        return self._directory / "workers" / f"worker-{worker}.log"
+
+    def _last_line(self, worker):
+        lines = self._log(worker).read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "nothing"
+
+
+def _gpus(worker, devices):
+    """As many GPUs as a training takes, in turn, where there are more."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = [path.name.removeprefix("nvidia") for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
+    gpus = visible.split(",") if visible else found
+    if len(gpus) <= devices:
+        return {}
+    own = [gpus[(worker * devices + each) % len(gpus)] for each in range(devices)]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(own)}

@@ -1,0 +1,203 @@
+"""Begins a search, or finds one that is to be continued.
+
+tuning.json     what was asked for: data, settings to begin with, space, algorithm, budget
+search/         KerasTuner's state, and of every trial its run, as of `hmar train`
+workers/        what the workers said
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+
+from hmar_keras.config import HMARConfig
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.errors import InputError
+from pipelines.hardware import Hardware
+from pipelines.log_options import load_chosen
+from pipelines.run_directory import new_directory, read_json_object, written_at_once
+from pipelines.splits import split
+from pipelines.tuning.oracles import ALGORITHMS
+from pipelines.tuning.space import Choices, Range, SearchSpace
+from pipelines.validation import MONITORED, validation_names
+from pipelines.workflow import Request, load_source, requested_config, source, used_hardware
+
+FILE = "tuning.json"
+_OWN = ("config", "space", "algorithm", "objective", "max_trials", "seed")
+_SOURCE = ("dataset", "data_dir", "log", "statistics", "versions", "hardware")
+_DECIDES = "val_ndcg@10"  # what it is to a user
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a search shall be; None for the default, or for what it has been.
+
+    Args:
+        algorithm: one of `ALGORITHMS`; by default bayesian.
+        objective: `val_ndcg@10`, by which trainings stop, or a name of `validation_names()`.
+        max_trials: how many trials; by default 20.
+        space: file of ranges.
+        over: names of settings.
+    """
+
+    algorithm: str | None = None
+    objective: str | None = None
+    max_trials: int | None = None
+    space: str | None = None
+    over: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        if self.algorithm not in (None, *ALGORITHMS):
+            raise InputError(
+                f"unknown algorithm {self.algorithm!r}; there are {', '.join(ALGORITHMS)}."
+            )
+        names = [_DECIDES, *validation_names()]
+        if self.objective not in (None, *names):
+            raise InputError(f"unknown objective {self.objective!r}; there are {', '.join(names)}.")
+
+    def monitored(self) -> str | None:
+        """The objective as a run's history calls it."""
+        return MONITORED if self.objective == _DECIDES else self.objective
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """A search that has been asked for.
+
+    Args:
+        path: its directory.
+        content: what `tuning.json` holds.
+    """
+
+    path: Path
+    content: dict
+
+    @property
+    def space(self) -> SearchSpace:
+        """What is searched."""
+        entries = {
+            name: Choices(tuple(each["choices"])) if "choices" in each else Range(**each)
+            for name, each in self.content["space"].items()
+        }
+        return SearchSpace(HMARConfig.from_dict(self.content["config"]), entries)
+
+    @property
+    def hardware(self) -> Hardware:
+        """What trials are trained on."""
+        used = self.content["hardware"][-1]
+        return Hardware(**{each.name: used[each.name] for each in dataclasses.fields(Hardware)})
+
+    @property
+    def source(self) -> dict:
+        """What the `run.json` of each trial keeps of the data and the software."""
+        return {name: self.content[name] for name in _SOURCE}
+
+    def load_dataset(self) -> InteractionDataset:
+        """The dataset.
+
+        Raises:
+            InputError: if it cannot be loaded or is no longer the same.
+        """
+        return load_source(self.content, self.path)
+
+
+def create(
+    request: Request, asked: Asked, output: str | os.PathLike, overwrite: bool = False
+) -> tuple[Tuning, InteractionDataset]:
+    """Makes the directory of a new search, and loads its dataset.
+
+    Args:
+        request: data, settings to begin with, and hardware, as for a training.
+        asked: what is searched, and how.
+        output: the directory.
+        overwrite: whether a search that is there is thrown away first.
+
+    Raises:
+        InputError: if the request cannot be met or the directory exists.
+    """
+    path = Path(output)
+    dataset = load_chosen(request.dataset, request.data_dir, request.log)
+    config = requested_config(request, dataset, request.epochs)
+    split(dataset, config.holdout)  # what cannot be evaluated shall not leave a directory behind
+    content = {
+        **source(request, dataset),
+        "hardware": [used_hardware(request.hardware, 0)],
+        "config": config.to_dict(),
+        "space": SearchSpace.of(config, asked.space, asked.over).to_dict(),
+        "algorithm": asked.algorithm or "bayesian",
+        "objective": asked.monitored() or MONITORED,
+        "max_trials": asked.max_trials or 20,
+        "seed": request.seed,
+    }
+    if overwrite and (path / FILE).is_file():  # nothing else is ever thrown away
+        shutil.rmtree(path)
+    new_directory(path)
+    _write(path, content)
+    return Tuning(path, content), dataset
+
+
+def resumed(
+    request: Request, asked: Asked, output: str | os.PathLike | None
+) -> tuple[Tuning, InteractionDataset]:
+    """A search that is to be continued, with more trials if they are asked for.
+
+    Raises:
+        InputError: if there is none, its dataset has changed, or another search is asked for.
+    """
+    if output is None:
+        raise InputError("--resume needs the directory of the tuning as --output.")
+    path = Path(output)
+    content = read_tuning(path).content
+    dataset = load_source(content, path, request.data_dir)
+    _check_same(path, content, request, asked, dataset)
+    content |= {"max_trials": asked.max_trials or content["max_trials"]}
+    _write(path, content)
+    return Tuning(path, content), dataset
+
+
+def _check_same(path, content, request, asked, dataset):
+    config = HMARConfig.from_dict(content["config"])
+    chosen = request.preset or request.config_file or request.assignments or request.epochs
+    if chosen or request.model is not None:
+        config = requested_config(request, dataset, request.epochs or config.epochs)
+    now = {"config": config.to_dict(), "seed": request.seed}
+    now |= {"algorithm": asked.algorithm, "objective": asked.monitored()}
+    if asked.space or asked.over:
+        now["space"] = json.loads(
+            json.dumps(SearchSpace.of(config, asked.space, asked.over).to_dict())
+        )
+    for name, value in now.items():
+        if value is not None and value != content[name]:
+            raise InputError(
+                f"{path} was started with another {name} (see its {FILE}); resume it without "
+                "asking for one, or start a new search."
+            )
+    was, is_ = content["hardware"][-1], used_hardware(request.hardware, 0)
+    if any(was[part] != is_[part] for part in ("precision", "backend")):
+        raise InputError(
+            f"{path} was started with --precision {was['precision']} on {was['backend']}; keep "
+            "both: what is compared must have been trained alike."
+        )
+
+
+def read_tuning(path: Path) -> Tuning:
+    """A search as it stands.
+
+    Raises:
+        InputError: if there is none, or its file is broken.
+    """
+    content = read_json_object(path / FILE, "a tuning", (*_SOURCE, *_OWN))
+    try:
+        tuning = Tuning(path, content)
+        _ = tuning.space, tuning.hardware
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path / FILE}: {error} Restore it.") from error
+    return tuning
+
+
+def _write(path, content):
+    with written_at_once(path / FILE) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,137 @@
+"""The chief of a search: gives trials out, shows how far they are, and writes what came of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from unittest import mock
+
+from pipelines.errors import InputError
+from pipelines.tuning.local_workers import LocalWorkers
+from pipelines.tuning.oracles import make_oracle
+from pipelines.tuning.progress import SearchProgress
+from pipelines.tuning.request import Tuning
+from pipelines.tuning.trial_runner import TrialRunner
+from pipelines.tuning.trials import Trial, completed, read_trials, write_trials
+
+CHIEF = "chief"
+ID, HOST, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
+_MOST_FAILED = 5  # one after the other
+_BETWEEN_LOOKS = 0.5
+
+
+def role() -> str | None:
+    """`chief` or `worker`, if KerasTuner's environment variables make this process one.
+
+    Raises:
+        InputError: if some of them are missing.
+    """
+    if ID not in os.environ:
+        return None
+    missing = [name for name in (HOST, PORT) if name not in os.environ]
+    if missing:
+        raise InputError(f"{ID} is set, but {missing[0]} is not; set all of them, or none.")
+    return CHIEF if CHIEF in os.environ[ID] else "worker"
+
+
+class Search:
+    """Runs a search to its end.
+
+    Args:
+        tuning: what was asked for.
+        workers: how many processes run trials on this machine; None where this process is a
+            chief by its environment, whose workers run elsewhere.
+    """
+
+    def __init__(self, tuning: Tuning, workers: int | None):
+        self._tuning = tuning
+        self._space = tuning.space
+        self._workers = workers
+        self._error = None
+
+    def run(self) -> list[Trial]:
+        """Runs what has not been run yet.
+
+        Returns:
+            all trials.
+
+        Raises:
+            InputError: if trials, or workers, fail again and again.
+            KeyboardInterrupt: after the workers were ended.
+        """
+        with mock.patch.dict(os.environ, self._environment()):
+            address = os.environ[HOST], os.environ[PORT]
+            devices = self._tuning.hardware.devices
+            workers = LocalWorkers(self._tuning.path, self._workers or 0, address, devices)
+            server = threading.Thread(target=self._serve, daemon=True)
+            server.start()
+            try:
+                workers.start()
+                self._watch(workers, server)
+            finally:
+                workers.end()
+                trials = self._write()
+        if not completed(trials):
+            raise InputError(
+                f"none of {len(trials)} trials completed, the last failed with: "
+                f"{trials[-1].message if trials else 'nothing'}"
+            )
+        return trials
+
+    def _environment(self):
+        if self._workers is None:
+            return {}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            return {ID: CHIEF, HOST: "127.0.0.1", PORT: str(free.getsockname()[1])}
+
+    def _serve(self):
+        content = self._tuning.content
+        try:
+            oracle = make_oracle(
+                content["algorithm"],
+                self._space,
+                content["objective"],
+                content["max_trials"],
+                content["seed"],
+            )
+            TrialRunner(self._tuning.path, oracle, self._space).search()
+        except Exception as error:  # in a thread: `_watch` raises it
+            self._error = error
+
+    def _watch(self, workers, server):
+        content, ended = self._tuning.content, set()
+        progress = SearchProgress(content["max_trials"], content["objective"])
+        with progress:
+            while True:
+                # KerasTuner's chief looks only every 20 s whether its workers are gone.
+                going = server.is_alive() and (not self._workers or workers.look())
+                trials = read_trials(self._tuning.path)
+                new = [t for t in trials if t.status != "running" and t.trial_id not in ended]
+                progress.show(trials, new)
+                if new:
+                    ended |= {trial.trial_id for trial in new}
+                    workers.trial_ended()
+                    self._write()
+                    _check_failures(trials)
+                if self._error:
+                    raise self._error
+                if not going:
+                    return
+                time.sleep(_BETWEEN_LOOKS)
+
+    def _write(self):
+        trials = read_trials(self._tuning.path)
+        write_trials(self._tuning.path, trials, self._space, self._tuning.content["objective"])
+        return trials
+
+
+def _check_failures(trials):
+    last = [trial for trial in trials if trial.status != "running"][-_MOST_FAILED:]
+    if len(last) == _MOST_FAILED and all(trial.status == "failed" for trial in last):
+        raise InputError(
+            f"the last {_MOST_FAILED} trials failed, the last with: {last[-1].message}; mend it "
+            "and continue with --resume."
+        )

@@ -1,0 +1,321 @@
+"""What a search may change, and how far: every range stands here, or in the user's file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import keras_tuner
+
+from hmar_keras.config import HMARConfig
+from pipelines.errors import InputError
+
+ALPHA = "alpha"
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Numbers between two bounds, both included.
+
+    Args:
+        low: the least.
+        high: the greatest.
+        step: between two numbers that may be tried; None for any. Whole settings have 1.
+        log: whether each doubling is as likely as the next; without it, each difference is.
+    """
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+
+    def including(self, value: float) -> Range:
+        """The same, wide enough for a value, if it can be reached by doubling."""
+        if self.log and value <= 0:
+            return self
+        return dataclasses.replace(self, low=min(self.low, value), high=max(self.high, value))
+
+    def ends(self) -> tuple[float, ...]:
+        """What decides whether all of it will do."""
+        return self.low, self.high
+
+    def declare(self, hp: keras_tuner.HyperParameters, name: str, start: float) -> None:
+        """Makes it a hyper-parameter, which begins at the number nearest to `start`."""
+        start = min(max(start, self.low), self.high)
+        whole = all(isinstance(end, int) for end in (*self.ends(), start))
+        kind = hp.Int if whole else hp.Float
+        kind(
+            name,
+            self.low,
+            self.high,
+            step=self.step,
+            sampling="log" if self.log else "linear",
+            default=start,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """Some values out of which one is taken; numbers keep their order.
+
+    Args:
+        choices: the values.
+    """
+
+    choices: tuple
+
+    def including(self, value) -> Choices:
+        """The same with one more value, if it is not among them."""
+        return self if value in self.choices else Choices(tuple(sorted({*self.choices, value})))
+
+    def ends(self) -> tuple:
+        """What decides whether all of it will do: all of it."""
+        return self.choices
+
+    def declare(self, hp: keras_tuner.HyperParameters, name: str, start) -> None:
+        """Makes it a hyper-parameter, which begins at `start`, or at its first value."""
+        default = start if start in self.choices else self.choices[0]
+        hp.Choice(name, list(self.choices), default=default)
+
+
+# Where nobody says otherwise. `alpha` is one for each behaviour.
+RANGES = {
+    ALPHA: Range(0.02, 1.0, log=True),
+    "beta": Range(0.1, 4.0, log=True),
+    "theta": Range(0.01, 1.0, log=True),
+    "learning_rate": Range(1e-4, 5e-3, log=True),
+    "dropout": Range(0.0, 0.6),
+    "dim": Choices((32, 48, 64, 96, 128)),
+    "num_heads": Choices((1, 2, 4)),
+    "num_behavior_blocks": Choices((0, 1, 2)),
+    "num_sequence_blocks": Choices((1, 2, 3)),
+    "num_negatives": Choices((1, 4, 16, 64, 256)),
+    "max_length": Choices((25, 50, 100, 150, 200)),
+    "batch_size": Choices((32, 64, 128, 256)),
+}
+# They decide what is asked, how long a trial takes, or what it is about: trials with others could
+# not be compared.
+_FIXED = ("num_items", "behaviors", "model", "holdout", "epochs", "patience")
+_HMARS_OWN = (ALPHA, "theta", "num_behavior_blocks")
+
+
+class SearchSpace:
+    """The settings that a search changes.
+
+    Args:
+        base: where the search begins; what the space does not name stays as it is here.
+        entries: by setting, a `Range` or `Choices`; `alpha` stands for every behaviour's weight,
+            `alpha.NAME` for one. None for all of `RANGES` that the model reads, widened where
+            `base` lies outside.
+
+    Raises:
+        InputError: if a setting cannot be searched or a value would not do, naming it.
+
+    Example:
+
+    >>> from hmar_keras.schema import Behaviors
+    >>> base = HMARConfig(100, Behaviors(("view", "buy"), target="buy"))
+    >>> space = SearchSpace(base, {"alpha": Range(0.1, 1.0), "theta": Range(0.0, 0.5)})
+    >>> sorted(space.entries)
+    ['alpha.buy', 'alpha.view', 'theta']
+    >>> space.config({"theta": 0.3, "alpha.view": 0.2}).alpha
+    {'view': 0.2, 'buy': 0.7}
+    """
+
+    def __init__(self, base: HMARConfig, entries: Mapping[str, Range | Choices] | None = None):
+        self.base = base
+        self.entries = _usual(base) if entries is None else _by_behavior(entries, base)
+        self._check()
+
+    @classmethod
+    def of(
+        cls, base: HMARConfig, file: str | Path | None = None, over: Iterable[str] | None = None
+    ) -> SearchSpace:
+        """The space that a file and some names describe.
+
+        Args:
+            base: where the search begins.
+            file: a JSON object; by setting `{"low": 0.1, "high": 1, "step": 0.1, "log": true}`,
+                step and log may be missing; `{"choices": [1, 2]}`; or `true` for the usual range.
+            over: names out of the file, or out of `RANGES`, that alone are searched.
+
+        Raises:
+            InputError: if the file cannot be read, or as above.
+        """
+        entries = _usual(base)
+        if file is not None:
+            entries = _of_file(_read(file), entries)
+            entries = _by_behavior(entries, base)
+        if over is not None:
+            entries = {name: entry for each in over for name, entry in _named(each, entries)}
+        return cls(base, entries)
+
+    def declare(self, hp: keras_tuner.HyperParameters) -> None:
+        """Makes every entry a hyper-parameter; the defaults are where the search begins."""
+        for name, entry in self.entries.items():
+            entry.declare(hp, name, _start(name, self.base))
+
+    def config(self, values: Mapping) -> HMARConfig:
+        """The settings that some values of the hyper-parameters make.
+
+        Args:
+            values: by name. KerasTuner's oracles give NumPy's numbers, which neither JSON nor
+                Keras's `loss_weights` take; they become Python's.
+
+        Raises:
+            ValueError: if they do not do together.
+        """
+        changes, alpha = {}, dict(self.base.alpha)
+        for name in self.entries:
+            if name not in values:
+                continue
+            value = type(_start(name, self.base))(values[name])
+            if name.startswith(f"{ALPHA}."):
+                alpha[name.removeprefix(f"{ALPHA}.")] = value
+            else:
+                changes[name] = value
+        return self.base.replace(**changes, alpha=alpha)
+
+    def to_dict(self) -> dict:
+        """The entries in the form of the file."""
+        return {
+            name: {"choices": list(entry.choices)}
+            if isinstance(entry, Choices)
+            else dataclasses.asdict(entry)
+            for name, entry in self.entries.items()
+        }
+
+    def _all_of(self, name):
+        entry = self.entries.get(name)
+        return (getattr(self.base, name),) if entry is None else entry.ends()
+
+    def _check(self):
+        if not self.entries:
+            raise InputError("the search space is empty; name a setting to search.")
+        for name, entry in self.entries.items():
+            _start(name, self.base)
+            for value in entry.ends():
+                self._check_value(name, value)
+        for dim in self._all_of("dim"):
+            for heads in self._all_of("num_heads"):
+                if dim % heads:
+                    raise InputError(
+                        f"the search space has num_heads {heads} beside dim {dim}, which it does "
+                        "not divide; leave one of them out."
+                    )
+
+    def _check_value(self, name, value):
+        # Heads and widths have to fit each other, which is checked for all of them.
+        apart = {"dim": {"num_heads": 1}, "num_heads": {"dim": value}}.get(name, {})
+        behavior = name.removeprefix(f"{ALPHA}.")
+        change = (
+            {name: value} if behavior == name else {ALPHA: {**self.base.alpha, behavior: value}}
+        )
+        try:
+            self.base.replace(**apart, **change)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the search space of {name} will not do: {error}") from error
+
+
+def _start(name, base):
+    """The value of a setting where the search begins."""
+    behavior = name.removeprefix(f"{ALPHA}.")
+    if behavior != name:
+        if behavior not in base.alpha:
+            raise InputError(
+                f"the search space names {name}, but the behaviours are "
+                f"{', '.join(base.behaviors.names)}."
+            )
+        return base.alpha[behavior]
+    free = [field.name for field in dataclasses.fields(base) if field.name not in _FIXED]
+    if name not in free:
+        raise InputError(f"{name} cannot be searched; what can is {', '.join(free)}.")
+    return getattr(base, name)
+
+
+def _usual(base):
+    """Those of `RANGES` that a model of these settings reads, widened to hold its own values."""
+    unread = () if base.model == "hmar" else _HMARS_OWN
+    unread += ("beta",) if base.loss == "sampled_softmax" else ()
+    entries = {name: entry for name, entry in RANGES.items() if name not in unread}
+    entries = {
+        name: entry.including(_start(name, base))
+        for name, entry in _by_behavior(entries, base).items()
+    }
+    # Every number of heads has to divide every width.
+    dims = entries["dim"].choices
+    heads = [h for h in entries["num_heads"].choices if all(dim % h == 0 for dim in dims)]
+    if base.num_heads not in heads:
+        heads = [base.num_heads]
+        entries["dim"] = Choices(tuple(dim for dim in dims if dim % base.num_heads == 0))
+    entries["num_heads"] = Choices(tuple(heads))
+    return entries
+
+
+def _by_behavior(entries, base):
+    """`alpha` becomes every behaviour's that has no entry of its own."""
+    every = [f"{ALPHA}.{behavior}" for behavior in base.behaviors.names]
+    return {
+        name: entry
+        for each, entry in entries.items()
+        for name in ([n for n in every if n not in entries] if each == ALPHA else [each])
+    }
+
+
+def _named(name, entries):
+    """The entries of a name; `alpha` has one for each behaviour."""
+    found = [
+        (each, entry)
+        for each, entry in entries.items()
+        if each == name or (name == ALPHA and each.startswith(f"{ALPHA}."))
+    ]
+    if not found:
+        raise InputError(
+            f"there is no range of {name}; give it in a --space file, or name out of "
+            f"{', '.join(entries)}."
+        )
+    return found
+
+
+def _read(file):
+    try:
+        given = json.loads(Path(file).read_text())
+    except OSError as error:
+        raise InputError(
+            f"the search space {file} cannot be read ({error.strerror}); give another --space."
+        ) from error
+    except ValueError as error:
+        raise InputError(f"the search space {file} is not JSON ({error}); mend it.") from error
+    if not isinstance(given, dict):
+        raise InputError(f"the search space {file} must be a JSON object of settings; mend it.")
+    return given
+
+
+def _of_file(given, usual):
+    entries = {}
+    for name, each in given.items():
+        entries |= dict(_named(name, usual)) if each is True else {name: _entry(name, each)}
+    return entries
+
+
+def _entry(name, given):
+    """What an entry of a file means."""
+    keys = set(given) if isinstance(given, dict) else set()
+    if keys == {"choices"} and isinstance(given["choices"], list) and given["choices"]:
+        return Choices(tuple(given["choices"]))
+    if not {"low", "high"} <= keys <= {"low", "high", "step", "log"}:
+        raise InputError(
+            f"the search space of {name} must be true, have low and high and perhaps step and log, "
+            f"or have choices; got {json.dumps(given)}."
+        )
+    entry = Range(**given)
+    numbers = [entry.low, entry.high, *([] if entry.step is None else [entry.step])]
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in numbers):
+        raise InputError(f"low, high and step of {name} must be numbers.")
+    if entry.low >= entry.high or (entry.step is not None and entry.step <= 0):
+        raise InputError(f"the search space of {name} needs low < high and a step above 0.")
+    if entry.log and (entry.low <= 0 or entry.step is not None):
+        raise InputError(f"a logarithmic range of {name} begins above 0 and has no step.")
+    return entry

@@ -1,0 +1,133 @@
+"""Runs the trials of a search, each in a run directory as of `hmar train`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import keras
+import keras_tuner
+
+from pipelines.errors import InputError
+from pipelines.hardware import Hardware
+from pipelines.run_directory import RunDirectory, written_at_once
+from pipelines.splits import Splits
+from pipelines.training import best_epoch, train
+from pipelines.tuning.space import SearchSpace
+from pipelines.validation import validation_names
+
+PROJECT = "search"  # KerasTuner's part of a tuning's directory
+MESSAGE = "message.txt"  # why a trial failed; over gRPC it would be lost
+AGAIN = 75  # exit status of a worker that wants to be started again
+_BETWEEN_TRIALS = 0.1
+_TRIALS_A_PROCESS = 10  # TensorFlow keeps some memory of every model that it has trained
+
+
+def trial_directory(directory: str | os.PathLike, trial_id: str) -> Path:
+    """Where KerasTuner keeps a trial."""
+    return Path(directory) / PROJECT / f"trial_{trial_id}"
+
+
+class TrialRunner(keras_tuner.Tuner):
+    """KerasTuner's tuner: of the chief, who gives trials out, or of a worker, who runs them.
+
+    Which one decides `KERASTUNER_TUNER_ID`. A trial is trained with `pipelines.training.train`, so
+    that one which was cut off goes on after its last finished epoch, and a better one can be
+    evaluated, exported and looked at as it is.
+
+    Args:
+        directory: of the tuning.
+        oracle: gives the trials.
+        space: what they change.
+        splits: the split dataset; None for the chief.
+        source: what the `run.json` of each trial keeps of the data and the software.
+        seed: of every training.
+        hardware: what to train on.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        oracle: keras_tuner.Oracle,
+        space: SearchSpace,
+        splits: Splits | None = None,
+        source: dict | None = None,
+        seed: int = 0,
+        hardware: Hardware | None = None,
+    ):
+        self._space = space
+        self._splits = splits
+        self._source = source
+        self._seed = seed
+        self._hardware = hardware
+        self._ran = 0
+        oracle.verbose = 0
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            super().__init__(oracle=oracle, directory=str(directory), project_name=PROJECT)
+
+    def run_trial(self, trial):
+        """Trains; returns the validation results of the best epoch.
+
+        Raises:
+            FailedTrialError: if the settings do not do, or the loss is no number any more.
+        """
+        # What earlier trials left in this process must not matter, nor pile up.
+        keras.utils.clear_session(free_memory=True)
+        directory = trial_directory(self.directory, trial.trial_id)
+        values = trial.hyperparameters.values
+        try:
+            config = self._space.config(values)
+            run = self._run(directory, config, values.get("tuner/trial_id"))
+            train(self._splits, config, run, self._seed, self._hardware, values.get("tuner/epochs"))
+        except (InputError, ValueError) as error:
+            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+        history = run.history()
+        best = history[best_epoch(history) - 1]
+        return {name: best[name] for name in validation_names()}
+
+    def _run(self, directory, config, goes_on_with):
+        """The trial's run: its own if it was begun before, a copy of the one it goes on with."""
+        path = directory / "run"
+        if (path / "run.json").exists():
+            return RunDirectory.open(path)
+        shutil.rmtree(path, ignore_errors=True)  # killed while it was made, at most
+        if goes_on_with is None:
+            settings = {**self._source, "seed": self._seed}
+            return RunDirectory.create(path, settings, config)
+        temporary = directory / "copying"
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(trial_directory(self.directory, goes_on_with) / "run", temporary)
+        temporary.rename(path)
+        return RunDirectory.open(path)
+
+    def pre_create_trial(self):
+        """Ends a process that has run many; waits a little, as a chief may have nothing yet."""
+        if self._ran >= _TRIALS_A_PROCESS:
+            sys.exit(AGAIN)
+        time.sleep(_BETWEEN_TRIALS)
+
+    def on_trial_end(self, trial):
+        """Reports how it ended."""
+        self._ran += 1
+        if trial.message:
+            path = trial_directory(self.directory, trial.trial_id) / MESSAGE
+            with written_at_once(path) as temporary:
+                temporary.write_text(trial.message)
+        self.oracle.end_trial(trial)
+
+    def save(self):
+        """The chief's oracle is all the state there is."""
+        if not self._is_worker():
+            self.oracle.save()
+
+    def reload(self):
+        """Likewise."""
+        if not self._is_worker():
+            self.oracle.reload()
+
+    def _get_tuner_fname(self):
+        return str(Path(self.project_dir) / "oracle.json")

@@ -1,0 +1,122 @@
+"""What a search has tried: read from its directory, and written as a table and a configuration.
+
+trials.csv          one row a trial
+best_config.json    the settings of the best, for `hmar train --config`
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+from pipelines.run_directory import RunDirectory, written_at_once
+from pipelines.training import best_epoch
+from pipelines.tuning.space import SearchSpace
+from pipelines.tuning.trial_runner import MESSAGE, PROJECT
+
+TRIALS, BEST = "trials.csv", "best_config.json"
+_OWN = "tuner/"  # what Hyperband adds to the values
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One trial, as far as it has come.
+
+    Args:
+        trial_id: KerasTuner's.
+        status: `running`, `completed` or `failed`.
+        values: by setting.
+        score: of the objective, None if it has not completed.
+        goes_on_with: the trial whose training it continued, None if it began anew.
+        history: of its run, an entry an epoch.
+        message: why it failed, one line.
+        run: the directory of its run, if it was begun.
+    """
+
+    trial_id: str
+    status: str
+    values: dict
+    score: float | None
+    goes_on_with: str | None
+    history: list[dict]
+    message: str
+    run: Path | None
+
+    @property
+    def seconds(self) -> float:
+        """What its epochs took."""
+        return sum(epoch["seconds"] for epoch in self.history)
+
+
+def read_trials(directory: Path) -> list[Trial]:
+    """All trials, in the order in which they were begun."""
+    found = sorted((directory / PROJECT).glob("trial_*/trial.json"))
+    return [_read(path) for path in found]
+
+
+def _read(path):
+    stored = json.loads(path.read_text())
+    values = stored["hyperparameters"]["values"]
+    run, message = RunDirectory(path.parent / "run"), path.parent / MESSAGE
+    status = stored["status"].lower()
+    text = message.read_text().strip().splitlines()[-1] if message.exists() else ""
+    if status == "failed" and not text:
+        text = "its worker ended without a word, perhaps for want of memory"
+    begun = (run.path / "run.json").exists()
+    return Trial(
+        trial_id=stored["trial_id"],
+        status=status if status in ("completed", "failed") else "running",
+        values={name: value for name, value in values.items() if not name.startswith(_OWN)},
+        score=stored["score"] if status == "completed" else None,
+        goes_on_with=values.get(f"{_OWN}trial_id"),
+        history=run.history() if begun else [],
+        message=text if status == "failed" else "",
+        run=run.path if begun else None,
+    )
+
+
+def completed(trials: list[Trial]) -> list[Trial]:
+    """Those that completed, the best first and the earlier of equals."""
+    found = [trial for trial in trials if trial.status == "completed"]
+    return sorted(found, key=lambda trial: -trial.score)
+
+
+def write_trials(directory: Path, trials: list[Trial], space: SearchSpace, objective: str) -> None:
+    """Writes the table, and the settings of the best if any has completed.
+
+    Args:
+        directory: of the tuning.
+        trials: what to write.
+        space: what they changed.
+        objective: what the score is called.
+    """
+    with (
+        written_at_once(directory / TRIALS) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        own = ["trial", "status", objective, "best_epoch", "epochs", "seconds", "goes_on_with"]
+        writer.writerow([*own, *space.entries, "run", "message"])
+        writer.writerows(_row(trial, space, directory) for trial in trials)
+    ranked = completed(trials)
+    if ranked:
+        best = space.config(ranked[0].values).to_dict()
+        with written_at_once(directory / BEST) as temporary:
+            temporary.write_text(json.dumps(best, indent=2) + "\n")
+
+
+def _row(trial, space, directory):
+    return [
+        trial.trial_id,
+        trial.status,
+        "" if trial.score is None else trial.score,
+        best_epoch(trial.history) if trial.history else "",
+        len(trial.history),
+        round(trial.seconds, 2),
+        trial.goes_on_with or "",
+        *(trial.values.get(name, "") for name in space.entries),
+        trial.run.relative_to(directory) if trial.run else "",
+        trial.message,
+    ]

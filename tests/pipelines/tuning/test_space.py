@@ -1,0 +1,128 @@
+"""The search space: what it admits, what values become, and what is refused."""
+
+import json
+
+import keras_tuner
+import numpy as np
+import pytest
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.schema import Behaviors
+from pipelines.errors import InputError
+from pipelines.tuning.oracles import make_oracle
+from pipelines.tuning.space import RANGES, Choices, Range, SearchSpace
+
+SHOP = Behaviors(("view", "cart", "buy"), target="buy")
+
+
+def base(**changes):
+    return HMARConfig(30, SHOP, **changes)
+
+
+def file_of(tmp_path, content):
+    path = tmp_path / "space.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_the_usual_space_has_all_ranges_and_an_alpha_for_each_behavior():
+    names = set(SearchSpace(base()).entries)
+    assert names == {*RANGES} - {"alpha"} | {f"alpha.{name}" for name in SHOP.names}
+
+
+@pytest.mark.parametrize("preset", ["taobao", "tianchi", "yelp", "movielens"])
+def test_every_usual_value_of_a_preset_does(preset):
+    config = HMARConfig.preset(preset, 30, SHOP)
+    space = SearchSpace(config)
+    hp = keras_tuner.HyperParameters()
+    space.declare(hp)
+    assert space.config(hp.values) == config  # the search begins there
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        values = {each.name: each.random_sample(int(rng.integers(1 << 30))) for each in hp.space}
+        space.config(values)  # or a ValueError
+
+
+def test_what_a_model_does_not_read_is_not_searched():
+    assert "beta" not in SearchSpace(base(loss="sampled_softmax")).entries
+    names = SearchSpace(base(model="sasrec")).entries
+    assert not {"theta", "num_behavior_blocks", "alpha.buy"} & set(names)
+
+
+@pytest.mark.parametrize("algorithm", ["random", "bayesian", "hyperband"])
+def test_numpy_numbers_become_pythons(algorithm, tmp_path):
+    """The Bayesian oracle gives np.float64, which `loss_weights` do not take."""
+    space = SearchSpace.of(base(epochs=4), over=["alpha", "theta", "dim"])
+    oracle = make_oracle(algorithm, space, "val_score", 8, seed=0)
+    oracle._set_project_dir(tmp_path, "search")
+    oracle.verbose = 0
+    for number in range(8):
+        trial = oracle.create_trial("worker")
+        if trial.status != "RUNNING":
+            break
+        config = space.config(trial.hyperparameters.values)
+        assert type(config.theta) is float and type(config.dim) is int
+        assert {type(weight) for weight in config.alpha.values()} == {float}
+        assert json.loads(config.to_json())["theta"] == config.theta
+        oracle.update_trial(trial.trial_id, {"val_score": number / 10})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    assert number >= 3
+
+
+def test_a_file_gives_ranges_and_names_choose_among_them(tmp_path):
+    path = file_of(
+        tmp_path,
+        {
+            "alpha": True,
+            "alpha.buy": {"low": 0.5, "high": 2.0},
+            "dim": {"choices": [16, 32]},
+            "num_negatives": {"low": 1, "high": 9, "step": 2},
+        },
+    )
+    space = SearchSpace.of(base(), path)
+    assert space.entries["alpha.view"] == RANGES["alpha"]
+    assert space.entries["alpha.buy"] == Range(0.5, 2.0)
+    assert space.entries["dim"] == Choices((16, 32))
+    assert list(SearchSpace.of(base(), path, ["dim"]).entries) == ["dim"]
+    hp = keras_tuner.HyperParameters()
+    space.declare(hp)
+    assert hp.values["dim"] == 16  # the base's 64 is not among them
+    assert isinstance(hp.values["num_negatives"], int)
+    # What a tuning keeps of a space is a file of one.
+    again = SearchSpace.of(base(), file_of(tmp_path, space.to_dict()))
+    assert again.entries == space.entries
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "not JSON"),
+        ([1], "must be a JSON object"),
+        ({}, "empty"),
+        ({"dims": True}, "no range of dims"),
+        ({"epochs": {"low": 1, "high": 3}}, "epochs cannot be searched"),
+        ({"holdout": {"choices": ["last", "target"]}}, "holdout cannot be searched"),
+        ({"alpha.sell": {"low": 0.1, "high": 1}}, "the behaviours are view, cart, buy"),
+        ({"theta": {"low": 1, "high": 0}}, "needs low < high"),
+        ({"theta": {"low": 0, "high": 1, "log": True}}, "begins above 0"),
+        ({"theta": {"low": "a", "high": 1}}, "must be numbers"),
+        ({"theta": {"from": 0, "to": 1}}, "must be true, have low and high"),
+        ({"theta": [0, 1]}, "must be true, have low and high"),
+        ({"theta": {"low": -1, "high": 1}}, "theta must not be negative"),
+        ({"dropout": {"low": 0, "high": 1}}, "dropout must be in"),
+        ({"dim": {"low": 8, "high": 9.5}}, "dim must be a whole number"),
+        ({"loss": {"choices": ["bce", "mse"]}}, "loss must be one of"),
+        ({"dim": {"choices": [30]}, "num_heads": {"choices": [4]}}, "num_heads 4 beside dim 30"),
+    ],
+)
+def test_a_file_that_will_not_do_is_one_sentence(tmp_path, content, words):
+    with pytest.raises(InputError, match=words):
+        SearchSpace.of(base(), file_of(tmp_path, content))
+
+
+def test_a_missing_file_and_a_name_without_a_range_are_said(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        SearchSpace.of(base(), tmp_path / "none.json")
+    with pytest.raises(InputError, match="no range of layer_norm"):
+        SearchSpace.of(base(), over=["layer_norm"])

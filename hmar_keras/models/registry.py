@@ -70,7 +70,8 @@ def build_model(config: HMARConfig, **kwargs: Any) -> SequentialRecommender:
 
 def outputs_of(config: HMARConfig) -> tuple[str, ...]:
     """The names of the outputs of the model that the configuration asks for."""
-    return MODELS[config.model].outputs_in_order
+    model: type[SequentialRecommender] = MODELS[config.model]
+    return model.outputs_in_order
 
 
 def compile_arguments(config: HMARConfig) -> dict[str, Any]:

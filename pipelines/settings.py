@@ -146,17 +146,32 @@ def build_config(
         raise InputError(str(error)) from error
 
 
-def _read_file(path, dataset):
+def read_object(path: str | Path, what: str, option: str) -> dict:
+    """The JSON object in a user's file.
+
+    Args:
+        path: of the file.
+        what: it is, for messages.
+        option: that names it.
+
+    Raises:
+        InputError: if there is none.
+    """
     try:
-        changes = json.loads(Path(path).read_text())
+        content = json.loads(Path(path).read_text())
     except OSError as error:
         raise InputError(
-            f"the configuration {path} cannot be read ({error.strerror}); give another --config."
+            f"{what} {path} cannot be read ({error.strerror}); give another {option}."
         ) from error
     except ValueError as error:
-        raise InputError(f"the configuration {path} is not JSON ({error}); mend it.") from error
-    if not isinstance(changes, dict):
-        raise InputError(f"the configuration {path} must be a JSON object of settings; mend it.")
+        raise InputError(f"{what} {path} is not JSON ({error}); mend it.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{what} {path} must be a JSON object of settings; mend it.")
+    return content
+
+
+def _read_file(path, dataset):
+    changes = read_object(path, "the configuration", "--config")
     # A run's config.json states its dataset's; another dataset's would not fit.
     own = {
         "num_items": dataset.num_items,

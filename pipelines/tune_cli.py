@@ -167,6 +167,7 @@ def _work(output, overwrite):
 
 
 def _print_best(tuning, trials):
+    from pipelines.tuning.progress import short
     from pipelines.tuning.trials import BEST, TRIALS, completed
 
     names = list(tuning.space.entries)
@@ -174,8 +175,7 @@ def _print_best(tuning, trials):
     for name in ("trial", tuning.content["objective"], *names):
         table.add_column(name, justify="right")
     for trial in completed(trials)[:_SHOWN]:
-        values = [trial.values[name] for name in names]
-        shown = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in values]
+        shown = [short(trial.values[name]) for name in names]
         table.add_row(trial.trial_id, f"{trial.score:.4f}", *shown)
     Console().print(table)
     say(f"all trials: {tuning.path / TRIALS}")

@@ -131,6 +131,25 @@ def used_hardware(hardware, epochs):
     }
 
 
+def check_trained_alike(path: Path, content: dict, hardware: Hardware) -> None:
+    """Refuses to continue what compares trainings in another precision or on another backend.
+
+    Args:
+        path: of what is to be continued, for messages.
+        content: what its file holds, `hardware` among it.
+        hardware: asked for now.
+
+    Raises:
+        InputError: if either differs.
+    """
+    was, now = content["hardware"][-1], used_hardware(hardware, 0)
+    if any(was[part] != now[part] for part in ("precision", "backend")):
+        raise InputError(
+            f"{path} was started with --precision {was['precision']} on {was['backend']}; keep "
+            "both: what is compared must have been trained alike."
+        )
+
+
 def statistics(dataset: InteractionDataset) -> dict:
     """Counts that tell one state of a dataset from another."""
     return {

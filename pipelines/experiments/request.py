@@ -12,7 +12,14 @@ from pipelines.errors import InputError
 from pipelines.experiments.experiment import Experiment
 from pipelines.log_options import load_chosen
 from pipelines.run_directory import new_directory, read_json_object, written_at_once
-from pipelines.workflow import Request, load_source, requested_config, source, used_hardware
+from pipelines.workflow import (
+    Request,
+    check_trained_alike,
+    load_source,
+    requested_config,
+    source,
+    used_hardware,
+)
 
 _FILE = "experiment.json"
 _FIELDS = ("dataset", "data_dir", "log", "statistics", "versions", "hardware")
@@ -77,12 +84,7 @@ def resumed(
                 f"{path} was started with other settings (see its {_FILE}); resume it without "
                 "--preset, --config, --set and --epochs, or start a new experiment."
             )
-    was, now = content["hardware"][-1], used_hardware(request.hardware, 0)
-    if any(was[part] != now[part] for part in ("precision", "backend")):
-        raise InputError(
-            f"{path} was started with --precision {was['precision']} on {was['backend']}; keep "
-            "both: what is compared must have been trained alike."
-        )
+    check_trained_alike(path, content, request.hardware)
     content |= _asked(
         suites or content["suites"], len(content["seeds"]) if seeds is None else seeds
     )

@@ -52,16 +52,9 @@ class _Durable:
         """Records how a trial ended, unless another worker has been faster."""
         own = self.trials[trial.trial_id]
         if own.status in (COMPLETED, FAILED) and own is not trial:
-            self._release(trial.trial_id)
             return
         self._retry_queue = [each for each in self._retry_queue if each != trial.trial_id]
         super().end_trial(trial)
-
-    def _release(self, trial_id):
-        ongoing = self.ongoing_trials.items()
-        self.ongoing_trials = {
-            tuner: trial for tuner, trial in ongoing if trial.trial_id != trial_id
-        }
 
     def _random_values(self):
         if not self.trials:

@@ -60,10 +60,11 @@ class SearchProgress:
         begin = f"trial {trial.trial_id}  "
         if trial.status == "failed":
             return f"{begin}failed: {trial.message}"
-        values = "  ".join(f"{name} {_short(value)}" for name, value in trial.values.items())
+        values = "  ".join(f"{name} {short(value)}" for name, value in trial.values.items())
         of_best = f"best {best.score:.4f} ({best.trial_id})"
         return f"{begin}{self._objective} {trial.score:.4f}  {of_best}  {values}"
 
 
-def _short(value):
+def short(value) -> str:
+    """A setting's value as a person reads it."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -13,6 +13,8 @@ import os
 import shutil
 from pathlib import Path
 
+import keras_tuner
+
 from hmar_keras.config import HMARConfig
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
@@ -20,10 +22,17 @@ from pipelines.hardware import Hardware
 from pipelines.log_options import load_chosen
 from pipelines.run_directory import new_directory, read_json_object, written_at_once
 from pipelines.splits import split
-from pipelines.tuning.oracles import ALGORITHMS
+from pipelines.tuning.oracles import ALGORITHMS, make_oracle
 from pipelines.tuning.space import Choices, Range, SearchSpace
 from pipelines.validation import MONITORED, validation_names
-from pipelines.workflow import Request, load_source, requested_config, source, used_hardware
+from pipelines.workflow import (
+    Request,
+    check_trained_alike,
+    load_source,
+    requested_config,
+    source,
+    used_hardware,
+)
 
 FILE = "tuning.json"
 _OWN = ("config", "space", "algorithm", "objective", "max_trials", "seed")
@@ -94,6 +103,12 @@ class Tuning:
     def source(self) -> dict:
         """What the `run.json` of each trial keeps of the data and the software."""
         return {name: self.content[name] for name in _SOURCE}
+
+    def oracle(self) -> keras_tuner.Oracle:
+        """What gives the trials, new or as far as it has come."""
+        content = self.content
+        asked = (content["objective"], content["max_trials"], content["seed"])
+        return make_oracle(content["algorithm"], self.space, *asked)
 
     def load_dataset(self) -> InteractionDataset:
         """The dataset.
@@ -175,12 +190,7 @@ def _check_same(path, content, request, asked, dataset):
                 f"{path} was started with another {name} (see its {FILE}); resume it without "
                 "asking for one, or start a new search."
             )
-    was, is_ = content["hardware"][-1], used_hardware(request.hardware, 0)
-    if any(was[part] != is_[part] for part in ("precision", "backend")):
-        raise InputError(
-            f"{path} was started with --precision {was['precision']} on {was['backend']}; keep "
-            "both: what is compared must have been trained alike."
-        )
+    check_trained_alike(path, content, request.hardware)
 
 
 def read_tuning(path: Path) -> Tuning:

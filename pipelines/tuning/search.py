@@ -10,7 +10,6 @@ from unittest import mock
 
 from pipelines.errors import InputError
 from pipelines.tuning.local_workers import LocalWorkers
-from pipelines.tuning.oracles import make_oracle
 from pipelines.tuning.progress import SearchProgress
 from pipelines.tuning.request import Tuning
 from pipelines.tuning.trial_runner import TrialRunner
@@ -72,7 +71,8 @@ class Search:
                 self._watch(workers, server)
             finally:
                 workers.end()
-                trials = self._write()
+                trials = read_trials(self._tuning.path)
+                self._write(trials)
         if not completed(trials):
             raise InputError(
                 f"none of {len(trials)} trials completed, the last failed with: "
@@ -88,33 +88,25 @@ class Search:
             return {ID: CHIEF, HOST: "127.0.0.1", PORT: str(free.getsockname()[1])}
 
     def _serve(self):
-        content = self._tuning.content
         try:
-            oracle = make_oracle(
-                content["algorithm"],
-                self._space,
-                content["objective"],
-                content["max_trials"],
-                content["seed"],
-            )
-            TrialRunner(self._tuning.path, oracle, self._space).search()
+            TrialRunner(self._tuning.path, self._tuning.oracle(), self._space).search()
         except Exception as error:  # in a thread: `_watch` raises it
             self._error = error
 
     def _watch(self, workers, server):
-        content, ended = self._tuning.content, set()
+        content, ended = self._tuning.content, {}
         progress = SearchProgress(content["max_trials"], content["objective"])
         with progress:
             while True:
                 # KerasTuner's chief looks only every 20 s whether its workers are gone.
                 going = server.is_alive() and (not self._workers or workers.look())
-                trials = read_trials(self._tuning.path)
+                trials = read_trials(self._tuning.path, ended)
                 new = [t for t in trials if t.status != "running" and t.trial_id not in ended]
                 progress.show(trials, new)
                 if new:
-                    ended |= {trial.trial_id for trial in new}
+                    ended |= {trial.trial_id: trial for trial in new}
                     workers.trial_ended()
-                    self._write()
+                    self._write(trials)
                     _check_failures(trials)
                 if self._error:
                     raise self._error
@@ -122,10 +114,8 @@ class Search:
                     return
                 time.sleep(_BETWEEN_LOOKS)
 
-    def _write(self):
-        trials = read_trials(self._tuning.path)
+    def _write(self, trials):
         write_trials(self._tuning.path, trials, self._space, self._tuning.content["objective"])
-        return trials
 
 
 def _check_failures(trials):

@@ -11,6 +11,7 @@ import keras_tuner
 
 from hmar_keras.config import HMARConfig
 from pipelines.errors import InputError
+from pipelines.settings import read_object
 
 ALPHA = "alpha"
 
@@ -146,7 +147,7 @@ class SearchSpace:
         """
         entries = _usual(base)
         if file is not None:
-            entries = _of_file(_read(file), entries)
+            entries = _of_file(read_object(file, "the search space", "--space"), entries)
             entries = _by_behavior(entries, base)
         if over is not None:
             entries = {name: entry for each in over for name, entry in _named(each, entries)}
@@ -277,20 +278,6 @@ def _named(name, entries):
             f"{', '.join(entries)}."
         )
     return found
-
-
-def _read(file):
-    try:
-        given = json.loads(Path(file).read_text())
-    except OSError as error:
-        raise InputError(
-            f"the search space {file} cannot be read ({error.strerror}); give another --space."
-        ) from error
-    except ValueError as error:
-        raise InputError(f"the search space {file} is not JSON ({error}); mend it.") from error
-    if not isinstance(given, dict):
-        raise InputError(f"the search space {file} must be a JSON object of settings; mend it.")
-    return given
 
 
 def _of_file(given, usual):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.run_directory import RunDirectory, written_at_once
 from pipelines.training import best_epoch
 from pipelines.tuning.space import SearchSpace
-from pipelines.tuning.trial_runner import MESSAGE, PROJECT
+from pipelines.tuning.trial_runner import MESSAGE, PROJECT, trial_directory
 
 TRIALS, BEST = "trials.csv", "best_config.json"
 _OWN = "tuner/"  # what Hyperband adds to the values
@@ -50,10 +51,16 @@ class Trial:
         return sum(epoch["seconds"] for epoch in self.history)
 
 
-def read_trials(directory: Path) -> list[Trial]:
-    """All trials, in the order in which they were begun."""
+def read_trials(directory: Path, ended: Mapping[str, Trial] | None = None) -> list[Trial]:
+    """All trials, in the order in which they were begun.
+
+    Args:
+        directory: of the tuning.
+        ended: trials by id that have been read after they ended, which are not read again.
+    """
+    known = {trial_directory(directory, each): trial for each, trial in (ended or {}).items()}
     found = sorted((directory / PROJECT).glob("trial_*/trial.json"))
-    return [_read(path) for path in found]
+    return [known.get(path.parent) or _read(path) for path in found]
 
 
 def _read(path):

@@ -41,15 +41,12 @@ def work(path: Path) -> None:
     tuning = read_tuning(path)
     tuning.hardware.prepare()
     from pipelines.splits import split
-    from pipelines.tuning.oracles import make_oracle
     from pipelines.tuning.trial_runner import TrialRunner
 
-    content, space = tuning.content, tuning.space
-    asked = (content["algorithm"], space, content["objective"])
-    oracle = make_oracle(*asked, content["max_trials"], content["seed"])
+    space = tuning.space
     splits = split(tuning.load_dataset(), space.base.holdout)
-    of_trials = (splits, tuning.source, content["seed"], tuning.hardware)
-    TrialRunner(path, oracle, space, *of_trials).search()
+    of_trials = (splits, tuning.source, tuning.content["seed"], tuning.hardware)
+    TrialRunner(path, tuning.oracle(), space, *of_trials).search()
 
 
 def _end_with_parent():

@@ -12,9 +12,11 @@ from pipelines.terminal import prepare_keras, say
 
 # TensorFlow and matplotlib are imported inside the command: `--help` should not wait for them.
 
+_KINDS = ("experiment.json", "tuning.json", "run.json")
+
 
 def report_command(
-    run: Annotated[str, typer.Argument(help="Directory of a run or of an experiment.")],
+    run: Annotated[str, typer.Argument(help="Directory of a run, an experiment or a tuning.")],
     output: Annotated[
         str | None,
         typer.Option(
@@ -36,21 +38,29 @@ def report_command(
         ),
     ] = None,
 ):
-    """Look at a run or an experiment: one HTML page that opens anywhere, offline too."""
+    """Look at a run, an experiment or a tuning: one HTML page that opens anywhere, offline too."""
     directory = Path(run)
-    kinds = {name: (directory / name).is_file() for name in ("experiment.json", "run.json")}
-    if not any(kinds.values()):
+    kind = next((name for name in _KINDS if (directory / name).is_file()), None)
+    if kind is None:
         raise InputError(
-            f"{directory} is the directory neither of a run nor of an experiment: it holds no "
-            "run.json and no experiment.json."
+            f"{directory} is not the directory of a run, an experiment or a tuning: it holds none "
+            f"of {', '.join(_KINDS)}."
         )
     prepare_keras()
-    from pipelines.report.experiment_report import experiment_report
     from pipelines.report.page import check_place, write
-    from pipelines.report.run_report import run_report
 
     path = Path(output) if output else directory / "report.html"
     check_place(path)  # the numbers may take minutes
-    report = experiment_report if kinds["experiment.json"] else run_report
-    write(report(directory, data_dir, user), path)
+    write(_report(kind)(directory, data_dir, user), path)
     say(f"report: {path}")
+
+
+def _report(kind):
+    """What makes the page of a directory with a file of this name."""
+    if kind == "experiment.json":
+        from pipelines.report.experiment_report import experiment_report as report
+    elif kind == "tuning.json":
+        from pipelines.report.tuning_report import tuning_report as report
+    else:
+        from pipelines.report.run_report import run_report as report
+    return report

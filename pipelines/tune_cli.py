@@ -178,5 +178,5 @@ def _print_best(tuning, trials):
         shown = [short(trial.values[name]) for name in names]
         table.add_row(trial.trial_id, f"{trial.score:.4f}", *shown)
     Console().print(table)
-    say(f"all trials: {tuning.path / TRIALS}")
+    say(f"all trials: {tuning.path / TRIALS}; look at them: hmar report {tuning.path}")
     say(f"the best: hmar train --config {tuning.path / BEST}, with the same dataset")

@@ -24,11 +24,10 @@ from pipelines.report.elements import (
 )
 from pipelines.report.experiment import Experiment, read_experiment
 from pipelines.report.model_sections import duration
-from pipelines.report.opened_run import open_run
 from pipelines.report.page import render
 from pipelines.report.pictures import Interval, intervals, lines
 from pipelines.report.result_sections import title_of
-from pipelines.report.run_report import run_sections
+from pipelines.report.run_report import sections_of_one
 from pipelines.validation import MONITORED
 
 _METRICS = ("hr@10", "ndcg@10")
@@ -56,10 +55,7 @@ def experiment_report(
         text = f"The run of {name} is not in this directory, so its own report is left out."
         sections[-1].blocks.append(Paragraph(text))
     else:
-        opened = open_run(run, data_dir)
-        above, below = run_sections(opened, user)
-        lead = Paragraph(f"All that follows is of this one run: {name}, seed {opened.seed}.")
-        sections += [Section("one-run", f"One run: {name}", [lead, *above]), *below]
+        sections += sections_of_one(run, name, data_dir, user)
     settings = experiment.settings
     seeds = ", ".join(map(str, settings.get("seeds", [])))
     title = f"{settings.get('suite', experiment.path.name)} on {settings.get('dataset', '')}"

@@ -7,7 +7,7 @@ import os
 from pipelines.description import describe
 from pipelines.report.answers import answer_all
 from pipelines.report.behavior_head import predict_behaviors
-from pipelines.report.elements import Section, shown
+from pipelines.report.elements import Paragraph, Section, shown
 from pipelines.report.model_sections import behavior_section, gates_section, training_section
 from pipelines.report.one_user import choose_question, find_question, walk_through
 from pipelines.report.opened_run import OpenedRun, open_run
@@ -42,6 +42,16 @@ def run_report(
     title = f"{run.model_name} on {shown(run.dataset.name)}"
     subtitle = f"{run.directory.path.resolve().name}, seed {run.seed}"
     return render(title, shown(subtitle), summary, sections)
+
+
+def sections_of_one(
+    path: str | os.PathLike, name: str, data_dir: str | None = None, user: str | None = None
+) -> list[Section]:
+    """The same for the end of a page about several runs; `name` tells which this is."""
+    run = open_run(path, data_dir)
+    above, below = run_sections(run, user)
+    lead = Paragraph(f"All that follows is of this one run: {name}, seed {run.seed}.")
+    return [Section("one-run", f"One run: {name}", [lead, *above]), *below]
 
 
 def run_sections(run: OpenedRun, user: str | None = None) -> tuple[list, list[Section]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -42,6 +43,17 @@ class Range:
         """What decides whether all of it will do."""
         return self.low, self.high
 
+    def place(self, value: float) -> float:
+        """Where a number stands between the bounds, 0 to 1."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self) -> dict[float, float]:
+        """Numbers to write on an axis of it, by their places."""
+        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        return {0.0: self.low, 0.5: middle, 1.0: self.high}
+
     def declare(self, hp: keras_tuner.HyperParameters, name: str, start: float) -> None:
         """Makes it a hyper-parameter, which begins at the number nearest to `start`."""
         start = min(max(start, self.low), self.high)
@@ -74,6 +86,14 @@ class Choices:
     def ends(self) -> tuple:
         """What decides whether all of it will do: all of it."""
         return self.choices
+
+    def place(self, value) -> float:
+        """Where a value stands among the others, 0 to 1; all are as far from each other."""
+        return self.choices.index(value) / max(1, len(self.choices) - 1)
+
+    def ticks(self) -> dict:
+        """Values to write on an axis of it, by their places."""
+        return {self.place(value): value for value in self.choices}
 
     def declare(self, hp: keras_tuner.HyperParameters, name: str, start) -> None:
         """Makes it a hyper-parameter, which begins at `start`, or at its first value."""

@@ -1,0 +1,142 @@
+"""The kinds of pictures of a search. As in `pictures`, each gives SVG of plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import ticker
+
+from pipelines.report.drawing import INK, LINE, PAPER, SERIES, SOFT, drawing
+from pipelines.report.elements import shown
+
+_LETTER = 6.6  # pixels, at most on average
+_SHORT = 8  # letters that may stand below the end of an axis
+_WORDS = (46, 5)  # letters beside an axis, and values at most
+_BEST = {"marker": "*", "s": 190, "color": SERIES[1], "edgecolor": PAPER, "zorder": 6}
+
+
+def best_so_far(
+    name: str, texts: tuple[str, str], numbers: Sequence[int], scores: np.ndarray, y_label: str
+) -> str:
+    """A point a trial, and a line of the best up to it.
+
+    Args:
+        name: unique on the page.
+        texts: title and description.
+        numbers: of the trials, rising.
+        scores: float [trials].
+        y_label: what they are.
+    """
+    with drawing(name, left=58, top=28) as picture:
+        axes, best = picture.axes, int(np.argmax(scores))
+        rising = np.maximum.accumulate(scores)
+        axes.step(numbers, rising, where="post", color=SERIES[0], linewidth=2.4)
+        axes.scatter(numbers, scores, 34, color=SERIES[0], edgecolor=PAPER, zorder=5)
+        axes.scatter(numbers[best], scores[best], **_BEST)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(7, integer=True))
+        _y_axis(axes)
+        axes.set_title(y_label, loc="left", fontsize=11, color=SOFT, x=-0.15, pad=8)
+        axes.set_xlabel("trial")
+        return picture.svg(*texts)
+
+
+def against(
+    name: str,
+    texts: tuple[str, str],
+    places: np.ndarray,
+    scores: np.ndarray,
+    ticks: Mapping[float, str],
+    curve: tuple[np.ndarray, np.ndarray] | None = None,
+) -> str:
+    """Scores by the value of one setting.
+
+    Args:
+        name: unique on the page.
+        texts: title and description.
+        places: float [trials], where the values stand on the axis, 0 to 1; the first is where the
+            search began.
+        scores: float [trials].
+        ticks: words by place.
+        curve: places and means of a line through them; None for none.
+    """
+    with drawing(name, height=220, left=58, right=34, bottom=30) as picture:
+        axes, best = picture.axes, int(np.argmax(scores))
+        if curve is not None:
+            axes.plot(*curve, color=SOFT, linewidth=1.8, linestyle=(0, (6, 2)))
+        axes.scatter(places[1:], scores[1:], 34, color=SERIES[0], edgecolor=PAPER, zorder=5)
+        axes.scatter(places[:1], scores[:1], 44, marker="s", color=INK, edgecolor=PAPER, zorder=5)
+        axes.scatter(places[best], scores[best], **_BEST)
+        axes.set_xlim(-0.06, 1.06)
+        axes.set_xticks(*_few(ticks))
+        if len(axes.get_xticklabels()[-1].get_text()) > _SHORT:
+            axes.get_xticklabels()[-1].set_horizontalalignment("right")
+        _y_axis(axes)
+        return picture.svg(*texts)
+
+
+def parallel(
+    name: str,
+    texts: tuple[str, str],
+    rows: Sequence[tuple[str, Mapping[float, str]]],
+    trials: np.ndarray,
+    strong: int,
+) -> str:
+    """Every trial as a line through its values: parallel coordinates, from above.
+
+    Args:
+        name: unique on the page.
+        texts: title and description.
+        rows: name of each axis, from above, and words by place.
+        trials: float [trials, rows], where they cross it, 0 to 1, the best first.
+        strong: how many of the first stand out.
+    """
+    left = 20 + _LETTER * max(len(shown(label, 22)) for label, _ in rows)
+    height = 34 + 42 * len(rows)
+    with drawing(name, height=height, left=left, right=30, bottom=30, top=6) as picture:
+        axes, levels = picture.axes, -np.arange(len(rows))
+        for number, places in reversed(list(enumerate(trials))):
+            style = {"color": SERIES[0], "linewidth": 1.7, "zorder": 4}
+            if number >= strong:
+                style = {"color": SOFT, "linewidth": 0.7, "linestyle": (0, (4, 2)), "zorder": 3}
+            if number == 0:
+                style |= {"color": SERIES[1], "linewidth": 3, "zorder": 5}
+            axes.plot(places, levels, **style, clip_on=False)
+        axes.scatter(trials[0], levels, **_BEST, clip_on=False)
+        for level, (label, ticks) in zip(levels, rows, strict=True):
+            axes.axhline(level, color=LINE, linewidth=1.4, zorder=0)
+            _axis(axes, level, label, ticks, left)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(-len(rows) + 0.7, 0.3)
+        axes.xaxis.set_major_locator(ticker.NullLocator())
+        axes.yaxis.set_major_locator(ticker.NullLocator())
+        axes.spines[["left", "bottom"]].set_visible(False)
+        return picture.svg(*texts)
+
+
+def _axis(axes, level, label, ticks, left):
+    """The words of one axis of `parallel`."""
+    away = {"textcoords": "offset points", "annotation_clip": False, "zorder": 7}
+    across = axes.get_yaxis_transform()
+    axes.annotate(
+        shown(label, 22), (0, level), (-left + 4, 0), va="center", xycoords=across, **away
+    )
+    for place, word in zip(*_few(ticks), strict=True):
+        side = "left" if place == 0 else "right" if place == 1 else "center"
+        style = {"ha": side, "va": "top", "fontsize": 11, "color": SOFT, **away}
+        style["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}
+        axes.annotate(word, (place, level), (0, -6), **style)
+
+
+def _few(ticks):
+    """Places and words of an axis; of many the ends alone."""
+    letters, most = _WORDS
+    kept = list(ticks.items())
+    kept = kept if len(kept) <= most else [kept[0], kept[-1]]
+    longest = letters // max(3, len(kept))
+    return [place for place, _ in kept], [shown(word, longest) for _, word in kept]
+
+
+def _y_axis(axes):
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(5))
+    axes.grid(axis="y")

@@ -23,6 +23,7 @@ REPOSITORY_PAGES = {
     "BUILD_NOTES.md": "build_notes.md",
     "CHANGELOG.md": "changelog.md",
     "deploy/README.md": "deployment.md",
+    "examples/README.md": "examples.md",
     "saved_models/README.md": "signatures.md",
     **{
         str(readme.relative_to(ROOT)): f"datasets/{readme.parent.name}.md"

@@ -1,0 +1,98 @@
+"""Trained by JAX, served by TensorFlow: the same model and the same scores.
+
+A `.keras` file belongs to no backend. Keras takes its own when it is imported, so the training is
+a process of its own, of this same file. On the command line: `KERAS_BACKEND=jax hmar train ...
+--output RUN`, then `hmar export RUN`.
+
+    python examples/jax_to_tensorflow.py
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ["KERAS_BACKEND"] = "jax" if sys.argv[1:] else "tensorflow"
+
+import keras
+import numpy as np
+
+from hmar_keras import HMAR, HMARConfig, compile_arguments
+from pipelines.baselines import item_popularity
+from pipelines.datasets import load_dataset
+from pipelines.export import export
+from pipelines.input_pipeline import TrainingData
+from pipelines.recommender import Recommender
+from pipelines.scoring import model_scorer
+from pipelines.splits import split
+
+
+# %% Under JAX
+# Nothing in it names a backend; the batches are tf.data's all the same.
+def train(folder):
+    """Trains, and keeps the model and its scores of every item after every test history."""
+    keras.utils.set_random_seed(0)
+    dataset = load_dataset("synthetic_shop/tiny")
+    splits = split(dataset)
+    # One length of batches, because JAX compiles the step for every length anew.
+    config = HMARConfig(
+        dataset.num_items, dataset.behaviors, dim=16, max_length=16, batch_size=16,
+        batching="mixed", epochs=3,
+    )  # fmt: skip
+    model = HMAR(config)
+    model.compile(**compile_arguments(config))
+    data = TrainingData(splits, config, seed=0)
+    history = model.fit(
+        data.dataset(),
+        steps_per_epoch=data.steps_per_epoch,
+        epochs=config.epochs,
+        shuffle=False,
+        verbose=0,
+    )
+    losses = history.history["loss"]
+    print(f"jax: loss {losses[0]:.4f} ... {losses[-1]:.4f}", flush=True)
+    model.save(folder / "hmar.keras")
+    np.save(folder / "scores.npy", model_scorer(model, dataset)(splits.test))
+
+
+# %% Under TensorFlow
+def serve(folder):
+    """Loads, compares, exports and asks; returns the largest difference of a score."""
+    model = keras.saving.load_model(folder / "hmar.keras", compile=False)
+    dataset = load_dataset("synthetic_shop/tiny")
+    splits = split(dataset)
+    # Column 0 is no item.
+    scores = model_scorer(model, dataset)(splits.test)[:, 1:]
+    by_jax = np.load(folder / "scores.npy")[:, 1:]
+    difference = np.abs(scores - by_jax).max()
+    print(f"tensorflow: {scores.size:,} scores from {scores.min():.2f} to {scores.max():.2f}")
+
+    # %% The SavedModel
+    # It answers in the catalogue's own names, and popular items where it knows no history.
+    version = export(
+        model, dataset.items, item_popularity(splits), folder / "shop", {"dataset": dataset.name}
+    )
+    recommender = Recommender(version)
+    start, end = splits.test.starts[0], splits.test.ends[0]
+    items = dataset.items[dataset.item_ids[start:end] - 1]
+    behaviors = [dataset.behaviors.names[number - 1] for number in dataset.behavior_ids[start:end]]
+    answer = recommender(list(zip(items, behaviors, strict=True)), k=5)
+    print("the SavedModel recommends", ", ".join(item for item, _ in answer))
+    for item, score in answer:
+        column = dataset.items.tolist().index(item)
+        difference = max(difference, abs(score - by_jax[0, column]))
+    return difference
+
+
+def main():
+    """Starts this file again under JAX, then goes on under TensorFlow."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, __file__, folder], check=True)
+        difference = serve(Path(folder))
+    assert difference < 1e-4
+    print(f"largest difference of a score: {difference:.1e}")
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1])) if sys.argv[1:] else main()

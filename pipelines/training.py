@@ -10,6 +10,7 @@ import numpy as np
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import SequentialRecommender, build_model, compile_arguments
+from pipelines.custom_gradients import gradients_forgotten
 from pipelines.data_parallel import Devices, MeanOverReplicas
 from pipelines.errors import InputError
 from pipelines.hardware import Hardware
@@ -81,7 +82,7 @@ def _fit(splits, config, run, seed, hardware, last):
         interruption,
     ]
     try:
-        with interruption.listening(), devices.training():
+        with interruption.listening(), devices.training(), gradients_forgotten():
             model.fit(
                 devices.distribute(data.dataset(initial_epoch=len(scores))),
                 initial_epoch=len(scores),

@@ -10,7 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from pipelines.cli import app
 from pipelines.export.rollout import (
     METRICS_PATH,
     Batching,
@@ -19,6 +21,7 @@ from pipelines.export.rollout import (
     models_config,
     monitoring_config,
 )
+from pipelines.tuning import search
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 README = (DEPLOY / "README.md").read_text()
@@ -242,3 +245,56 @@ def test_the_health_check_of_compose(status, healthy):
         script = script.replace("$$", "$").replace("8501", url.rpartition(":")[2])
         process = subprocess.run([*command, script], capture_output=True, text=True, timeout=30)
     assert (process.returncode == 0) is healthy, process.stderr
+
+
+def tuning(name):
+    """The manifest of a kind and role, and its container's environment."""
+    found = [doc for doc in documents(DEPLOY / "tuning.yaml") if doc["metadata"]["name"] == name]
+    (container,) = found[0]["spec"]["template"]["spec"]["containers"]
+    values = {each["name"]: each.get("value") for each in container["env"]}
+    return found[0], container, values
+
+
+def test_a_search_on_kubernetes_has_a_chief_and_workers_that_find_it(monkeypatch):
+    chief, chief_container, chiefs = tuning("hmar-tuning-chief")
+    workers, _, workers_values = tuning("hmar-tuning-workers")
+    roles = []
+    for values in (chiefs, workers_values):
+        for name, value in values.items():
+            if name.startswith("KERASTUNER_"):
+                monkeypatch.setenv(name, value)
+        roles.append(search.role())
+    assert roles == ["chief", "worker"]
+    (service,) = [doc for doc in documents(DEPLOY / "tuning.yaml") if doc["kind"] == "Service"]
+    assert service["metadata"]["name"] == workers_values["KERASTUNER_ORACLE_IP"]
+    assert service["spec"]["selector"] == chief["spec"]["template"]["metadata"]["labels"]
+    ports = {
+        service["spec"]["ports"][0]["targetPort"],
+        chief_container["ports"][0]["containerPort"],
+    }
+    ports |= {int(values["KERASTUNER_ORACLE_PORT"]) for values in (chiefs, workers_values)}
+    assert len(ports) == 1
+    assert workers["spec"]["completionMode"] == "Indexed"
+    assert workers["spec"]["completions"] == workers["spec"]["parallelism"]
+
+
+def test_a_search_on_kubernetes_shares_one_directory_and_goes_on_after_a_restart():
+    parsed = []
+    for name in ("hmar-tuning-chief", "hmar-tuning-workers"):
+        job, container, _ = tuning(name)
+        assert job["spec"]["template"]["spec"]["restartPolicy"] == "OnFailure"
+        (mount,) = container["volumeMounts"]
+        command = container["command"]
+        output = Path(command[command.index("--output") + 1])
+        assert output.is_relative_to(mount["mountPath"])
+        parsed.append((output, "--resume" in command, "--overwrite" in command))
+        options = command[2:]
+        known = {
+            option for each in get_command(app).commands["tune"].params for option in each.opts
+        }
+        assert command[:2] == ["hmar", "tune"]
+        assert {option for option in options if option.startswith("--")} <= known
+    (chiefs, resumes, _), (workers, _, _) = parsed
+    assert chiefs == workers
+    assert resumes
+    assert not any(overwrites for _, _, overwrites in parsed)

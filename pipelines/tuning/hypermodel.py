@@ -9,6 +9,7 @@ import keras_tuner
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import SequentialRecommender
+from pipelines.custom_gradients import gradients_forgotten
 from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData
 from pipelines.item_initialization import start_from_cooccurrence
@@ -104,17 +105,20 @@ class HMARHyperModel(keras_tuner.HyperModel):
         config = self.config(hp)
         epochs = epochs or config.epochs
         data = TrainingData(self._splits, config.replace(epochs=epochs), self._seed)
-        return model.fit(
-            data.dataset(initial_epoch=initial_epoch),
-            initial_epoch=initial_epoch,
-            epochs=epochs,
-            steps_per_epoch=data.steps_per_epoch,
-            callbacks=[
-                Validation(self._splits, config, self._seed),
-                keras.callbacks.EarlyStopping(MONITORED, mode="max", patience=config.patience),
-                keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
-                *callbacks,
-            ],
-            shuffle=False,  # the data comes in the order of the seed
-            verbose=verbose,
-        )
+        with gradients_forgotten():
+            return model.fit(
+                data.dataset(initial_epoch=initial_epoch),
+                initial_epoch=initial_epoch,
+                epochs=epochs,
+                steps_per_epoch=data.steps_per_epoch,
+                callbacks=[
+                    Validation(self._splits, config, self._seed),
+                    keras.callbacks.EarlyStopping(MONITORED, mode="max", patience=config.patience),
+                    keras.callbacks.LearningRateScheduler(
+                        lambda epoch: learning_rate(config, epoch)
+                    ),
+                    *callbacks,
+                ],
+                shuffle=False,  # the data comes in the order of the seed
+                verbose=verbose,
+            )

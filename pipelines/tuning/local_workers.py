@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 from pipelines.errors import InputError
-from pipelines.tuning.trial_runner import AGAIN
 
 _MOST_STARTS_IN_VAIN = 3
 _SECONDS_TO_END = 10
@@ -53,8 +52,6 @@ class LocalWorkers:
             status = process.poll()
             if status == 0:
                 del self._running[worker]
-            elif status == AGAIN:
-                self._start(worker)
             elif status is not None:
                 self._deaths += 1
                 if self._deaths >= _MOST_STARTS_IN_VAIN * self._number:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -22,9 +21,7 @@ from pipelines.validation import validation_names
 
 PROJECT = "search"  # KerasTuner's part of a tuning's directory
 MESSAGE = "message.txt"  # why a trial failed; over gRPC it would be lost
-AGAIN = 75  # exit status of a worker that wants to be started again
 _BETWEEN_TRIALS = 0.1
-_TRIALS_A_PROCESS = 10  # TensorFlow keeps some memory of every model that it has trained
 
 
 def trial_directory(directory: str | os.PathLike, trial_id: str) -> Path:
@@ -64,7 +61,6 @@ class TrialRunner(keras_tuner.Tuner):
         self._source = source
         self._seed = seed
         self._hardware = hardware
-        self._ran = 0
         oracle.verbose = 0
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             super().__init__(oracle=oracle, directory=str(directory), project_name=PROJECT)
@@ -105,14 +101,11 @@ class TrialRunner(keras_tuner.Tuner):
         return RunDirectory.open(path)
 
     def pre_create_trial(self):
-        """Ends a process that has run many; waits a little, as a chief may have nothing yet."""
-        if self._ran >= _TRIALS_A_PROCESS:
-            sys.exit(AGAIN)
+        """Waits a little, as a chief may have nothing yet."""
         time.sleep(_BETWEEN_TRIALS)
 
     def on_trial_end(self, trial):
         """Reports how it ended."""
-        self._ran += 1
         if trial.message:
             path = trial_directory(self.directory, trial.trial_id) / MESSAGE
             with written_at_once(path) as temporary:

@@ -1,9 +1,11 @@
 """HMAR under KerasTuner's own tuners, as a script uses it."""
 
+import keras
 import keras_tuner
 import pytest
 
 from hmar_keras.config import HMARConfig
+from pipelines.input_pipeline import TrainingData, evaluation_dataset
 from pipelines.splits import split
 from pipelines.tuning import HMARHyperModel, SearchSpace
 from pipelines.tuning.space import Choices, Range
@@ -52,3 +54,51 @@ def test_fit_stops_early_and_goes_on_where_another_trial_ended(splits, base):
     assert len(scores) < 30 and scores[-1] <= max(scores[:-1])
     more = hypermodel.fit(hp, model, epochs=12, initial_epoch=11)
     assert more.epoch == [11]
+
+
+def test_values_of_the_bayesian_oracle_become_numbers_that_keras_takes(splits, base, tmp_path):
+    """It gives NumPy's, which `loss_weights` and JSON refuse."""
+    hypermodel = HMARHyperModel(splits, SearchSpace.of(base, over=["alpha", "theta", "beta"]))
+    tuner = keras_tuner.BayesianOptimization(
+        hypermodel,
+        keras_tuner.Objective("val_score", "max"),
+        max_trials=4,
+        num_initial_points=2,
+        directory=tmp_path,
+    )
+    tuner.search(verbose=0)
+    for trial in tuner.oracle.trials.values():
+        assert trial.status == "COMPLETED", trial.message
+        config = hypermodel.config(trial.hyperparameters)
+        assert {type(x) for x in (config.theta, config.beta, *config.alpha.values())} == {float}
+        assert HMARConfig.from_json(config.to_json()) == config
+
+
+def test_a_tuner_writes_what_tensorboard_shows(splits, base, tmp_path):
+    """KerasTuner needs TensorBoard's package for it, which is one of ours, too."""
+    tuner = keras_tuner.RandomSearch(
+        HMARHyperModel(splits, SearchSpace.of(base, over=["theta"])),
+        keras_tuner.Objective("val_score", "max"),
+        max_trials=1,
+        directory=tmp_path / "search",
+    )
+    tuner.search(verbose=0, callbacks=[keras.callbacks.TensorBoard(tmp_path / "board")])
+    events = list((tmp_path / "board").rglob("events.out.tfevents.*"))
+    assert any(b"theta" in path.read_bytes() for path in events)
+
+
+def test_keras_names_the_metrics_by_output(splits, base):
+    """Of batches that `fit` validates on by itself: `val_<output>_<metric>`."""
+    hypermodel = HMARHyperModel(splits, SearchSpace.of(base, over=["theta"]))
+    model = hypermodel.build(keras_tuner.HyperParameters())
+    data = TrainingData(splits, base, seed=0)
+    history = model.fit(
+        data.dataset(),
+        steps_per_epoch=data.steps_per_epoch,
+        validation_data=evaluation_dataset(splits, splits.validation, base, seed=0),
+        shuffle=False,
+        verbose=0,
+    ).history
+    assert {"val_ranking_ndcg@10", "val_ranking_hr@10", "val_behavior_accuracy"} <= set(history)
+    # Ten out of a hundred candidates, and one behaviour out of some: not each other's numbers.
+    assert history["val_ranking_hr@10"] >= history["val_ranking_ndcg@10"]

@@ -1,0 +1,122 @@
+"""A ranker of Keras Recommenders that knows what a user did to every candidate before.
+
+Cross layers and a pairwise loss are those of keras-rs; the counters, the items and the encoder of
+each behaviour are this package's. Together they are a functional Keras model for stock `fit` and
+`save`. It needs the extra `rs`: pip install -e ".[rs]"
+
+    python examples/keras_rs_ranker.py
+"""
+
+import tempfile
+from pathlib import Path
+
+import keras
+import keras_rs
+import numpy as np
+from keras import ops
+
+from hmar_keras.layers import (
+    BehaviorEncoder,
+    HistoricalBehaviorIndicators,
+    ItemBehaviorEmbedding,
+    PositionEmbedding,
+)
+from pipelines.baselines import Popularity, RepeatHistory
+from pipelines.datasets import load_dataset
+from pipelines.evaluation import Evaluator
+from pipelines.input_pipeline import history_arrays
+from pipelines.item_initialization import start_from_cooccurrence
+from pipelines.splits import EvaluationSet, event_users, split
+
+LENGTH, DIM, OTHERS = 30, 32, 40  # events of a history, width, candidates beside the right one
+
+# %% The data
+# Every purchase is a question: after these events, which of these items was bought? The others are
+# drawn from the whole catalogue, also from what the user knows.
+keras.utils.set_random_seed(0)
+dataset = load_dataset("synthetic_shop/small")
+splits = split(dataset)
+users, num_behaviors = event_users(dataset), len(dataset.behaviors)
+is_purchase = dataset.behavior_ids == dataset.behaviors.target_id
+has_history = np.arange(dataset.num_events) > dataset.offsets[users]
+ends = np.flatnonzero(splits.training_events() & is_purchase & has_history)
+starts, bought = dataset.offsets[users[ends]], dataset.item_ids[ends]
+purchases = EvaluationSet(users[ends], starts, ends, bought)
+
+
+def model_inputs(questions, candidate_ids):
+    """The users' latest events, padded on the left, and the candidates of each."""
+    item_ids, behavior_ids = history_arrays(dataset, questions, LENGTH)
+    return {"item_ids": item_ids, "behavior_ids": behavior_ids, "candidate_ids": candidate_ids}
+
+
+others = np.random.default_rng(0).integers(1, dataset.num_items + 1, (len(purchases), OTHERS))
+candidates = np.concatenate([bought[:, None], others], axis=1)
+# The loss leaves out what is below 0: the right item where it was drawn once more.
+labels = np.where(candidates == bought[:, None], -1.0, 0.0)
+labels[:, 0] = 1.0
+
+# %% What is known of a candidate
+# Itself; how often the user did what to it; what the user touched that is like it; and what the
+# events of each behaviour say among themselves. Both latter come by attention, to the items of the
+# history and to what the behaviour encoder makes of them: its gates (Eq. 8) begin closed, so at
+# first the items themselves do not shine through it. On this log the counters raise the NDCG@10
+# below from 0.25 to 0.29; the encoder makes no difference that could be measured.
+names = ("item_ids", "behavior_ids", "candidate_ids")
+inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
+item_ids, behavior_ids, candidate_ids = inputs.values()
+
+indicators = HistoricalBehaviorIndicators(num_behaviors)
+encoder = ItemBehaviorEmbedding(dataset.num_items, DIM)
+history = encoder(item_ids, indicators(item_ids, behavior_ids))
+counts = indicators(item_ids, behavior_ids, candidate_ids[:, None, :])[:, 0]
+items = keras.layers.LayerNormalization()(encoder(candidate_ids, counts))
+by_behavior = BehaviorEncoder(num_behaviors)(PositionEmbedding(LENGTH)(history), behavior_ids)
+
+parts, is_event = [items, ops.log1p(counts)], ops.not_equal(item_ids, 0)
+for events in (history, by_behavior):
+    events = keras.layers.LayerNormalization()(events)
+    parts.append(keras.layers.Attention(use_scale=True)([items, events], mask=[None, is_event]))
+parts.append(items * parts[2])
+
+# %% The ranker
+# Two cross layers of a Deep & Cross Network over all of that, and a score for every candidate.
+# The items begin where the log says which of them go together; from chance, so few lists would
+# teach nothing of items that are new to a user.
+features = crossed = ops.concatenate(parts, axis=-1)
+for _ in range(2):
+    crossed = keras_rs.layers.FeatureCross(projection_dim=16)(features, crossed)
+ranker = keras.Model(inputs, keras.layers.Dense(1)(crossed)[..., 0])
+start_from_cooccurrence(encoder.item_table, splits)
+ranker.compile(keras.optimizers.Adam(0.003), keras_rs.losses.PairwiseLogisticLoss())
+ranker.fit(model_inputs(purchases, candidates), labels, batch_size=128, epochs=3, verbose=2)
+
+# %% Saved and loaded
+with tempfile.TemporaryDirectory() as folder:
+    ranker.save(Path(folder, "ranker.keras"))
+    loaded = keras.saving.load_model(Path(folder, "ranker.keras"))
+
+
+def scores(questions, model=ranker):
+    """Scores of all items by their id, as the evaluation asks for them."""
+    everything = np.arange(dataset.num_items + 1, dtype="int32")
+    everything = np.broadcast_to(everything, (len(questions), len(everything)))
+    return model.predict(model_inputs(questions, everything), batch_size=64, verbose=0)
+
+
+some = splits.test.take(slice(100))
+np.testing.assert_array_equal(scores(some), scores(some, loaded))
+
+# %% Evaluation
+# keras-rs has ranking metrics, too. They order equal scores by chance and give credit to a right
+# item whose score is NaN: a model that says the same of everything gets an NDCG@10 of 0.22 among
+# 20 items, a broken one more. The project's evaluation counts both as misses.
+evaluator = Evaluator(dataset, splits.test, seed=0)
+scorers = {"ranker": scores, "popularity": Popularity(splits), "history": RepeatHistory(splits)}
+ndcg = {
+    name: {protocol: result["ndcg@10"] for protocol, result in evaluator(scorer).items()}
+    for name, scorer in scorers.items()
+}
+assert ndcg["ranker"]["full"] > ndcg["history"]["full"] > ndcg["popularity"]["full"]
+assert ndcg["ranker"]["full_unseen"] > ndcg["popularity"]["full_unseen"]  # new to the user
+print("NDCG@10 over the whole catalogue:", *(f"{name} {ndcg[name]['full']:.4f}" for name in ndcg))

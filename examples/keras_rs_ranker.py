@@ -33,7 +33,6 @@ LENGTH, DIM, OTHERS = 30, 32, 40  # events of a history, width, candidates besid
 # %% The data
 # Every purchase is a question: after these events, which of these items was bought? The others are
 # drawn from the whole catalogue, also from what the user knows.
-keras.utils.set_random_seed(0)
 dataset = load_dataset("synthetic_shop/small")
 splits = split(dataset)
 users, num_behaviors = event_users(dataset), len(dataset.behaviors)
@@ -66,6 +65,7 @@ names = ("item_ids", "behavior_ids", "candidate_ids")
 inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
 item_ids, behavior_ids, candidate_ids = inputs.values()
 
+keras.utils.set_random_seed(0)  # here, as preparing data may draw random numbers, too
 indicators = HistoricalBehaviorIndicators(num_behaviors)
 encoder = ItemBehaviorEmbedding(dataset.num_items, DIM)
 history = encoder(item_ids, indicators(item_ids, behavior_ids))

@@ -29,7 +29,6 @@ from pipelines.splits import split
 # %% The data
 # A batch is 16 windows of up to 50 events. Every event is followed by another one, so a batch gives
 # hundreds of pairs of a user, as known at that time, and the item that came next.
-keras.utils.set_random_seed(0)
 dataset = load_dataset("synthetic_shop/small")
 splits = split(dataset)
 settings = {"dim": 32, "max_length": 50, "batch_size": 16, "epochs": 6, "learning_rate": 0.005}
@@ -41,6 +40,7 @@ data = TrainingData(splits, config, seed=0)
 # everybody: what was done to it before is known on the user's side alone, which is the price of
 # retrieval (HMAR itself, which `hmar run` trains, has HR@10 0.53 here). Whatever else is known of
 # items, text or pictures, would enter the item tower.
+keras.utils.set_random_seed(0)  # here, as preparing data may draw random numbers, too
 query_tower = HMARBackbone(config)
 item_tower = ItemTable(dataset.num_items + 1, config.dim)
 item_tower.build()

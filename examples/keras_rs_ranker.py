@@ -89,7 +89,9 @@ for _ in range(2):
 ranker = keras.Model(inputs, keras.layers.Dense(1)(crossed)[..., 0])
 start_from_cooccurrence(encoder.item_table, splits)
 ranker.compile(keras.optimizers.Adam(0.003), keras_rs.losses.PairwiseLogisticLoss())
-ranker.fit(model_inputs(purchases, candidates), labels, batch_size=128, epochs=3, verbose=2)
+lists = model_inputs(purchases, candidates)
+losses = ranker.fit(lists, labels, batch_size=128, epochs=3, verbose=0).history["loss"]
+print(f"loss of {len(labels):,} lists: {losses[0]:.4f} ... {losses[-1]:.4f}")
 
 # %% Saved and loaded
 with tempfile.TemporaryDirectory() as folder:

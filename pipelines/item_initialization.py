@@ -8,6 +8,7 @@ from scipy import sparse
 from scipy.sparse.linalg import svds
 
 from hmar_keras.layers import ItemTable
+from hmar_keras.models import SequentialRecommender
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.splits import Splits, event_users
 
@@ -25,6 +26,12 @@ def touched_items(splits: Splits) -> sparse.csr_array:
     touched = sparse.csr_array((np.ones(len(users), np.float32), (users, items)), shape)
     touched.data[:] = 1
     return touched
+
+
+def start_items(model: SequentialRecommender, splits: Splits) -> None:
+    """Lets the items of a new model begin where its settings say."""
+    if model.config.item_start == "cooccurrence":
+        start_from_cooccurrence(model.item_table, splits.visible(model.config.events))
 
 
 def start_from_cooccurrence(table: ItemTable, splits: Splits) -> None:

@@ -141,9 +141,21 @@ def build_config(
         alpha = changes.pop("alpha", {})
         if not isinstance(alpha, Mapping):
             raise InputError(f"alpha must map behaviour names to weights, got {alpha!r}.")
-        return config.replace(**changes, alpha={**config.alpha, **alpha})
+        config = config.replace(**changes, alpha={**config.alpha, **alpha})
     except ValueError as error:
         raise InputError(str(error)) from error
+    _check_start(config)
+    return config
+
+
+def _check_start(config):
+    own = models.MODELS.get(config.model)
+    unnamed = own and own.item_table is models.SequentialRecommender.item_table
+    if config.item_start == "cooccurrence" and unnamed:
+        raise InputError(
+            f"{own.__name__} must define item_table, which item_start=cooccurrence writes into; "
+            "or set item_start=random."
+        )
 
 
 def read_object(path: str | Path, what: str, option: str) -> dict:

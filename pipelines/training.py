@@ -16,7 +16,7 @@ from pipelines.errors import InputError
 from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData
 from pipelines.interruption import Interruption
-from pipelines.item_initialization import start_from_cooccurrence
+from pipelines.item_initialization import start_items
 from pipelines.progress import TrainingProgress
 from pipelines.run_directory import RunDirectory, written_at_once
 from pipelines.splits import Splits
@@ -69,8 +69,8 @@ def _fit(splits, config, run, seed, hardware, last):
         model.optimizer.build(model.trainable_variables)
         if scores:
             _load_state(model, run, len(scores))
-        elif config.item_start == "cooccurrence":
-            start_from_cooccurrence(model.item_table, splits.visible(config.events))
+        else:
+            start_items(model, splits)
     progress = TrainingProgress(last, data.steps_per_epoch, MONITORED, scores)
     interruption = Interruption()
     callbacks = [

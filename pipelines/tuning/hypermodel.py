@@ -12,7 +12,7 @@ from hmar_keras.models import SequentialRecommender
 from pipelines.custom_gradients import gradients_forgotten
 from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData
-from pipelines.item_initialization import start_from_cooccurrence
+from pipelines.item_initialization import start_items
 from pipelines.splits import Splits
 from pipelines.training import compiled_model, learning_rate
 from pipelines.tuning.space import SearchSpace
@@ -72,8 +72,7 @@ class HMARHyperModel(keras_tuner.HyperModel):
         config = self.config(hp)
         keras.utils.set_random_seed(self._seed)
         model = compiled_model(config, Hardware().resolved(), steps_per_epoch=1)
-        if config.item_start == "cooccurrence":
-            start_from_cooccurrence(model.item_table, self._splits.visible(config.events))
+        start_items(model, self._splits)
         return model
 
     def fit(

@@ -106,3 +106,17 @@ def test_what_is_no_file_is_one_sentence(hmar, tmp_path):
     (tmp_path / "model.txt").write_text("")
     for path in ("nowhere.py", tmp_path, tmp_path / "model.txt"):
         fails(hmar("--import", path, "evaluate", "run"), str(path), "not a Python file")
+
+
+def test_a_start_that_needs_the_item_table_asks_for_it(hmar, tmp_path):
+    """A model need not name its table otherwise."""
+    file = tmp_path / "tableless.py"
+    file.write_text(
+        "from hmar_keras import SASRec, SequentialRecommender, register_model\n"
+        "@register_model('tableless')\nclass Tableless(SASRec):\n"
+        "    item_table = SequentialRecommender.item_table\n"
+    )
+    asked = ["train", *TINY, "--model", "tableless", "--set", "item_start=cooccurrence"]
+    process = hmar("--import", file, *asked, "--output", tmp_path / "run")
+    MODELS.pop("tableless", None)
+    fails(process, "Tableless must define item_table", "item_start=random")

@@ -18,7 +18,7 @@ class Client:
 
     ```python
     client = Client("shop")
-    client.recommend([[("12", "view"), ("7", "cart")]], k=5)  # [[("31", 2.41), ...]]
+    answers = client.recommend([[("12", "view"), ("7", "cart")]], k=5)  # [[("31", 2.41), ...]]
     ```
 
     Args:

@@ -1,3 +1,5 @@
+import inspect
+import re
 import subprocess
 import sys
 
@@ -7,6 +9,7 @@ import pytest
 from pipelines.export.signatures import LOWEST_SCORE
 from pipelines.recommender import Recommender
 from pipelines.serving import Client
+from pipelines.serving import client as client_module
 from pipelines.serving.served_model import ServedModel
 from pipelines.serving.server import Server
 from pipelines.serving.transports import ServerError
@@ -54,6 +57,15 @@ def test_candidates_are_scored_in_their_order(client):
                 assert score is None
             else:
                 assert score == pytest.approx(everything[row][item], abs=1e-5)
+
+
+def test_the_example_runs(server, monkeypatch):
+    monkeypatch.setattr(client_module, "DEFAULT_REST", server.rest_url)
+    (code,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(Client), re.DOTALL)
+    names = {"Client": Client}
+    exec(code, names)
+    (answer,) = names["answers"]
+    assert len(answer) == 5
 
 
 def test_behaviors_have_names_and_probabilities(client):
@@ -126,6 +138,7 @@ def test_asking_over_rest_needs_no_tensorflow(server):
     script = f"""
 import sys
 from pipelines.serving import Client
+from pipelines.serving import client as client_module
 print(Client("shop", rest={server.rest_url!r}, timeout=60).recommend([[("i3", "view")]], k=2))
 assert not {{"tensorflow", "keras", "numpy", "grpc"}} & set(sys.modules)
 """

@@ -37,9 +37,9 @@ def settings_section(trials: Sequence[Trial], space: SearchSpace, title: str) ->
         title: of the score.
     """
     found = importance(trials, space)
-    names = sorted(space.entries, key=lambda name: -found.shares[name] if found else 0)
     # A forest that foretells nothing has nothing to tell of the settings either.
     told = found if found and found.explained > 0 else None
+    names = sorted(space.entries, key=lambda name: -told.shares[name] if told else 0)
     columns = dict(zip(space.entries, places(trials, space).T, strict=True))
     scores = np.array([trial.score for trial in trials])
     blocks = [Paragraph(_reliability(trials, found))]

@@ -151,7 +151,9 @@ def _curves(ended, title, objective):
     }
     epochs = max(len(trial.history) for trial in shown_)
     last = [trial for trial in shown_ if best_epoch(trial.history) == len(trial.history)]
-    sentence = f"{len(last)} of the {len(shown_)} best trials were best in their last epoch"
+    sentence = (
+        f"{len(last) or 'None'} of the {len(shown_)} best trials were best in their last epoch"
+    )
     sentence += "; longer ones may be better yet." if last else "."
     caption = "Epochs of the best trials"
     rows = [

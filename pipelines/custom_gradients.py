@@ -18,7 +18,8 @@ def gradients_forgotten() -> Iterator[None]:
     never takes one out. A gradient holds tensors, and they the whole graph: some 50 MiB for each
     model that is trained. The register is asked while gradients are traced and not when they are
     computed, so that a training step, once traced, goes on working; only the gradient of a
-    `tf.function` that was traced within the block cannot be taken anew.
+    `tf.function` that was traced within the block cannot be taken anew. What other threads trace
+    meanwhile counts as traced within.
     """
     if keras.backend.backend() != "tensorflow":
         yield

@@ -144,11 +144,16 @@ def build_config(
         config = config.replace(**changes, alpha={**config.alpha, **alpha})
     except ValueError as error:
         raise InputError(str(error)) from error
-    _check_start(config)
+    check_start(config)
     return config
 
 
-def _check_start(config):
+def check_start(config: HMARConfig) -> None:
+    """Whether the model has the item table that `item_start` writes into.
+
+    Raises:
+        InputError: if not.
+    """
     own = models.MODELS.get(config.model)
     unnamed = own and own.item_table is models.SequentialRecommender.item_table
     if config.item_start == "cooccurrence" and unnamed:

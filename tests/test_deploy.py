@@ -110,10 +110,6 @@ def test_the_manifests_fit_each_other():
 
 
 def test_the_readme_names_commands_that_exist():
-    from typer.main import get_command
-
-    from pipelines.cli import app
-
     commands = get_command(app).commands
     asked = re.findall(r"^hmar .*|`hmar \w+ -[^`]*`", README, re.MULTILINE)
     assert len(asked) >= 6

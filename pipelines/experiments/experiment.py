@@ -19,6 +19,7 @@ import numpy as np
 
 from hmar_keras.config import HMARConfig
 from pipelines.baselines import baselines
+from pipelines.custom_gradients import gradients_forgotten
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.evaluation import PROTOCOLS, SAMPLED_POPULAR, Evaluator, Ranks
@@ -110,13 +111,14 @@ class Experiment:
             run = RunDirectory.create(run.path, {**self._source, "seed": seed}, variant.config)
         # What earlier trainings left in this process must not matter, nor pile up.
         keras.utils.clear_session(free_memory=True)
-        model = train(self._splits, variant.config, run, seed, self._hardware)
-        scorer = model_scorer(model, self._splits.dataset)
-        ranks = {
-            f"{part}/{protocol}": each
-            for part in _PARTS
-            for protocol, each in self._evaluator(part, seed).ranks(scorer, _PROTOCOLS).items()
-        }
+        with gradients_forgotten():  # of the evaluation, too
+            model = train(self._splits, variant.config, run, seed, self._hardware)
+            scorer = model_scorer(model, self._splits.dataset)
+            ranks = {
+                f"{part}/{protocol}": each
+                for part in _PARTS
+                for protocol, each in self._evaluator(part, seed).ranks(scorer, _PROTOCOLS).items()
+            }
         save_ranks(self._ranks_path(variant, seed), ranks)
 
     def _evaluator(self, part, seed):

@@ -47,6 +47,7 @@ def against(
     places: np.ndarray,
     scores: np.ndarray,
     ticks: Mapping[float, str],
+    began: int | None,
     curve: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> str:
     """Scores by the value of one setting.
@@ -54,18 +55,21 @@ def against(
     Args:
         name: unique on the page.
         texts: title and description.
-        places: float [trials], where the values stand on the axis, 0 to 1; the first is where the
-            search began.
+        places: float [trials], where the values stand on the axis, 0 to 1.
         scores: float [trials].
         ticks: words by place.
+        began: which trial has the settings that the search began with.
         curve: places and means of a line through them; None for none.
     """
     with drawing(name, height=220, left=58, right=34, bottom=30) as picture:
         axes, best = picture.axes, int(np.argmax(scores))
         if curve is not None:
             axes.plot(*curve, color=SOFT, linewidth=1.8, linestyle=(0, (6, 2)))
-        axes.scatter(places[1:], scores[1:], 34, color=SERIES[0], edgecolor=PAPER, zorder=5)
-        axes.scatter(places[:1], scores[:1], 44, marker="s", color=INK, edgecolor=PAPER, zorder=5)
+        others = np.arange(len(scores)) != began
+        axes.scatter(places[others], scores[others], 34, color=SERIES[0], edgecolor=PAPER, zorder=5)
+        if began is not None:
+            style = {"marker": "s", "color": INK, "edgecolor": PAPER, "zorder": 5}
+            axes.scatter(places[began], scores[began], 44, **style)
         axes.scatter(places[best], scores[best], **_BEST)
         axes.set_xlim(-0.06, 1.06)
         axes.set_xticks(*_few(ticks))

@@ -28,11 +28,14 @@ _THIRDS = ("lower third", "middle third", "upper third")
 _HARDLY = 0.05
 
 
-def settings_section(trials: Sequence[Trial], space: SearchSpace, title: str) -> Section:
+def settings_section(
+    trials: Sequence[Trial], began: int | None, space: SearchSpace, title: str
+) -> Section:
     """How much each setting matters, and the scores by its values.
 
     Args:
-        trials: completed ones, in the order in which they were begun.
+        trials: completed ones.
+        began: which of them has the settings that the search began with.
         space: what they changed.
         title: of the score.
     """
@@ -49,9 +52,11 @@ def settings_section(trials: Sequence[Trial], space: SearchSpace, title: str) ->
     for place, name in enumerate(names):
         anchor, curve = f"setting-{place}", told.curves[name] if told else None
         entry, values = space.entries[name], [trial.values[name] for trial in trials]
-        texts = (f"{title} by {shown(name)}", _sentence(name, entry, values, scores, told))
-        ticks = _ticks(entry)
-        svg = against(anchor, texts, columns[name], scores, ticks, curve)
+        text = f"The best has {_word(values[int(np.argmax(scores))])} (star)."
+        if began is not None:
+            text = f"The search began with {_word(values[began])} (square). {text}"
+        texts = (f"{title} by {shown(name)}", text + _of_forest(name, entry, told))
+        svg = against(anchor, texts, columns[name], scores, _ticks(entry), began, curve)
         rows = [
             [trials[i].trial_id, _word(values[i]), number(scores[i])]
             for i in np.argsort(columns[name], kind="stable")
@@ -95,16 +100,14 @@ def _importance(found, names):
     return Picture(title, svg, sentence, Table(title, ["", "share"], cells))
 
 
-def _sentence(name, entry, values, scores, found):
-    """What is seen on the picture of one setting."""
-    began, best = _word(values[0]), _word(values[int(np.argmax(scores))])
-    text = f"The search began with {began} (square), the best has {best} (star)."
+def _of_forest(name, entry, found):
+    """What the line through the points of a setting says."""
     if found is None:
-        return text
+        return ""
     if found.shares[name] < _HARDLY:
-        return f"{text} To the forest (dashed) it hardly matters."
+        return " To the forest (dashed) it hardly matters."
     at, means = found.curves[name]
-    return f"{text} By the forest (dashed) it is best {_where(entry, float(at[np.argmax(means)]))}."
+    return f" By the forest (dashed) it is best {_where(entry, float(at[np.argmax(means)]))}."
 
 
 def _where(entry, place):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +31,7 @@ from pipelines.report.run_report import sections_of_one
 from pipelines.report.search_pictures import best_so_far
 from pipelines.report.space_sections import settings_section, together_section
 from pipelines.training import best_epoch
+from pipelines.tuning.importance import places
 from pipelines.tuning.progress import short
 from pipelines.tuning.request import Tuning, read_tuning
 from pipelines.tuning.trials import Trial, completed, read_trials
@@ -51,14 +54,15 @@ def tuning_report(
         InputError: if no trial has completed yet, or the best one's run cannot be opened.
     """
     tuning = read_tuning(Path(path))
-    trials = read_trials(tuning.path)
-    ranked = completed(trials)
-    if not ranked:
+    trials = _read(tuning)
+    ended = _ended(trials)
+    if not ended:
         raise InputError(f"no trial of {path} has completed yet; come back when one has.")
-    summary, sections = tuning_sections(tuning, trials)
-    name = f"trial {ranked[0].trial_id}"
-    if (ranked[0].run / "model.keras").is_file():
-        sections += sections_of_one(ranked[0].run, name, data_dir, user)
+    summary, sections = tuning_sections(tuning, trials, ended)
+    best = completed(ended)[0]
+    name = f"trial {best.trial_id}"
+    if best.run and (best.run / "model.keras").is_file():
+        sections += sections_of_one(best.run, name, data_dir, user)
     elif user is not None:
         raise InputError(f"{path} has no run of {name} to follow --user through; leave it out.")
     else:
@@ -70,23 +74,47 @@ def tuning_report(
     return render(shown(title), shown(subtitle), summary, sections)
 
 
-def tuning_sections(tuning: Tuning, trials: Sequence[Trial]) -> tuple[list, list[Section]]:
-    """What stands above, and the sections of the search itself."""
-    title = objective_title(tuning.content["objective"])
+def _read(tuning):
+    """All trials, their values of the settings' types."""
+    space, trials = tuning.space, []
+    for trial in read_trials(tuning.path):
+        try:
+            trials.append(dataclasses.replace(trial, values=space.values(trial.values)))
+            places(trials[-1:], space)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"trial {trial.trial_id} of {tuning.path} has values that are not of its search "
+                f"space ({type(error).__name__}: {error}); restore it."
+            ) from error
+    return trials
+
+
+def _ended(trials):
+    """Completed ones in the order in which they were begun; one that went on counts once."""
     superseded = {trial.goes_on_with for trial in trials if trial.status == "completed"}
-    # In the order in which they were begun; one that another went on with is part of that.
-    ended = [
+    return [
         trial
         for trial in trials
         if trial.status == "completed" and trial.trial_id not in superseded
     ]
+
+
+def tuning_sections(
+    tuning: Tuning, trials: Sequence[Trial], ended: Sequence[Trial]
+) -> tuple[list, list[Section]]:
+    """What stands above, and the sections of the search itself."""
+    objective = tuning.content["objective"]
+    title = objective_title(objective)
+    # The first trial has the settings to begin with, and so has what went on with it.
+    same = [place for place, trial in enumerate(ended) if trial.values == trials[0].values]
+    began = same[0] if same else None
     sections = [
-        Section("progress", "The search", _progress(ended, title, tuning.content["objective"])),
-        settings_section(ended, tuning.space, title),
+        Section("progress", "The search", _progress(ended, began, title, objective)),
+        settings_section(ended, began, tuning.space, title),
         together_section(ended, tuning.space, title),
         Section("trials", "All trials", _tables(tuning, trials, title)),
     ]
-    return _summary(tuning, trials, title), sections
+    return _summary(tuning, trials, ended, began, title), sections
 
 
 def objective_title(name: str) -> str:
@@ -97,19 +125,21 @@ def objective_title(name: str) -> str:
     return f"{metric.upper()}, {title_of(protocol)}"
 
 
-def _summary(tuning, trials, title):
-    ranked, began = completed(trials), trials[0]
-    failed = [trial for trial in trials if trial.status == "failed"]
-    running = len(trials) - len(ranked) - len(failed)
-    best = ranked[0]
-    tiles = [
-        (number(best.score), f"{title}, validation", f"the best: trial {best.trial_id}"),
-        (number(began.score), "where the search began", f"trial {began.trial_id}"),
-        (f"{len(ranked)} of {tuning.content['max_trials']}", "trials completed",
-         f"{len(failed)} failed, {running} not ended"),
-        (duration(sum(trial.seconds for trial in trials)), "of training", "all trials together"),
-    ]  # fmt: skip
-    if best is began:
+def _summary(tuning, trials, ended, began, title):
+    counts = collections.Counter(trial.status for trial in trials)
+    # What goes on with another has that one's epochs, too.
+    continued = {trial.goes_on_with for trial in trials if trial.history}
+    seconds = sum(trial.seconds for trial in trials if trial.trial_id not in continued)
+    best = completed(ended)[0]
+    tiles = [(number(best.score), f"{title}, validation", f"the best: trial {best.trial_id}")]
+    if began is not None:
+        first = ended[began]
+        tiles.append((number(first.score), "where the search began", f"trial {first.trial_id}"))
+    done = f"{counts['completed']} of {tuning.content['max_trials']}"
+    rest = f"{counts['failed']} failed, {counts['running']} not ended"
+    tiles.append((done, "trials completed", rest))
+    tiles.append((duration(seconds), "of training", "all trials together"))
+    if began is not None and best is ended[began]:
         text = "No trial was better than the settings that the search began with."
     else:
         changes = ", ".join(f"{name} {short(value)}" for name, value in best.values.items())
@@ -121,13 +151,15 @@ def _summary(tuning, trials, title):
     return [Tiles(tiles), Paragraph(text), Paragraph(caution)]
 
 
-def _progress(ended, title, objective):
+def _progress(ended, began, title, objective):
     scores = np.array([trial.score for trial in ended])
     best = int(np.argmax(scores))
     sentence = (
-        f"The search begins with {number(scores[0])}; its best, {number(scores[best])}, is trial "
-        f"{ended[best].trial_id}, number {best + 1} of {len(ended)}."
+        f"The best, {number(scores[best])}, is trial {ended[best].trial_id}, number {best + 1} of "
+        f"{len(ended)}."
     )
+    if began is not None:
+        sentence += f" The search began with {number(scores[began])}."
     rising = np.maximum.accumulate(scores)
     rows = [
         [trial.trial_id, number(score), number(high)]
@@ -136,21 +168,24 @@ def _progress(ended, title, objective):
     caption = "Best so far"
     svg = best_so_far("best-so-far", (caption, sentence), range(1, len(ended) + 1), scores, title)
     picture = Picture(caption, svg, sentence, Table(caption, ["trial", title, "best"], rows))
-    return [Pictures([picture, _curves(ended, title, objective)])]
+    curves = _curves([trial for trial in ended if trial.history], title, objective)
+    return [Pictures([picture, *curves])]
 
 
 def _curves(ended, title, objective):
-    """By epoch, of the best trials."""
+    """By epoch, of the best trials; nothing where their runs are not there any more."""
     shown_ = completed(ended)[:_CURVES]
+    if not shown_:
+        return []
     curves = {
         f"trial {trial.trial_id}": (
             [entry["epoch"] for entry in trial.history],
-            [entry[objective] for entry in trial.history],
+            [entry.get(objective, np.nan) for entry in trial.history],
         )
         for trial in shown_
     }
     epochs = max(len(trial.history) for trial in shown_)
-    last = [trial for trial in shown_ if best_epoch(trial.history) == len(trial.history)]
+    last = [values for _, values in curves.values() if values[-1] == max(values)]
     sentence = (
         f"{len(last) or 'None'} of the {len(shown_)} best trials were best in their last epoch"
     )
@@ -161,7 +196,7 @@ def _curves(ended, title, objective):
         for e in range(epochs)
     ]
     svg = lines("trial-epochs", (f"{title} by epoch", sentence), curves, "epoch")
-    return Picture(f"{title} by epoch", svg, sentence, Table(caption, ["", *curves], rows))
+    return [Picture(f"{title} by epoch", svg, sentence, Table(caption, ["", *curves], rows))]
 
 
 def _tables(tuning, trials, title):
@@ -171,7 +206,7 @@ def _tables(tuning, trials, title):
         [
             Cell(trial.trial_id, strong=not place, note="" if place else "best"),
             Cell(number(trial.score), strong=not place),
-            f"{best_epoch(trial.history)} of {len(trial.history)}",
+            f"{best_epoch(trial.history)} of {len(trial.history)}" if trial.history else "–",
             duration(trial.seconds),
             *(short(trial.values[name]) for name in names),
         ]

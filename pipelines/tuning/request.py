@@ -203,6 +203,8 @@ def read_tuning(path: Path) -> Tuning:
     try:
         tuning = Tuning(path, content)
         _ = tuning.space, tuning.hardware
+        if content["objective"] not in validation_names():
+            raise ValueError(f"unknown objective {content['objective']!r}.")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path / FILE}: {error} Restore it.") from error
     return tuning

@@ -12,7 +12,7 @@ import keras_tuner
 
 from hmar_keras.config import HMARConfig
 from pipelines.errors import InputError
-from pipelines.settings import read_object
+from pipelines.settings import check_start, read_object
 
 ALPHA = "alpha"
 
@@ -52,7 +52,9 @@ class Range:
     def ticks(self) -> dict[float, float]:
         """Numbers to write on an axis of it, by their places."""
         middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
-        return {0.0: self.low, 0.5: middle, 1.0: self.high}
+        if all(isinstance(end, int) for end in self.ends()):
+            middle = round(middle)
+        return {self.place(number): number for number in (self.low, middle, self.high)}
 
     def declare(self, hp: keras_tuner.HyperParameters, name: str, start: float) -> None:
         """Makes it a hyper-parameter, which begins at the number nearest to `start`."""
@@ -178,21 +180,27 @@ class SearchSpace:
         for name, entry in self.entries.items():
             entry.declare(hp, name, _start(name, self.base))
 
+    def values(self, values: Mapping) -> dict:
+        """Those that belong to entries, of the types that the settings have.
+
+        Args:
+            values: by name. KerasTuner's oracles give NumPy's numbers, which neither JSON nor
+                Keras's `loss_weights` take, and 0 and 1 for booleans.
+        """
+        names = [name for name in self.entries if name in values]
+        return {name: type(_start(name, self.base))(values[name]) for name in names}
+
     def config(self, values: Mapping) -> HMARConfig:
         """The settings that some values of the hyper-parameters make.
 
         Args:
-            values: by name. KerasTuner's oracles give NumPy's numbers, which neither JSON nor
-                Keras's `loss_weights` take; they become Python's.
+            values: by name, as above.
 
         Raises:
             ValueError: if they do not do together.
         """
         changes, alpha = {}, dict(self.base.alpha)
-        for name in self.entries:
-            if name not in values:
-                continue
-            value = type(_start(name, self.base))(values[name])
+        for name, value in self.values(values).items():
             if name.startswith(f"{ALPHA}."):
                 alpha[name.removeprefix(f"{ALPHA}.")] = value
             else:
@@ -235,7 +243,7 @@ class SearchSpace:
             {name: value} if behavior == name else {ALPHA: {**self.base.alpha, behavior: value}}
         )
         try:
-            self.base.replace(**apart, **change)
+            check_start(self.base.replace(**apart, **change))
         except (TypeError, ValueError) as error:
             raise InputError(f"the search space of {name} will not do: {error}") from error
 
@@ -311,7 +319,7 @@ def _entry(name, given):
     """What an entry of a file means."""
     keys = set(given) if isinstance(given, dict) else set()
     if keys == {"choices"} and isinstance(given["choices"], list) and given["choices"]:
-        return Choices(tuple(given["choices"]))
+        return _choices(name, given["choices"])
     if not {"low", "high"} <= keys <= {"low", "high", "step", "log"}:
         raise InputError(
             f"the search space of {name} must be true, have low and high and perhaps step and log, "
@@ -326,3 +334,15 @@ def _entry(name, given):
     if entry.log and (entry.low <= 0 or entry.step is not None):
         raise InputError(f"a logarithmic range of {name} begins above 0 and has no step.")
     return entry
+
+
+def _choices(name, given):
+    """KerasTuner takes choices of one type."""
+    types = {type(choice) for choice in given}
+    if types == {int, float}:
+        given, types = map(float, given), {float}
+    if len(types) > 1 or not types <= {bool, int, float, str}:
+        raise InputError(
+            f"the choices of {name} must all be numbers, all be words or all be true and false."
+        )
+    return Choices(tuple(given))

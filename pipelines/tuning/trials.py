@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipelines.errors import InputError
 from pipelines.run_directory import RunDirectory, written_at_once
 from pipelines.training import best_epoch
 from pipelines.tuning.space import SearchSpace
@@ -57,14 +58,27 @@ def read_trials(directory: Path, ended: Mapping[str, Trial] | None = None) -> li
     Args:
         directory: of the tuning.
         ended: trials by id that have been read after they ended, which are not read again.
+
+    Raises:
+        InputError: if a file of theirs is broken.
     """
     known = {trial_directory(directory, each): trial for each, trial in (ended or {}).items()}
-    found = sorted((directory / PROJECT).glob("trial_*/trial.json"))
+    found = (directory / PROJECT).glob("trial_*/trial.json")
+    # Their numbers have as many digits as `max_trials` had when they were begun.
+    found = sorted(found, key=lambda path: int(path.parent.name.removeprefix("trial_")))
     return [known.get(path.parent) or _read(path) for path in found]
 
 
 def _read(path):
-    stored = json.loads(path.read_text())
+    try:
+        return _trial(path, json.loads(path.read_text()))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is broken ({type(error).__name__}: {error}); restore it."
+        ) from error
+
+
+def _trial(path, stored):
     values = stored["hyperparameters"]["values"]
     run, message = RunDirectory(path.parent / "run"), path.parent / MESSAGE
     status = stored["status"].lower()

@@ -71,8 +71,6 @@ def write_tuning(directory, trials=30, best_run=None):
         run = directory / f"search/trial_{best:02d}/run"
         shutil.rmtree(run)
         shutil.copytree(best_run, run)
-        history = json.loads((run / "history.json").read_text())
-        (run / "history.json").write_text(json.dumps(history))
     return found
 
 
@@ -170,14 +168,85 @@ def test_noise_is_called_noise(tmp_path):
     assert "Importance of the settings" not in text
 
 
-def test_a_trial_that_another_went_on_with_counts_once(search):
-    directory, _ = search
-    path = directory / "search/trial_29/trial.json"
+def change(directory, number, **fields):
+    """Rewrites a trial's file; `values` are added to those that it has."""
+    path = directory / f"search/trial_{number:02d}/trial.json"
     trial = json.loads(path.read_text())
-    trial["hyperparameters"]["values"]["tuner/trial_id"] = "28"
-    path.write_text(json.dumps(trial))
-    rows = HTMLPage(tuning_report(directory)).table("Best so far")[1:]
-    assert "28" not in [row[0] for row in rows] and "29" in [row[0] for row in rows]
+    trial["hyperparameters"]["values"] |= fields.pop("values", {})
+    path.write_text(json.dumps({**trial, **fields}))
+
+
+def test_a_trial_that_another_went_on_with_counts_once(search):
+    """As under Hyperband: the same values, the epochs of both, and here no better."""
+    directory, found = search
+    best = max(range(30), key=lambda number: found[number][1])
+    for first, second in ((0, 28), (best, 29)):
+        values = {**found[first][0], "tuner/trial_id": f"{first:02d}"}
+        change(directory, second, values=values, score=found[first][1])
+    page = HTMLPage(tuning_report(directory))
+    trials = [row[0] for row in page.table("Best so far")[1:]]
+    assert {"00", f"{best:02d}"}.isdisjoint(trials) and {"28", "29"} <= set(trials)
+    header = page.all("header")[0].text
+    assert "the best: trial 29" in header and "trial 28" in header  # where it began
+    assert "2 min 48 s" in header  # 28 trials of 6 s
+    captions = [element.text for element in page.all("figcaption")]
+    assert any(f"The search began with {found[0][1]:.4f}." in text for text in captions)
+
+
+def test_where_the_search_began_is_left_out_if_that_failed(search):
+    directory, _ = search
+    change(directory, 0, status="FAILED", score=None)
+    text = tuning_report(directory)
+    assert "where the search began" not in text and "began with" not in text
+
+
+def test_the_runs_may_be_gone(search):
+    """Small files alone were copied from another machine."""
+    directory, _ = search
+    for run in directory.glob("search/trial_*/run"):
+        shutil.rmtree(run)
+    page = HTMLPage(tuning_report(directory))
+    assert page.table("Completed trials, the best first")[1][2] == "–"
+    assert len(page.table("Best so far")) == 31
+    assert "is not in this directory" in page.all("main")[0].text
+
+
+def test_equal_scores_are_drawn(search):
+    directory, _ = search
+    for number in range(30):
+        change(directory, number, score=0.25)
+    assert "too few, or too much alike" in tuning_report(directory)
+
+
+def test_trials_are_in_the_order_in_which_they_were_begun(tmp_path):
+    """Ids have as many digits as the number of trials that was asked for then."""
+    write_tuning(tmp_path, trials=12)
+    for number in range(5):
+        path = tmp_path / f"search/trial_{number:02d}"
+        change(tmp_path, number, trial_id=str(number))
+        path.rename(path.with_name(f"trial_{number}"))
+    rows = HTMLPage(tuning_report(tmp_path)).table("Best so far")[1:]
+    assert [int(row[0]) for row in rows] == list(range(12))
+
+
+@pytest.mark.parametrize(
+    "breaking",
+    [
+        lambda directory: (directory / "search/trial_03/trial.json").write_text(""),
+        lambda directory: change(directory, 3, hyperparameters={"values": {}}),
+        lambda directory: change(directory, 3, values={"num_negatives": 5}),
+        lambda directory: change(directory, 3, values={"theta": "much"}),
+        lambda directory: (directory / "tuning.json").write_text(
+            (directory / "tuning.json").read_text().replace(OBJECTIVE, "val_luck")
+        ),
+    ],
+)
+def test_broken_files_are_told(hmar, search, breaking):
+    directory, _ = search
+    breaking(directory)
+    process = hmar("report", directory)
+    fails(process)
+    assert "estore" in process.stderr
 
 
 def test_the_best_trial_has_its_own_report_below(hmar, trained):

@@ -138,7 +138,6 @@ def test_asking_over_rest_needs_no_tensorflow(server):
     script = f"""
 import sys
 from pipelines.serving import Client
-from pipelines.serving import client as client_module
 print(Client("shop", rest={server.rest_url!r}, timeout=60).recommend([[("i3", "view")]], k=2))
 assert not {{"tensorflow", "keras", "numpy", "grpc"}} & set(sys.modules)
 """

@@ -50,7 +50,8 @@ def test_shares_of_a_sum_are_those_of_its_parts():
     found = importance(trials_of(lambda x, _, c: 3 * x + 4 * c, 800), SPACE)
     variances = np.array([9 / 12, 0, 16 * 5 / 36])
     expected = variances / variances.sum()
-    np.testing.assert_allclose(list(found.shares.values()), expected, atol=0.03)
+    np.testing.assert_allclose(list(found.shares.values()), expected, atol=0.02)
+    assert sum(found.shares.values()) == pytest.approx(1, abs=0.01)
     assert found.explained > 0.97
     at, means = found.curves["batch_size"]
     np.testing.assert_allclose(at, [0, 1 / 3, 2 / 3, 1])
@@ -62,6 +63,13 @@ def test_what_settings_make_only_together_is_in_no_share():
     found = importance(trials_of(lambda x, y, _: (x - 0.5) * (y - 0.5), 800), SPACE)
     assert sum(found.shares.values()) < 0.05
     assert found.explained > 0.9
+
+
+@pytest.mark.parametrize("score", [lambda x: x, lambda x: (2 * x - 1) ** 2])
+def test_the_only_setting_makes_all_of_it(score):
+    space = SearchSpace(SPACE.base, {"theta": SPACE.entries["theta"]})
+    trials = trials_of(lambda x, *_: score(x), 300)
+    assert importance(trials, space).shares["theta"] == pytest.approx(1, abs=0.02)
 
 
 def test_noise_is_not_explained():

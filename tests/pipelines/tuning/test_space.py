@@ -6,7 +6,9 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from hmar_keras import SASRec
 from hmar_keras.config import HMARConfig
+from hmar_keras.models import MODELS, SequentialRecommender
 from hmar_keras.schema import Behaviors
 from pipelines.errors import InputError
 from pipelines.tuning.oracles import make_oracle
@@ -113,6 +115,8 @@ def test_a_file_gives_ranges_and_names_choose_among_them(tmp_path):
         ({"dropout": {"low": 0, "high": 1}}, "dropout must be in"),
         ({"dim": {"low": 8, "high": 9.5}}, "dim must be a whole number"),
         ({"loss": {"choices": ["bce", "mse"]}}, "loss must be one of"),
+        ({"layer_norm": {"choices": [True, 1]}}, "must all be numbers"),
+        ({"dropout": {"choices": [0.1, None]}}, "must all be numbers"),
         ({"dim": {"choices": [30]}, "num_heads": {"choices": [4]}}, "num_heads 4 beside dim 30"),
     ],
 )
@@ -126,3 +130,31 @@ def test_a_missing_file_and_a_name_without_a_range_are_said(tmp_path):
         SearchSpace.of(base(), tmp_path / "none.json")
     with pytest.raises(InputError, match="no range of layer_norm"):
         SearchSpace.of(base(), over=["layer_norm"])
+
+
+def test_whole_and_broken_choices_mix_and_booleans_come_back_as_such(tmp_path):
+    content = {"dropout": {"choices": [0, 0.1]}, "layer_norm": {"choices": [True, False]}}
+    space = SearchSpace.of(base(), file_of(tmp_path, content))
+    hp = keras_tuner.HyperParameters()
+    space.declare(hp)
+    assert space.entries["dropout"].choices == (0.0, 0.1)
+    # KerasTuner's messages between processes hold booleans as 0 and 1.
+    values = space.values({"dropout": 0, "layer_norm": 1, "theta": 3})
+    assert repr(values) == "{'dropout': 0.0, 'layer_norm': True}"
+    assert [space.entries[name].place(value) for name, value in values.items()] == [0, 0]
+
+
+def test_axes_of_whole_numbers_have_whole_ticks_where_they_belong():
+    assert Range(1, 4, 1).ticks() == pytest.approx({0: 1, 1 / 3: 2, 1: 4})
+    assert Range(25, 200, 1).ticks() == pytest.approx({0: 25, 87 / 175: 112, 1: 200})
+
+
+def test_a_start_that_a_model_cannot_have_is_not_searched(monkeypatch):
+    class Tableless(SASRec):
+        item_table = SequentialRecommender.item_table
+
+    monkeypatch.setitem(MODELS, "tableless", Tableless)
+    choices = {"item_start": Choices(("random", "cooccurrence"))}
+    SearchSpace(base(), choices)
+    with pytest.raises(InputError, match="Tableless must define item_table"):
+        SearchSpace(base(model="tableless"), choices)

@@ -24,14 +24,14 @@ class Adam(keras.optimizers.Adam):
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates a weight."""
-        super().update_step(_summed(gradient, variable.shape[0]), variable, learning_rate)
+        super().update_step(_summed(gradient, variable), variable, learning_rate)
 
 
-def _summed(gradient, rows):
-    """The gradient of a whole table, `[rows, dim]`."""
+def _summed(gradient, variable):
+    """The gradient of a whole weight, also where it comes as rows."""
     if not hasattr(gradient, "dense_shape"):
         return gradient
-    return _sums(gradient.values, gradient.indices, rows)
+    return _sums(gradient.values, gradient.indices, variable.shape[0])
 
 
 def _sums(values, places, count):
@@ -129,7 +129,7 @@ class LazyAdam(Adam):
     def _update_table(self, gradient, variable, learning_rate, index):
         weights = (variable, self._velocities[index], self._last_steps[index])
         old = [ops.convert_to_tensor(weight) for weight in weights]
-        gradient = _summed(gradient, variable.shape[0])
+        gradient = _summed(gradient, variable)
         for weight, value in zip(weights, self._moved(gradient, *old, learning_rate), strict=True):
             self.assign(weight, value)
 

@@ -103,6 +103,16 @@ def test_weights_that_are_no_table_move_as_under_adam():
 
 
 @pytest.mark.parametrize("cls", [Adam, LazyAdam])
+def test_a_weight_without_axes_moves_too(cls):
+    """As the gate of a layer of somebody's own."""
+    variable = keras.Variable(1.0)
+    optimizer = cls(RATE)
+    optimizer.build([variable])
+    optimizer.apply([ops.convert_to_tensor(2.0)], [variable])
+    assert float(ops.convert_to_numpy(variable)) == pytest.approx(1 - RATE, abs=1e-5)
+
+
+@pytest.mark.parametrize("cls", [Adam, LazyAdam])
 def test_a_loaded_model_goes_on_as_if_it_had_not_been_saved(tmp_path, cls):
     model = train(cls(RATE, *BETAS), False)
     model.save(tmp_path / "model.keras")

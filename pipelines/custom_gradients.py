@@ -31,6 +31,6 @@ def gradients_forgotten() -> Iterator[None]:
     try:
         yield
     finally:
-        for name in [each for each in register if each.startswith(_PREFIX)]:
-            if name not in before:
+        for name in set(register) - before:
+            if name.startswith(_PREFIX):
                 del register[name]

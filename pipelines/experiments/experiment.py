@@ -103,6 +103,7 @@ class Experiment:
     def _ranks_path(self, variant, seed):
         return self._run_directory(variant, seed).path / "ranks.npz"
 
+    @gradients_forgotten()  # of the evaluation, too
     def _train_and_evaluate(self, variant, seed):
         run = self._run_directory(variant, seed)
         if not (run.path / "run.json").exists():
@@ -111,14 +112,13 @@ class Experiment:
             run = RunDirectory.create(run.path, {**self._source, "seed": seed}, variant.config)
         # What earlier trainings left in this process must not matter, nor pile up.
         keras.utils.clear_session(free_memory=True)
-        with gradients_forgotten():  # of the evaluation, too
-            model = train(self._splits, variant.config, run, seed, self._hardware)
-            scorer = model_scorer(model, self._splits.dataset)
-            ranks = {
-                f"{part}/{protocol}": each
-                for part in _PARTS
-                for protocol, each in self._evaluator(part, seed).ranks(scorer, _PROTOCOLS).items()
-            }
+        model = train(self._splits, variant.config, run, seed, self._hardware)
+        scorer = model_scorer(model, self._splits.dataset)
+        ranks = {
+            f"{part}/{protocol}": each
+            for part in _PARTS
+            for protocol, each in self._evaluator(part, seed).ranks(scorer, _PROTOCOLS).items()
+        }
         save_ranks(self._ranks_path(variant, seed), ranks)
 
     def _evaluator(self, part, seed):

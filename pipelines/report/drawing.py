@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 WIDTH, HEIGHT = 380, 260
+LETTER = 6.6  # pixels, at most on average
 INK, SOFT, LINE, PAPER = "#010101", "#020202", "#030303", "#040404"
 _VARIABLES = {INK: "--ink", SOFT: "--soft", LINE: "--line", PAPER: "--paper"}
 SERIES = tuple(f"#1000{number:02x}" for number in range(8))

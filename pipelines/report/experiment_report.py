@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.description import counted
-from pipelines.errors import InputError
 from pipelines.report.elements import (
     Cell,
     Heading,
@@ -27,7 +26,7 @@ from pipelines.report.model_sections import duration
 from pipelines.report.page import render
 from pipelines.report.pictures import Interval, intervals, lines
 from pipelines.report.result_sections import title_of
-from pipelines.report.run_report import sections_of_one
+from pipelines.report.run_report import add_one_run, is_whole
 from pipelines.validation import MONITORED
 
 _METRICS = ("hr@10", "ndcg@10")
@@ -49,13 +48,7 @@ def experiment_report(
     experiment = read_experiment(Path(path))
     summary, sections = experiment_sections(experiment)
     run, name = _reference_run(experiment), shown(experiment.reference)
-    if run is None:
-        if user is not None:
-            raise InputError(f"{path} has no run of {name} to follow --user through; leave it out.")
-        text = f"The run of {name} is not in this directory, so its own report is left out."
-        sections[-1].blocks.append(Paragraph(text))
-    else:
-        sections += sections_of_one(run, name, data_dir, user)
+    add_one_run(sections, experiment.path, run, name, data_dir, user)
     settings = experiment.settings
     seeds = ", ".join(map(str, settings.get("seeds", [])))
     title = f"{settings.get('suite', experiment.path.name)} on {settings.get('dataset', '')}"
@@ -65,11 +58,9 @@ def experiment_report(
 
 
 def _reference_run(experiment):
-    """Directory of the first run of the reference; None if it is not there any more."""
-    for training in experiment.variant(experiment.reference).trainings:
-        if training.run and all((training.run / x).is_file() for x in ("run.json", "model.keras")):
-            return training.run
-    return None
+    """Directory of the first run of the reference that is whole; None if none is."""
+    runs = (training.run for training in experiment.variant(experiment.reference).trainings)
+    return next((run for run in runs if run and is_whole(run)), None)
 
 
 def experiment_sections(experiment: Experiment) -> tuple[list, list[Section]]:

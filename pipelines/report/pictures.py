@@ -12,6 +12,7 @@ from pipelines.description import compact
 from pipelines.report.drawing import (
     DASHES,
     INK,
+    LETTER,
     LINE,
     MARKERS,
     PAPER,
@@ -22,7 +23,6 @@ from pipelines.report.drawing import (
 from pipelines.report.elements import shown
 
 _LABEL = 22  # letters of a word beside a line
-_LETTER = 6.6  # pixels, at most on average
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ def lines(
         bands: lower and upper y around some of the curves.
     """
     words = {label: shown(label, _LABEL) for label in curves}
-    right = 22 + _LETTER * max(map(len, words.values()), default=0)
+    right = 22 + LETTER * max(map(len, words.values()), default=0)
     with drawing(name, right=right) as picture:
         axes = picture.axes
         for series, (label, (x, y)) in enumerate(curves.items()):
@@ -136,7 +136,7 @@ def intervals(
     """
     places, headings = _rows(rows)
     height = 60 + 21 * (1 + max(places, default=0))
-    left = 20 + _LETTER * max((len(shown(row.label, _LABEL)) for row in rows), default=0)
+    left = 20 + LETTER * max((len(shown(row.label, _LABEL)) for row in rows), default=0)
     with drawing(name, height=height, left=left, right=62, bottom=46, top=8) as picture:
         axes = picture.axes
         for row, place in zip(rows, places, strict=True):
@@ -255,7 +255,7 @@ def lanes(
             and the number of its look.
         length: events of the history.
     """
-    left = 20 + _LETTER * max(len(shown(row[0], 18)) for row in rows)
+    left = 20 + LETTER * max(len(shown(row[0], 18)) for row in rows)
     height = 56 + 46 * len(rows)
     with drawing(name, height=height, left=left, right=26, top=6) as picture:
         axes = picture.axes

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from pipelines.description import describe
+from pipelines.errors import InputError
 from pipelines.report.answers import answer_all
 from pipelines.report.behavior_head import predict_behaviors
 from pipelines.report.elements import Paragraph, Section, shown
@@ -44,14 +46,42 @@ def run_report(
     return render(title, shown(subtitle), summary, sections)
 
 
-def sections_of_one(
-    path: str | os.PathLike, name: str, data_dir: str | None = None, user: str | None = None
-) -> list[Section]:
-    """The same for the end of a page about several runs; `name` tells which this is."""
-    run = open_run(path, data_dir)
-    above, below = run_sections(run, user)
-    lead = Paragraph(f"All that follows is of this one run: {name}, seed {run.seed}.")
-    return [Section("one-run", f"One run: {name}", [lead, *above]), *below]
+def is_whole(run: Path) -> bool:
+    """Whether a directory holds a run that was trained to its end."""
+    return all((run / name).is_file() for name in ("run.json", "model.keras"))
+
+
+def add_one_run(
+    sections: list[Section],
+    path: Path,
+    run: Path | None,
+    name: str,
+    data_dir: str | None,
+    user: str | None,
+) -> None:
+    """Ends a page about several runs with the report of one of them.
+
+    Args:
+        sections: of the page so far.
+        path: of what the page is about.
+        run: directory of the run; None if there was none or it is gone.
+        name: tells which it is.
+        data_dir: as in `run_report`.
+        user: likewise.
+
+    Raises:
+        InputError: likewise, or if a user shall be followed and there is no whole run.
+    """
+    if run and is_whole(run):
+        opened = open_run(run, data_dir)
+        above, below = run_sections(opened, user)
+        lead = Paragraph(f"All that follows is of this one run: {name}, seed {opened.seed}.")
+        sections += [Section("one-run", f"One run: {name}", [lead, *above]), *below]
+    elif user is not None:
+        raise InputError(f"{path} has no run of {name} to follow --user through; leave it out.")
+    else:
+        text = f"The run of {name} is not in this directory, so its own report is left out."
+        sections[-1].blocks.append(Paragraph(text))
 
 
 def run_sections(run: OpenedRun, user: str | None = None) -> tuple[list, list[Section]]:

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import ticker
 
-from pipelines.report.drawing import INK, LINE, PAPER, SERIES, SOFT, drawing
+from pipelines.report.drawing import INK, LETTER, LINE, PAPER, SERIES, SOFT, drawing
 from pipelines.report.elements import shown
 
-_LETTER = 6.6  # pixels, at most on average
 _SHORT = 8  # letters that may stand below the end of an axis
-_WORDS = (46, 5)  # letters beside an axis, and values at most
+_ALONG, _MOST = 46, 5  # letters along an axis, and words at most
 _BEST = {"marker": "*", "s": 190, "color": SERIES[1], "edgecolor": PAPER, "zorder": 6}
 
 
@@ -95,7 +94,7 @@ def parallel(
         trials: float [trials, rows], where they cross it, 0 to 1, the best first.
         strong: how many of the first stand out.
     """
-    left = 20 + _LETTER * max(len(shown(label, 22)) for label, _ in rows)
+    left = 20 + LETTER * max(len(shown(label, 22)) for label, _ in rows)
     height = 34 + 42 * len(rows)
     with drawing(name, height=height, left=left, right=30, bottom=30, top=6) as picture:
         axes, levels = picture.axes, -np.arange(len(rows))
@@ -134,10 +133,9 @@ def _axis(axes, level, label, ticks, left):
 
 def _few(ticks):
     """Places and words of an axis; of many the ends alone."""
-    letters, most = _WORDS
     kept = list(ticks.items())
-    kept = kept if len(kept) <= most else [kept[0], kept[-1]]
-    longest = letters // max(3, len(kept))
+    kept = kept if len(kept) <= _MOST else [kept[0], kept[-1]]
+    longest = _ALONG // max(3, len(kept))
     return [place for place, _ in kept], [shown(word, longest) for _, word in kept]
 
 

@@ -27,7 +27,7 @@ from pipelines.report.model_sections import duration
 from pipelines.report.page import render
 from pipelines.report.pictures import lines
 from pipelines.report.result_sections import title_of
-from pipelines.report.run_report import sections_of_one
+from pipelines.report.run_report import add_one_run
 from pipelines.report.search_pictures import best_so_far
 from pipelines.report.space_sections import settings_section, together_section
 from pipelines.training import best_epoch
@@ -61,13 +61,7 @@ def tuning_report(
     summary, sections = tuning_sections(tuning, trials, ended)
     best = completed(ended)[0]
     name = f"trial {best.trial_id}"
-    if best.run and (best.run / "model.keras").is_file():
-        sections += sections_of_one(best.run, name, data_dir, user)
-    elif user is not None:
-        raise InputError(f"{path} has no run of {name} to follow --user through; leave it out.")
-    else:
-        text = f"The run of {name} is not in this directory, so its own report is left out."
-        sections[-1].blocks.append(Paragraph(text))
+    add_one_run(sections, tuning.path, best.run, name, data_dir, user)
     content = tuning.content
     title = f"{content['algorithm']} search on {content['dataset']}"
     subtitle = f"{tuning.path.resolve().name}, {counted(len(trials), 'trial')}"

@@ -75,6 +75,7 @@ class HMARHyperModel(keras_tuner.HyperModel):
         start_items(model, self._splits)
         return model
 
+    @gradients_forgotten()
     def fit(
         self,
         hp: keras_tuner.HyperParameters,
@@ -104,20 +105,17 @@ class HMARHyperModel(keras_tuner.HyperModel):
         config = self.config(hp)
         epochs = epochs or config.epochs
         data = TrainingData(self._splits, config.replace(epochs=epochs), self._seed)
-        with gradients_forgotten():
-            return model.fit(
-                data.dataset(initial_epoch=initial_epoch),
-                initial_epoch=initial_epoch,
-                epochs=epochs,
-                steps_per_epoch=data.steps_per_epoch,
-                callbacks=[
-                    Validation(self._splits, config, self._seed),
-                    keras.callbacks.EarlyStopping(MONITORED, mode="max", patience=config.patience),
-                    keras.callbacks.LearningRateScheduler(
-                        lambda epoch: learning_rate(config, epoch)
-                    ),
-                    *callbacks,
-                ],
-                shuffle=False,  # the data comes in the order of the seed
-                verbose=verbose,
-            )
+        return model.fit(
+            data.dataset(initial_epoch=initial_epoch),
+            initial_epoch=initial_epoch,
+            epochs=epochs,
+            steps_per_epoch=data.steps_per_epoch,
+            callbacks=[
+                Validation(self._splits, config, self._seed),
+                keras.callbacks.EarlyStopping(MONITORED, mode="max", patience=config.patience),
+                keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
+                *callbacks,
+            ],
+            shuffle=False,  # the data comes in the order of the seed
+            verbose=verbose,
+        )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import qmc
 
-from pipelines.tuning.space import SearchSpace
+from pipelines.tuning.space import Choices, SearchSpace
 from pipelines.tuning.trials import Trial
 
 _LEAST = 8  # trials, to say anything at all
@@ -84,8 +84,7 @@ def _curve(forest, points, column, entry):
 
 def _rounded(entry, numbers):
     """Choices have no places between them; all are as frequent."""
-    choices = getattr(entry, "choices", None)
-    if choices is None:
+    if not isinstance(entry, Choices):
         return numbers
-    chosen = np.minimum((numbers * len(choices)).astype(int), len(choices) - 1)
-    return chosen / max(1, len(choices) - 1)
+    last = len(entry.choices) - 1
+    return np.minimum((numbers * (last + 1)).astype(int), last) / max(1, last)

@@ -60,6 +60,10 @@ class HMARConfig:
             equation is written), `"per_behavior"`, or `"none"` (the authors' release).
         feed_forward_residual: add each feed-forward network's input to its output (the release).
         layer_norm: normalise before the sequence encoder's feed-forward network (the release).
+        history_sum: let a state begin as the sum of the encoded history, to which the encoders
+            learn to add, see `hmar_keras.layers.HistorySum`. W_r of Eq. 3 then begins as one that
+            keeps items as they are, and embeddings that start from co-occurrence are of the length
+            at which their products rank best.
         scale_embeddings: multiply item embeddings by sqrt(d) (the release).
         item_buckets: for catalogues too large for a row an item: hash each item to two of twice
             this many rows, see `hmar_keras.layers.ItemTable`. 0 keeps a row an item.
@@ -123,6 +127,7 @@ class HMARConfig:
     behavior_projection: str = "shared"
     feed_forward_residual: bool = False
     layer_norm: bool = False
+    history_sum: bool = False
     scale_embeddings: bool = False
     item_buckets: int = 0
     item_start: str = "random"

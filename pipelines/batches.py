@@ -19,17 +19,21 @@ import tensorflow as tf
 from hmar_keras.config import HMARConfig
 
 
-def padded_lengths(lengths: np.ndarray, max_length: int) -> np.ndarray:
+def padded_lengths(lengths: np.ndarray, max_length: int, few: bool = False) -> np.ndarray:
     """The length that a sequence is padded to, so that there are only a few lengths.
 
     Multiples of 8, from 128 on of 16, from 256 on of 32 and so on: at most an eighth too long
-    beyond 64, and few enough to compile a step for each.
+    beyond 64. Or still fewer: powers of two from 16 on.
 
     Args:
         lengths: int [...], from 1 to `max_length`.
         max_length: nothing is padded further.
+        few: for steps that XLA compiles for every length, which takes seconds each.
     """
     lengths = np.asarray(lengths)
+    if few:
+        powers = np.ceil(np.log2(np.maximum(lengths, 16))).astype(np.int64)
+        return np.minimum(2**powers, max_length)
     step = 2 ** np.maximum(np.floor(np.log2(np.maximum(lengths, 1))) - 3, 3).astype(np.int64)
     return np.minimum(-(-lengths // step) * step, max_length)
 
@@ -49,7 +53,7 @@ class BatchPlan:
     lengths: np.ndarray
 
     @classmethod
-    def of(cls, lengths: np.ndarray, config: HMARConfig) -> BatchPlan:
+    def of(cls, lengths: np.ndarray, config: HMARConfig, few_lengths: bool = False) -> BatchPlan:
         """The plan for windows of the given numbers of events.
 
         Args:
@@ -57,11 +61,12 @@ class BatchPlan:
             config: with `batching == "mixed"` windows of all lengths share batches of exactly
                 `batch_size` windows, padded to `max_length`; with `"by_length"` a batch holds
                 `batch_size` on average.
+            few_lengths: see `padded_lengths`.
         """
         if config.batching == "mixed":
             padded = np.full(len(lengths), config.max_length)
         else:
-            padded = padded_lengths(lengths, config.max_length)
+            padded = padded_lengths(lengths, config.max_length, few_lengths)
         longest_first = np.sort(padded)[::-1]
         budget = config.batch_size * padded.mean()
         starts = [0]

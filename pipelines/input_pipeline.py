@@ -94,6 +94,7 @@ class TrainingData:
         splits: the split dataset.
         config: lengths, batch size and number of negatives.
         seed: of the order and the negatives.
+        few_lengths: pad batches to fewer lengths, where XLA compiles a step for each.
 
     Attributes:
         num_windows: examples an epoch.
@@ -103,7 +104,7 @@ class TrainingData:
         InputError: if there is nothing to train on or some user leaves no item as a negative.
     """
 
-    def __init__(self, splits: Splits, config: HMARConfig, seed: int):
+    def __init__(self, splits: Splits, config: HMARConfig, seed: int, few_lengths: bool = False):
         splits = splits.visible(config.events)
         windows = training_windows(splits, config)
         if not len(windows):
@@ -117,7 +118,7 @@ class TrainingData:
                 "negatives to train with; use a log with more items."
             )
         self.num_windows = len(windows)
-        self._plan = BatchPlan.of(windows[:, 2] - windows[:, 1] - 1, config)
+        self._plan = BatchPlan.of(windows[:, 2] - windows[:, 1] - 1, config, few_lengths)
         self.steps_per_epoch = self._plan.num_batches
         self._config = config
         self._seed = seed

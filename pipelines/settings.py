@@ -45,15 +45,20 @@ DEFAULTS = {
     ),
     "movielens": ("movielens", {**_QUICK, **_FROM_COOCCURRENCE, "epochs": 40}),
     # Its test list asks for items that the user never touched, bought at any time; what leads to
-    # them is learned from clicks, too, and not from what is touched again.
+    # them is learned from clicks, too, and not from what is touched again. What goes with what is
+    # nearly all that the log tells, and takes many dimensions and small steps.
     "ijcai15": (
         "tianchi",
         {
             **_QUICK,
             **_FROM_COOCCURRENCE,
-            "dim": 128,
+            "history_sum": True,
+            "scale_embeddings": False,
+            "dim": 512,
+            "dropout": 0.5,
+            "learning_rate": 3e-4,
             "batch_size": 64,
-            "epochs": 40,
+            "epochs": 5,
             "targets": "new_items",
             "order": "random",
             "holdout": "any",

@@ -60,7 +60,7 @@ def train(
 
 def _fit(splits, config, run, seed, hardware, last):
     keras.utils.set_random_seed(seed)
-    data = TrainingData(splits, config, seed)
+    data = TrainingData(splits, config, seed, few_lengths=hardware.jit_compile)
     scores = [epoch[MONITORED] for epoch in run.history()]
     devices = Devices(hardware)
     with devices.building():

@@ -6,6 +6,7 @@ from hmar_keras.layers.behavior_encoder import BehaviorEncoder
 from hmar_keras.layers.dropout import Dropout
 from hmar_keras.layers.feed_forward import FeedForward
 from hmar_keras.layers.historical_behavior_indicators import HistoricalBehaviorIndicators
+from hmar_keras.layers.history_sum import HistorySum
 from hmar_keras.layers.item_behavior_embedding import ItemBehaviorEmbedding
 from hmar_keras.layers.item_embedding import ItemEmbedding
 from hmar_keras.layers.item_table import ItemTable
@@ -21,6 +22,7 @@ __all__ = [
     "Dropout",
     "FeedForward",
     "HistoricalBehaviorIndicators",
+    "HistorySum",
     "ItemBehaviorEmbedding",
     "ItemEmbedding",
     "ItemTable",

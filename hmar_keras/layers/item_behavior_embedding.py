@@ -24,6 +24,8 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             paper's Eq. 1 does not.
         item_buckets: rows of each hash function of the item table, see `ItemTable`; 0 for a row
             an item.
+        keep_items: begin with an identity for the items' half of W_r, so that an encoding begins as
+            the item's own embedding and what its history adds; by default both halves are random.
 
     Call arguments:
         item_ids: int `[...]`, any shape.
@@ -47,6 +49,7 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         dim: int,
         scale_embeddings: bool = False,
         item_buckets: int = 0,
+        keep_items: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -54,12 +57,18 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         self.dim = dim
         self.scale_embeddings = scale_embeddings
         self.item_buckets = item_buckets
+        self.keep_items = keep_items
         # W_v. The bias of Eq. 1 is a weight of its own, shared by all items.
         self.item_table = ItemTable(num_items + 1, dim, item_buckets, name="item_table")
         self.indicator_dense = keras.layers.Dense(
             dim, dtype=self.dtype_policy, name="indicator_dense"
         )
-        self.combine = keras.layers.Dense(dim, dtype=self.dtype_policy, name="combine")
+        self.combine = keras.layers.Dense(
+            dim,
+            kernel_initializer=_keeping_items if keep_items else "glorot_uniform",
+            dtype=self.dtype_policy,
+            name="combine",
+        )
 
     def build(self, item_ids_shape, indicators_shape, states_shape=None, negative_ids_shape=None):
         """Creates the weights of Eq. 1 to 3."""
@@ -157,4 +166,12 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             "dim": self.dim,
             "scale_embeddings": self.scale_embeddings,
             "item_buckets": self.item_buckets,
+            "keep_items": self.keep_items,
         }
+
+
+def _keeping_items(shape, dtype=None):
+    """W_r, `[2 * dim, dim]`: what it makes of an item is the item."""
+    dim = shape[1]
+    of_history = keras.initializers.GlorotUniform()((dim, dim), dtype=dtype)
+    return ops.concatenate([ops.eye(dim, dtype=dtype), of_history])

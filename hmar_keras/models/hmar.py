@@ -14,6 +14,7 @@ from hmar_keras.layers import (
     BehaviorEncoder,
     Dropout,
     HistoricalBehaviorIndicators,
+    HistorySum,
     ItemBehaviorEmbedding,
     PositionEmbedding,
     SequenceEncoder,
@@ -54,6 +55,7 @@ class HMARBackbone(keras.Model):
             config.dim,
             config.scale_embeddings,
             config.item_buckets,
+            keep_items=config.history_sum,
             dtype=dtype,
             name="item_encoder",
         )
@@ -88,14 +90,18 @@ class HMARBackbone(keras.Model):
         # Functional graph
         inputs = history_inputs()
         item_ids, behavior_ids = inputs[ITEM_IDS], inputs[BEHAVIOR_IDS]
-        encoded = item_encoder(item_ids, indicators(item_ids, behavior_ids))  # Eq. 1 to 3
-        encoded = dropout(position_embedding(encoded))  # Eq. 4
+        items = item_encoder(item_ids, indicators(item_ids, behavior_ids))  # Eq. 1 to 3
+        encoded = dropout(position_embedding(items))  # Eq. 4
         latent = encoded
         for encoder in behavior_encoders:
             latent = encoder(latent, behavior_ids)  # Eq. 5 to 10
         residual = encoded
         for encoder in sequence_encoders:
             latent = residual = encoder(latent, residual, item_ids)  # Eq. 11 to 13
+        if config.history_sum:
+            latent = HistorySum(config.num_behaviors, dtype=dtype, name="history_sum")(
+                latent, items, behavior_ids
+            )
         super().__init__(inputs=inputs, outputs=latent, **kwargs)
 
         # Config

@@ -34,7 +34,8 @@ class SASRec(SequentialRecommender):
     papers that compare with it, with `"all"` those of every behaviour.
 
     Nothing to it are `indicators`, `num_behavior_blocks`, `behavior_projection`, `theta`,
-    `feed_forward_residual` and `layer_norm`.
+    `feed_forward_residual`, `layer_norm` and, but for the length of embeddings that start from
+    co-occurrence, `history_sum`.
 
     Args:
         config: an `HMARConfig` or its `to_dict()`.

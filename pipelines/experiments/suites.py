@@ -79,11 +79,13 @@ def _others(config):
 
 
 def _ablations(config):
-    """The paper's Table 4: HMAR without one of its parts."""
+    """The paper's Table 4: HMAR without one of its parts; and without what is not the paper's."""
     ablations = {}
     if config.num_behaviors > 1:
         ablations["without auxiliary behaviours"] = {"events": "target"}
         ablations["without multi-task"] = {"theta": 0.0}
     ablations["without indicators"] = {"indicators": False}
     ablations["without behaviour encoder"] = {"num_behavior_blocks": 0}
+    if config.history_sum:
+        ablations["without history sum"] = {"history_sum": False}
     return ablations

@@ -1,10 +1,11 @@
-"""Sections about the model: its training, its behaviour head and its ReZero gates."""
+"""Sections about the model: its training, its behaviour head, what it skips and what it sums."""
 
 from __future__ import annotations
 
 import numpy as np
 from keras import ops
 
+from hmar_keras.layers.history_sum import HistorySum
 from hmar_keras.layers.rezero import ReZero
 from pipelines.description import counted
 from pipelines.report.behavior_head import BehaviorPredictions
@@ -205,3 +206,31 @@ def gates_section(run: OpenedRun) -> Section | None:
     )
     picture = Picture(title, svg, sentence, Table(title, ["", "gamma"], cells))
     return Section("gates", "Skip connections", [Paragraph(text), Pictures([picture])])
+
+
+def history_section(run: OpenedRun) -> Section | None:
+    """With which weights the history is summed; None if the model does not sum it."""
+    layers = run.layers_of(HistorySum)
+    if not layers:
+        return None
+    (layer,) = layers
+    names = [shown(name) for name in run.behavior_names]
+    gains = ops.convert_to_numpy(layer.gain)
+    rows = [
+        Interval(name, float(gain), series=series)
+        for series, (name, gain) in enumerate(zip(names, gains, strict=True))
+    ]
+    sentence = (
+        f"Weights begin at 1; the greatest is that of {names[gains.argmax()]} "
+        f"({gains.max():+.3f}), the least that of {names[gains.argmin()]} ({gains.min():+.3f})."
+    )
+    title = "Weights of an event by behaviour"
+    svg = intervals("gains", (title, sentence), rows, "weight", zero=True)
+    text = (
+        "A state begins as the sum of the history's items, each with the weight of what was done "
+        "to it. What the encoders make of the history is added to that, times a gamma that began "
+        f"at 0 and is now {number(float(ops.convert_to_numpy(layer.gamma)), 3)}."
+    )
+    cells = [[name, number(float(gain), 4)] for name, gain in zip(names, gains, strict=True)]
+    picture = Picture(title, svg, sentence, Table(title, ["", "weight"], cells))
+    return Section("history-sum", "Sum of the history", [Paragraph(text), Pictures([picture])])

@@ -10,7 +10,12 @@ from pipelines.errors import InputError
 from pipelines.report.answers import answer_all
 from pipelines.report.behavior_head import predict_behaviors
 from pipelines.report.elements import Paragraph, Section, shown
-from pipelines.report.model_sections import behavior_section, gates_section, training_section
+from pipelines.report.model_sections import (
+    behavior_section,
+    gates_section,
+    history_section,
+    training_section,
+)
 from pipelines.report.one_user import choose_question, find_question, walk_through
 from pipelines.report.opened_run import OpenedRun, open_run
 from pipelines.report.page import render
@@ -94,7 +99,7 @@ def run_sections(run: OpenedRun, user: str | None = None) -> tuple[list, list[Se
     sections.append(training_section(run.history))
     if run.predicts_behavior:
         sections.append(behavior_section(run, predict_behaviors(run)))
-    sections.append(gates_section(run))
+    sections += [gates_section(run), history_section(run)]
     sections.append(user_section(run, test, walk_through(run, question), user is not None))
     sections += [data_section(describe(run.source)), settings_section(run)]
     return headline(parts["test"]), [section for section in sections if section]

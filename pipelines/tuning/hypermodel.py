@@ -104,7 +104,12 @@ class HMARHyperModel(keras_tuner.HyperModel):
         """
         config = self.config(hp)
         epochs = epochs or config.epochs
-        data = TrainingData(self._splits, config.replace(epochs=epochs), self._seed)
+        data = TrainingData(
+            self._splits,
+            config.replace(epochs=epochs),
+            self._seed,
+            few_lengths=Hardware().resolved().jit_compile,
+        )
         return model.fit(
             data.dataset(initial_epoch=initial_epoch),
             initial_epoch=initial_epoch,

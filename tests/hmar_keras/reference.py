@@ -137,11 +137,12 @@ def row_states(item_ids, behavior_ids, w, num_heads, residual, scale_embeddings)
     max_length, d = w["P"].shape
     real = [item != 0 for item in item_ids]
     counts = indicators(item_ids, behavior_ids, K)
-    G = np.zeros((length, d))
+    G, encoded = np.zeros((length, d)), np.zeros((length, d))
     for t in range(length):
         if real[t]:
             age = length - 1 - t  # 0 is the newest event
             q = encode(item_ids[t], counts[t], w, scale_embeddings=scale_embeddings)
+            encoded[t] = q
             G[t] = q + w["P"][max_length - 1 - age]  # Eq. 4
     stage = G
     for block in w["behavior_blocks"]:
@@ -153,7 +154,21 @@ def row_states(item_ids, behavior_ids, w, num_heads, residual, scale_embeddings)
     for block in w["sequence_blocks"]:
         stage = sequence_encoder(stage, skip, real, block, num_heads, residual)
         skip = stage
+    if w.get("history_sum") is not None:
+        stage = history_sum(stage, encoded, behavior_ids, real, w["history_sum"])
     return stage
+
+
+def history_sum(Z, encoded, behavior_ids, real, weights):
+    """Return the states [L, d] that begin as the sum of the encoded history; beyond the paper."""
+    out = np.zeros_like(Z)
+    for t in range(len(Z)):
+        if not real[t]:
+            continue
+        past = [s for s in range(t + 1) if real[s]]
+        total = sum(weights["gain"][behavior_ids[s] - 1] * encoded[s] for s in past)
+        out[t] = weights["gamma"] * Z[t] + total / np.sqrt(len(past))
+    return out
 
 
 # --- The two heads (Eq. 14 and 16) ----------------------------------------------------------------
@@ -245,12 +260,23 @@ def positive_rank(scores):
 
 
 def random_weights(
-    rng, num_items, K, d, max_length, behavior_blocks, sequence_blocks, projection, *, norm=False
+    rng,
+    num_items,
+    K,
+    d,
+    max_length,
+    behavior_blocks,
+    sequence_blocks,
+    projection,
+    *,
+    norm=False,
+    summed=False,
 ):
     """Return random weights, none of them zero.
 
     `projection` says what becomes of Eq. 5: "shared" (one for all behaviours), "per_behavior" or
-    "none". With `norm`, the sequence blocks have a layer normalisation.
+    "none". With `norm`, the sequence blocks have a layer normalisation; with `summed`, the states
+    begin as sums of the history.
     """
     if projection not in ("shared", "per_behavior", "none"):
         raise ValueError(f"unknown projection {projection!r}")
@@ -281,4 +307,6 @@ def random_weights(
     w["behavior_blocks"] = [draw_behavior_block() for _ in range(behavior_blocks)]
     w["sequence_blocks"] = [draw_sequence_block() for _ in range(sequence_blocks)]
     w["classifier"] = {"W_1": draw(2 * d, d), "B_1": draw(d), "W_2": draw(d, K), "B_2": draw(K)}
+    if summed:
+        w["history_sum"] = {"gamma": float(draw()), "gain": draw(K)}
     return w

@@ -28,6 +28,7 @@ def make_weights(config, seed=0):
         config.num_sequence_blocks,
         config.behavior_projection,
         norm=config.layer_norm,
+        summed=config.history_sum,
     )
 
 
@@ -55,6 +56,10 @@ def load_reference_weights(model, w, padding_row=0.0):
         load_behavior_block(backbone.get_layer(f"behavior_encoder_{number}"), block)
     for number, block in enumerate(w["sequence_blocks"]):
         load_sequence_block(backbone.get_layer(f"sequence_encoder_{number}"), block)
+    if w.get("history_sum") is not None:
+        layer = backbone.get_layer("history_sum")
+        layer.gamma.assign(w["history_sum"]["gamma"])
+        layer.gain.assign(w["history_sum"]["gain"])
     _load_dense(classifier.hidden, w["classifier"]["W_1"], w["classifier"]["B_1"])
     _load_dense(classifier.output_dense, w["classifier"]["W_2"], w["classifier"]["B_2"])
 

@@ -28,6 +28,15 @@ def skewed_lengths(count, longest, seed=0):
 
 @property_test
 @given(length=st.integers(1, 2000), longest=st.integers(1, 2000))
+def test_fewer_lengths_are_enough_and_less_than_twice_too_long(length, longest):
+    length = min(length, longest)
+    padded = int(padded_lengths(length, longest, few=True))
+    assert length <= padded <= longest
+    assert padded < max(2 * length, 17)
+
+
+@property_test
+@given(length=st.integers(1, 2000), longest=st.integers(1, 2000))
 def test_padding_is_enough_and_little(length, longest):
     length = min(length, longest)
     padded = int(padded_lengths(length, longest))
@@ -40,6 +49,8 @@ def test_there_are_few_lengths():
     assert len(set(padded_lengths(np.arange(1, 51), 50).tolist())) == 7
     assert len(set(padded_lengths(np.arange(1, 151), 150).tolist())) == 18
     assert len(set(padded_lengths(np.arange(1, 1001), 1000).tolist())) == 16 + 8 + 8 + 8
+    few = padded_lengths(np.arange(1, 151), 150, few=True)
+    assert sorted(set(few.tolist())) == [16, 32, 64, 128, 150]
 
 
 @pytest.mark.parametrize("batching", ["by_length", "mixed"])

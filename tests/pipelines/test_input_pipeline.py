@@ -148,6 +148,20 @@ def test_the_seed_and_the_epoch_decide_alone(log, config):
     )
 
 
+def test_fewer_lengths_hold_the_same_events(datasets, config):
+    events = [[(1 + n % 9, 1 + n % 3) for n in range(count)] for count in range(2, 60)]
+    splits = split(datasets["make"](events, num_items=20))
+    config = config.replace(max_length=40, batch_size=4)
+    lengths, items = {}, {}
+    for few in (False, True):
+        found = batches(TrainingData(splits, config, 0, few_lengths=few), 0, 1)
+        lengths[few] = {inputs["item_ids"].shape[1] for inputs, _ in found}
+        items[few] = np.sort(joined(found, "item_ids"))
+    assert lengths[True] == {16, 32, 40}
+    assert lengths[False] == {8, 16, 24, 32, 40}
+    np.testing.assert_array_equal(*(each[each > 0] for each in items.values()))
+
+
 def test_histories_are_the_newest_events_left_padded(log, config):
     test = split(log).test
     item_ids, behavior_ids = history_arrays(log, test, config.max_length)

@@ -7,7 +7,7 @@ from keras import ops
 
 from hmar_keras.layers import ItemTable
 from hmar_keras.models import build_model
-from pipelines.item_initialization import start_from_cooccurrence, touched_items
+from pipelines.item_initialization import start_from_cooccurrence, start_items, touched_items
 from pipelines.run_directory import RunDirectory
 from pipelines.splits import split
 from pipelines.training import train
@@ -81,6 +81,17 @@ def test_a_model_of_the_target_behaviour_starts_from_its_events_alone(log, confi
     np.testing.assert_allclose(
         expected.item_table.embeddings, trained.item_table.embeddings, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("scale", [False, True])
+def test_with_a_history_sum_an_item_stands_out_as_much_as_all_others_together(log, config, scale):
+    """e to its product with itself is the number of items, whose products with it are near 0."""
+    model = build_model(
+        config.replace(item_start="cooccurrence", history_sum=True, scale_embeddings=scale)
+    )
+    start_items(model, split(log))
+    encoded = ops.convert_to_numpy(model.backbone.item_encoder.fold()[0])[1:]
+    np.testing.assert_allclose(np.exp(np.sum(encoded**2, axis=1)), log.num_items, rtol=1e-4)
 
 
 @pytest.mark.parametrize("model", ["hmar", "sasrec"])

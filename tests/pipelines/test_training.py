@@ -129,6 +129,20 @@ def test_steps_per_execution_change_nothing(whole, tmp_path, log):
         assert entry == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_step_that_is_compiled_for_each_length_meets_few(monkeypatch, tmp_path, log, compiled):
+    asked = []
+
+    def training_data(*arguments, few_lengths):
+        asked.append(few_lengths)
+        return TrainingData(*arguments, few_lengths=few_lengths)
+
+    monkeypatch.setattr("pipelines.training.TrainingData", training_data)
+    hardware = Hardware(jit_compile=compiled)
+    run_once(tmp_path / "run", log, small_config(log), epochs=1, hardware=hardware)
+    assert asked == [compiled]
+
+
 @pytest.mark.parametrize(("steps", "at_most", "taken"), [(12, 8, 6), (7, 6, 1), (4, 16, 4)])
 def test_an_execution_ends_with_the_epoch(log, steps, at_most, taken):
     hardware = Hardware(steps_per_execution=at_most).resolved()

@@ -22,6 +22,7 @@ LAYERS = {
     "HistoricalBehaviorIndicators": lambda layer, items, behaviors, x, mask: layer(
         items, behaviors
     ),
+    "HistorySum": lambda layer, items, behaviors, x, mask: layer(ops.tanh(x), x, behaviors),
     "ItemBehaviorEmbedding": lambda layer, items, behaviors, x, mask: layer(
         items, keras.layers.Dense(NUM_BEHAVIORS)(x)
     ),
@@ -38,6 +39,7 @@ ARGUMENTS = {
     "BehaviorEncoder": {"num_behaviors": NUM_BEHAVIORS},
     "Dropout": {"rate": 0.5},
     "HistoricalBehaviorIndicators": {"num_behaviors": NUM_BEHAVIORS},
+    "HistorySum": {"num_behaviors": NUM_BEHAVIORS},
     "ItemBehaviorEmbedding": {"num_items": NUM_ITEMS, "dim": DIM},
     "ItemEmbedding": {"num_items": NUM_ITEMS, "dim": DIM},
     "ItemTable": {"input_dim": NUM_ITEMS + 1, "output_dim": DIM},

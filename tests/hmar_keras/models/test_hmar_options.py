@@ -18,6 +18,7 @@ OPTIONS = {
     "behavior_projection": "per_behavior",
     "feed_forward_residual": True,
     "layer_norm": True,
+    "history_sum": True,
     "scale_embeddings": True,
     "indicators": False,
 }
@@ -141,3 +142,17 @@ def test_shared_negatives_are_scored_as_candidates_are():
     actual = to_numpy(shared({**batch, "negative_ids": negatives}))
     for name in ("ranking", "behavior"):
         np.testing.assert_allclose(actual[name], expected[name], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [False, True])
+def test_with_a_history_sum_a_new_model_scores_by_the_products_of_the_items(scale):
+    config = make_config(history_sum=True, indicators=False, scale_embeddings=scale)
+    model = HMAR(config)
+    batch = random_batch(np.random.default_rng(6), config)
+    ids = batch["item_ids"]
+    table = to_numpy({"x": model.item_table.embeddings})["x"] * (config.dim**0.5 if scale else 1)
+    table[0] = 0
+    events = np.maximum((ids > 0).sum(axis=1, keepdims=True), 1)
+    expected = table[ids].sum(axis=1) @ table[1:].T / np.sqrt(events)
+    scores = to_numpy({"x": model.score_catalog(ids, batch["behavior_ids"])})["x"]
+    np.testing.assert_allclose(scores[:, 1:], expected, rtol=1e-4, atol=1e-6)

@@ -27,6 +27,11 @@ def test_ablations_are_those_of_table_4():
     }
 
 
+def test_the_history_sum_is_taken_away_where_there_is_one():
+    configs = by_name(["ablation"], CONFIG.replace(history_sum=True))
+    assert configs["without history sum"] == {"history_sum": False}
+
+
 def test_other_models_differ_in_what_they_are_alone():
     sasrec = {"model": "sasrec", "num_sequence_blocks": 2, "scale_embeddings": True}
     sasrec["alpha"] = {"view": 1.0, "buy": 1.0}

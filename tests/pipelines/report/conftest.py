@@ -12,7 +12,7 @@ from pipelines.datasets.event_log import LogSpec
 from pipelines.report.opened_run import open_run
 from pipelines.report.run_report import run_report
 
-SMALL = ("dim=8", "max_length=8", "num_heads=2", "num_behavior_blocks=2")
+SMALL = ("dim=8", "max_length=8", "num_heads=2", "num_behavior_blocks=2", "history_sum=true")
 USERS = [
     f"<b>{'Ann' * 15}</b>",
     'O\'Brien & "Söhne"',

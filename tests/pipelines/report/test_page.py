@@ -59,7 +59,7 @@ def test_training_and_settings_are_those_of_the_files(parsed, opened):
     assert f"--seed {opened.seed}" in parsed.all("pre")[0].text
 
 
-def test_gammas_and_confusion_are_those_of_the_model(parsed, opened):
+def test_gammas_gains_and_confusion_are_those_of_the_model(parsed, opened):
     rows = {row[0]: row[1] for row in parsed.table("ReZero gammas")[1:]}
     for block in range(2):
         layer = opened.model.backbone.get_layer(f"behavior_encoder_{block}")
@@ -68,6 +68,12 @@ def test_gammas_and_confusion_are_those_of_the_model(parsed, opened):
             opened.behavior_names, ops.convert_to_numpy(layer.rezero.gamma), strict=True
         ):
             assert rows[f"block {block + 1}, {name}"] == f"{gamma:.4f}"
+    layer = opened.model.backbone.get_layer("history_sum")
+    rows = dict(parsed.table("Weights of an event")[1:])
+    for name, gain in zip(opened.behavior_names, ops.convert_to_numpy(layer.gain), strict=True):
+        assert rows[name] == f"{gain:.4f}"
+    now = f"is now {float(layer.gamma):.3f}."
+    assert any(paragraph.text.endswith(now) for paragraph in parsed.all("p"))
     confusion = predict_behaviors(opened).confusion()
     _, *rows = parsed.table("True behaviours")
     for row, counts in zip(rows, confusion, strict=True):

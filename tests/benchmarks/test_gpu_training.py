@@ -1,0 +1,58 @@
+"""The benchmark for GPUs, on a CPU: its two ways to train do the same, and it runs whole."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+BOTH_WAYS = """
+import sys
+sys.path.append("benchmarks")
+import gpu_training
+import keras
+import numpy as np
+from hmar_keras import HMAR, HMARConfig, compile_arguments
+
+config = HMARConfig.preset(
+    "taobao", 50, gpu_training.BEHAVIORS, dim=8, max_length=20, batch_size=4, dropout=0.0
+)
+users = gpu_training.histories(30, 50, 20)
+batches = gpu_training.epoch_by_length(users, [8, 20], config, np.random.default_rng(0))
+assert sum(len(x["item_ids"]) for found in batches.values() for x, _ in found) >= 30
+keras.utils.set_random_seed(0)
+model = HMAR(config)
+trained = gpu_training.resident_epoch(model, batches)()
+model.compile(**compile_arguments(config))
+for found in batches.values():
+    for inputs, targets in found:
+        model.train_on_batch(inputs, targets)
+for one, other in zip(trained, model.trainable_variables, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+"""
+
+
+def run(*arguments):
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
+    environment["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    subprocess.run([sys.executable, *arguments], env=environment, cwd=ROOT, check=True)
+
+
+def test_steps_on_the_device_are_those_of_fit():
+    pytest.importorskip("jax")
+    run("-c", BOTH_WAYS)
+
+
+def test_it_measures_both_beside_the_plain_model(tmp_path):
+    pytest.importorskip("jax")
+    file = tmp_path / "gpu.json"
+    small = ["--scale", "0.001", "--settings", '{"dim": 8, "max_length": 24}', "--lengths", "16"]
+    run("benchmarks/gpu_training.py", *small, "--precisions", "float32", "--json", str(file))
+    rows = {row["name"]: row for row in json.loads(file.read_text())["rows"]}
+    assert list(rows) == ["fit, float32", "resident, float32", "plain: fit, float32"]
+    for row in rows.values():
+        assert row["steps/s"] * row["ms a step"] == pytest.approx(1000)
+        assert row["sequences/s"] * row["seconds an epoch"] == pytest.approx(148)

@@ -81,7 +81,8 @@ class HMARConfig:
         shared_negatives: draw them once a window, for all its positions: hundreds then cost
             little.
         targets: what is learned to be ranked: `"all"` next items, or `"new_items"` alone, which
-            the user has not touched before, where only such are asked for.
+            the user has not touched before, where only such are asked for; what the user has
+            touched is then a negative.
         windows: `"last"` trains on each user's most recent `max_length` events, as the paper
             does; `"all"` cuts the whole history into windows of that length.
         order: of a window's events in training: `"time"`; or `"random"`, the events on an item side

@@ -141,8 +141,9 @@ class TrainingData:
         Returns:
             a dataset of `(inputs, targets)`: `item_ids` and `behavior_ids` `[rows, length]`,
             `candidate_ids` `[rows, length, 1 + num_negatives]` with the next item first, or
-            `[rows, length, 1]` and `negative_ids` `[rows, num_negatives]`; for every output the
-            next behaviour, `[rows, length]`, 0 where there is none, nothing precedes it, or it is
+            `[rows, length, 1]` and `negative_ids` `[rows, num_negatives]`; where new items alone
+            are learned, one candidate more, the position's own item; for every output the next
+            behaviour, `[rows, length]`, 0 where there is none, nothing precedes it, or it is
             not to be learned. Rows and length differ from batch to batch, see `BatchPlan`.
         """
         epochs = self._config.epochs if epochs is None else epochs
@@ -170,6 +171,9 @@ class TrainingData:
             seed = self._stream(_ORDER, epoch, number)
             items, behaviors, is_first = in_random_order(items, behaviors, seed)
         inputs, candidates = items[:, :-1], items[:, 1:, None]
+        if self._config.targets == "new_items":
+            # What has been touched is no answer, and no other negative would tell the model so.
+            candidates = tf.stack([items[:, 1:], inputs], axis=-1)
         # Before the first event there is nothing to predict from.
         next_behaviors = tf.where(inputs > 0, behaviors[:, 1:], 0)
         features = {ITEM_IDS: inputs, BEHAVIOR_IDS: behaviors[:, :-1]}

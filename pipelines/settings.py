@@ -56,7 +56,7 @@ DEFAULTS = {
             "scale_embeddings": False,
             "dim": 512,
             "dropout": 0.5,
-            "learning_rate": 3e-4,
+            "learning_rate": 2e-4,
             "batch_size": 64,
             "epochs": 5,
             "targets": "new_items",

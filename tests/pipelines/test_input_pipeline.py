@@ -241,6 +241,9 @@ def test_new_items_alone_are_ranked(datasets, config):
     config = config.replace(targets="new_items", max_length=10)
     ((inputs, targets),) = batches(TrainingData(splits, config, seed=0), 0, 1)
     assert inputs["candidate_ids"][0, -5:, 0].tolist() == [2, 1, 3, 2, 4]
+    # What has been touched is no answer: the item that the position is on is a negative, too.
+    assert inputs["candidate_ids"][0, -5:, 1].tolist() == [1, 2, 1, 3, 2]
+    assert inputs["candidate_ids"].shape[-1] == 2 + config.num_negatives
     assert targets["ranking"][0, -5:].tolist() == [2, 0, 1, 0, 3]
     assert targets["behavior"][0, -5:].tolist() == [2, 3, 1, 3, 3]
 

@@ -213,7 +213,17 @@ def history_section(run: OpenedRun) -> Section | None:
     layers = run.layers_of(HistorySum)
     if not layers:
         return None
-    (layer,) = layers
+    gammas = listed([number(float(ops.convert_to_numpy(layer.gamma)), 3) for layer in layers])
+    text = (
+        "A state begins as the sum of the history's items, each with the weight of what was done "
+        "to it. What the encoders make of the history is added to that, times a gamma that began "
+        f"at 0 and is now {gammas}."
+    )
+    pictures = [_gains_picture(run, layer, block + 1) for block, layer in enumerate(layers)]
+    return Section("history-sum", "Sum of the history", [Paragraph(text), Pictures(pictures)])
+
+
+def _gains_picture(run, layer, block):
     names = [shown(name) for name in run.behavior_names]
     gains = ops.convert_to_numpy(layer.gain)
     rows = [
@@ -224,13 +234,7 @@ def history_section(run: OpenedRun) -> Section | None:
         f"Weights begin at 1; the greatest is that of {names[gains.argmax()]} "
         f"({gains.max():+.3f}), the least that of {names[gains.argmin()]} ({gains.min():+.3f})."
     )
-    title = "Weights of an event by behaviour"
-    svg = intervals("gains", (title, sentence), rows, "weight", zero=True)
-    text = (
-        "A state begins as the sum of the history's items, each with the weight of what was done "
-        "to it. What the encoders make of the history is added to that, times a gamma that began "
-        f"at 0 and is now {number(float(ops.convert_to_numpy(layer.gamma)), 3)}."
-    )
+    title = "Weights of an event by behaviour" + (f", block {block}" if block > 1 else "")
+    svg = intervals(f"gains-{block}", (title, sentence), rows, "weight", zero=True)
     cells = [[name, number(float(gain), 4)] for name, gain in zip(names, gains, strict=True)]
-    picture = Picture(title, svg, sentence, Table(title, ["", "weight"], cells))
-    return Section("history-sum", "Sum of the history", [Paragraph(text), Pictures([picture])])
+    return Picture(title, svg, sentence, Table(title, ["", "weight"], cells))

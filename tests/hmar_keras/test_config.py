@@ -114,6 +114,7 @@ def configs(draw):
         behavior_projection=draw(st.sampled_from(["shared", "per_behavior", "none"])),
         feed_forward_residual=draw(st.booleans()),
         layer_norm=draw(st.booleans()),
+        history_sum=draw(st.booleans()),
         scale_embeddings=draw(st.booleans()),
         item_buckets=draw(st.sampled_from([0, 5, 10**6])),
         # The other start is not for buckets.
@@ -180,7 +181,7 @@ INTEGERS = [
 ]
 INTEGERS_FROM_ZERO = ["item_buckets", "num_behavior_blocks"]
 NUMBERS = ["dropout", "beta", "theta", "learning_rate", "adam_beta_2", "gbce_calibration"]
-FLAGS = ["feed_forward_residual", "layer_norm", "scale_embeddings", "indicators"]
+FLAGS = ["feed_forward_residual", "layer_norm", "history_sum", "scale_embeddings", "indicators"]
 FLAGS += ["shared_negatives"]
 CHOICES = ["behavior_projection", "windows", "batching", "optimizer"]
 CHOICES += ["model", "events", "holdout", "loss", "targets", "order"]

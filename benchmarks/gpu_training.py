@@ -25,6 +25,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import jax
 import keras
 import numpy as np
+from epoch_clock import EpochClock
 from plain_hmar import PlainHMAR, plain_compile_arguments
 
 from hmar_keras import HMAR, Behaviors, HMARConfig, compile_arguments
@@ -64,7 +65,10 @@ def batch(rows: list[np.ndarray], length: int, items: int, rng) -> tuple[dict, d
 
 
 def epoch_by_length(users: list[np.ndarray], lengths: list[int], config, rng) -> dict[int, list]:
-    """An epoch's batches by padded length: about as many events each as `batch_size` users have."""
+    """An epoch's batches by padded length: about as many events each as `batch_size` users have.
+
+    Cut as `pipelines.batches` does, which needs TensorFlow.
+    """
     needed = np.array([len(ids) - 1 for ids in users])
     padded = np.array(lengths)[np.searchsorted(lengths, needed)]
     budget = config.batch_size * padded.mean()
@@ -81,24 +85,11 @@ def epoch_by_length(users: list[np.ndarray], lengths: list[int], config, rng) ->
 
 def fit_seconds(model: keras.Model, batches: list) -> tuple[float, list[float]]:
     """Seconds of an epoch that also compiles, and of two more."""
-    clock = _EpochClock()
+    clock = EpochClock(lambda: jax.block_until_ready([v.value for v in model.weights]))
     order = np.random.default_rng(1).permutation(len(batches))
     data = (batches[number] for _ in range(3) for number in order)
     model.fit(data, epochs=3, steps_per_epoch=len(batches), callbacks=[clock], verbose=0)
     return clock.seconds[0], clock.seconds[1:]
-
-
-class _EpochClock(keras.callbacks.Callback):
-    def __init__(self):
-        super().__init__()
-        self.seconds, self._start = [], 0.0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        jax.block_until_ready([v.value for v in self.model.trainable_variables])
-        self.seconds.append(time.perf_counter() - self._start)
 
 
 def resident_epoch(model: keras.Model, batches: dict[int, list]):
@@ -128,13 +119,12 @@ def resident_epoch(model: keras.Model, batches: dict[int, list]):
     ]
     groups = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
     # Copies, because the first epoch gives its arguments' memory away.
-    state = jax.tree.map(lambda x: x + 0, [[v.value for v in group] for group in groups])
-    state = tuple(state)
+    state = tuple([v.value + 0 for v in group] for group in groups)
 
     def epoch():
         nonlocal state
         for data in held:
-            state, values = steps(tuple(map(list, state)), data)
+            state, values = steps(state, data)
         jax.block_until_ready((state, values))
         return state[0]
 

@@ -6,6 +6,7 @@ import time
 
 import keras
 import workload
+from epoch_clock import EpochClock
 from machine import machine_of
 from measuring import Limit, Row, interleaved, peak_memory
 from operations import operation_times
@@ -60,7 +61,7 @@ def _fit(model, data, repeats, steps=None):
     One `fit` for all epochs, as in `hmar train`.
     """
     steps = steps or data.steps_per_epoch
-    clock = _EpochClock()
+    clock = EpochClock()
     model.fit(
         data.dataset(0, repeats + 1),
         epochs=repeats + 1,
@@ -70,18 +71,6 @@ def _fit(model, data, repeats, steps=None):
         verbose=0,
     )
     return [seconds * 1e3 / steps for seconds in clock.seconds[1:]]
-
-
-class _EpochClock(keras.callbacks.Callback):
-    def __init__(self):
-        super().__init__()
-        self.seconds, self._start = [], 0.0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(time.perf_counter() - self._start)
 
 
 def pipeline(size: Size) -> list[Row]:

@@ -133,6 +133,22 @@ def _permute(rows, order, places):
     return ops.take(rows, order, axis=0), gradient
 
 
+def values_of_behaviors(values, behavior_ids):
+    """The value of every position's behaviour.
+
+    Not a gather, whose gradient is a scatter, nor a matrix product, which GPUs may round.
+
+    Args:
+        values: float `[K]`, in the order of the behaviour ids.
+        behavior_ids: int `[batch, length]`, from 1; 0 for padding.
+
+    Returns:
+        of the values' type, `[batch, length]`; 0 at padding.
+    """
+    one_hot = ops.one_hot(behavior_ids, values.shape[0] + 1, dtype=values.dtype)[..., 1:]
+    return ops.sum(one_hot * values, axis=-1)
+
+
 def dot_candidates(states, items):
     """The products z . v of every state with its own candidates.
 

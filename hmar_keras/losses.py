@@ -14,6 +14,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from hmar_keras.kernels import values_of_behaviors
 from hmar_keras.masks import event_weights
 
 
@@ -31,15 +32,10 @@ class _LossOverEvents(keras.losses.Loss):
         return super().__call__(y_true, y_pred, sample_weight=weights)
 
 
-def _one_hot_behaviors(y_true, num_behaviors):
-    # The column of padding is cut off.
-    return ops.one_hot(ops.cast(y_true, "int32"), num_behaviors + 1, dtype="float32")[..., 1:]
-
-
 def _weights_of(y_true, weights):
     """Of each behaviour in `y_true` its weight; 0 for padding."""
-    one_hot = _one_hot_behaviors(y_true, len(weights))
-    return ops.matmul(one_hot, ops.convert_to_tensor(weights, "float32"))
+    weights = ops.convert_to_tensor(weights, "float32")
+    return values_of_behaviors(weights, ops.cast(y_true, "int32"))
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
@@ -223,5 +219,6 @@ class BehaviorLoss(_LossOverEvents):
     def call(self, y_true, y_pred):
         """The loss of every position, `[batch, steps]`."""
         y_pred = ops.cast(y_pred, "float32")
-        truth = _one_hot_behaviors(y_true, y_pred.shape[-1])
+        columns = 1 + y_pred.shape[-1]  # that of padding is cut off
+        truth = ops.one_hot(ops.cast(y_true, "int32"), columns, dtype="float32")[..., 1:]
         return -ops.sum(truth * ops.log_softmax(y_pred, axis=-1), axis=-1)

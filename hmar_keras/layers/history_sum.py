@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from hmar_keras.kernels import values_of_behaviors
 from hmar_keras.masks import event_mask
 
 
@@ -47,9 +48,8 @@ class HistorySum(keras.layers.Layer):
     def call(self, states, encoded, behavior_ids):
         """Adds the sums to the gated states."""
         # In half precision the sum of a long history would lose its last digits.
-        one_hot = ops.one_hot(behavior_ids, self.num_behaviors + 1, dtype="float32")[..., 1:]
-        gains = ops.matmul(one_hot, ops.cast(self.gain, "float32")[:, None])
-        sums = ops.cumsum(gains * ops.cast(encoded, "float32"), axis=1)
+        gains = values_of_behaviors(ops.cast(self.gain, "float32"), behavior_ids)
+        sums = ops.cumsum(gains[..., None] * ops.cast(encoded, "float32"), axis=1)
         events = ops.cumsum(ops.cast(event_mask(behavior_ids), "float32"), axis=1)[..., None]
         sums = sums * ops.rsqrt(ops.maximum(events, 1.0))
         return ops.cast(self.gamma, states.dtype) * states + ops.cast(sums, states.dtype)

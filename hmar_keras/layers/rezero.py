@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from hmar_keras.kernels import values_of_behaviors
+
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class ReZero(keras.layers.Layer):
@@ -36,9 +38,8 @@ class ReZero(keras.layers.Layer):
 
     def call(self, inputs, outputs, behavior_ids):
         """Adds the gated input."""
-        one_hot = ops.one_hot(behavior_ids, self.num_behaviors + 1, dtype=inputs.dtype)[..., 1:]
-        gates = ops.sum(one_hot * ops.cast(self.gamma, inputs.dtype), axis=-1, keepdims=True)
-        return outputs + gates * inputs  # Eq. 8
+        gates = values_of_behaviors(ops.cast(self.gamma, inputs.dtype), behavior_ids)
+        return outputs + gates[..., None] * inputs  # Eq. 8
 
     def compute_output_shape(self, inputs_shape, outputs_shape, behavior_ids_shape=None):
         """Same as the input's."""

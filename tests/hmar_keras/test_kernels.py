@@ -151,3 +151,10 @@ def test_last_steps(steps):
     states = rng.normal(size=(2, 5, DIM)).astype("float32")
     last = kernels.last_steps(ops.convert_to_tensor(states), np.zeros((2, steps, 7)))
     np.testing.assert_array_equal(ops.convert_to_numpy(last), states[:, 5 - steps :])
+
+
+def test_values_of_behaviors_are_those_of_the_ids_and_0_at_padding():
+    ids = np.array([[0, 1, 3], [2, 2, 0]], "int32")
+    values = np.array([0.1, -2.0, 3.0], "float32")
+    found = ops.convert_to_numpy(kernels.values_of_behaviors(ops.convert_to_tensor(values), ids))
+    np.testing.assert_array_equal(found, np.array([0, *values], "float32")[ids])

@@ -64,6 +64,9 @@ class HMARConfig:
             learn to add, see `hmar_keras.layers.HistorySum`. W_r of Eq. 3 then begins as one that
             keeps items as they are, and embeddings that start from co-occurrence are of the length
             at which their products rank best.
+        num_neighbors: add to a candidate's score how alike it is to the items of the history, by
+            the users they share; kept for every item with its so many most alike ones, see
+            `hmar_keras.layers.ItemNeighbors`. 0 for none.
         scale_embeddings: multiply item embeddings by sqrt(d) (the release).
         item_buckets: for catalogues too large for a row an item: hash each item to two of twice
             this many rows, see `hmar_keras.layers.ItemTable`. 0 keeps a row an item.
@@ -129,6 +132,7 @@ class HMARConfig:
     feed_forward_residual: bool = False
     layer_norm: bool = False
     history_sum: bool = False
+    num_neighbors: int = 0
     scale_embeddings: bool = False
     item_buckets: int = 0
     item_start: str = "random"
@@ -189,7 +193,7 @@ class HMARConfig:
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}.")
-        for name in ("item_buckets", "num_behavior_blocks", "beta", "theta"):
+        for name in ("item_buckets", "num_behavior_blocks", "num_neighbors", "beta", "theta"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         if not 0 <= self.dropout < 1:

@@ -1,4 +1,4 @@
-"""Where the item table starts: at what the training events say of which items go together."""
+"""Where a model's items start: at what the training events say of which items go together."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from keras import ops
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
-from hmar_keras.layers import ItemTable
+from hmar_keras.layers import ItemNeighbors, ItemTable
 from hmar_keras.models import SequentialRecommender
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.splits import Splits, event_users
+
+_ITEMS_AT_ONCE = 1024  # whose neighbours are counted together
 
 
 def touched_items(splits: Splits) -> sparse.csr_array:
@@ -32,12 +34,15 @@ def touched_items(splits: Splits) -> sparse.csr_array:
 
 def start_items(model: SequentialRecommender, splits: Splits) -> None:
     """Lets the items of a new model begin where its settings say."""
-    config = model.config
+    config, splits = model.config, splits.visible(model.config.events)
     if config.item_start == "cooccurrence":
         length = told_apart(config.num_items) if config.history_sum else None
         if length and config.scale_embeddings:
             length /= math.sqrt(config.dim)
-        start_from_cooccurrence(model.item_table, splits.visible(config.events), length)
+        start_from_cooccurrence(model.item_table, splits, length)
+    neighbors = getattr(model, "neighbors", None)
+    if neighbors is not None:
+        find_neighbors(neighbors, splits)
 
 
 def told_apart(num_items: int) -> float:
@@ -81,3 +86,31 @@ def start_from_cooccurrence(table: ItemTable, splits: Splits, length: float | No
     is_told = lengths[:, 0] > 1e-6 * lengths.max()
     new[:, :rank] *= length / np.maximum(lengths, 1e-30)
     table.embeddings.assign(np.where(is_told[:, None], new, old).astype(np.float32))
+
+
+def find_neighbors(layer: ItemNeighbors, splits: Splits) -> None:
+    """Tells a layer which items have most users in common: the cosine of their users.
+
+    The cosines are those of vectors as long as `told_apart` says. Of equally alike items those with
+    the lower ids are taken.
+
+    Args:
+        layer: built.
+        splits: the training events.
+    """
+    touched = touched_items(splits)
+    shares = np.sqrt(1 / np.maximum(touched.sum(axis=0), 1)) * told_apart(layer.num_items)
+    by_item = (touched @ sparse.diags_array(shares)).tocsc()
+    shape = (layer.num_items + 1, layer.num_neighbors)
+    ids, similarities = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    for start in range(0, shape[0], _ITEMS_AT_ONCE):
+        alike = (by_item[:, start : start + _ITEMS_AT_ONCE].T @ by_item).tocoo()
+        rows, columns, values = alike.row + start, alike.col, alike.data
+        order = np.lexsort((columns, -values, rows))
+        order = order[rows[order] != columns[order]]  # an item is no evidence for itself
+        rows, columns, values = rows[order], columns[order], values[order]
+        places = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        best = places < layer.num_neighbors
+        ids[rows[best], places[best]] = columns[best]
+        similarities[rows[best], places[best]] = values[best]
+    layer.assign_neighbors(ids, similarities, shares)

@@ -9,6 +9,7 @@ from hmar_keras.layers.historical_behavior_indicators import HistoricalBehaviorI
 from hmar_keras.layers.history_sum import HistorySum
 from hmar_keras.layers.item_behavior_embedding import ItemBehaviorEmbedding
 from hmar_keras.layers.item_embedding import ItemEmbedding
+from hmar_keras.layers.item_neighbors import ItemNeighbors
 from hmar_keras.layers.item_table import ItemTable
 from hmar_keras.layers.position_embedding import PositionEmbedding
 from hmar_keras.layers.rezero import ReZero
@@ -25,6 +26,7 @@ __all__ = [
     "HistorySum",
     "ItemBehaviorEmbedding",
     "ItemEmbedding",
+    "ItemNeighbors",
     "ItemTable",
     "PositionEmbedding",
     "ReZero",

@@ -16,6 +16,7 @@ from hmar_keras.layers import (
     HistoricalBehaviorIndicators,
     HistorySum,
     ItemBehaviorEmbedding,
+    ItemNeighbors,
     PositionEmbedding,
     SequenceEncoder,
 )
@@ -165,6 +166,18 @@ class HMAR(SequentialRecommender):
         scores = backbone.item_encoder(  # Eq. 14
             inputs[CANDIDATE_IDS], counts, states, inputs.get(NEGATIVE_IDS)
         )
+        neighbors = None
+        if config.num_neighbors:
+            neighbors = ItemNeighbors(
+                config.num_items,
+                config.num_neighbors,
+                config.num_behaviors,
+                # The next item, and before it the position's own, see `TrainingData`.
+                num_touched=2 if config.targets == "new_items" else 1,
+                name="item_neighbors",
+            )
+            asked = [inputs[CANDIDATE_IDS], inputs.get(NEGATIVE_IDS)]
+            scores = scores + neighbors(*history.values(), *asked)
         following = backbone.item_encoder(inputs[CANDIDATE_IDS][:, :, 0], counts[:, :, 0])
         outputs = {
             RANKING: ranking_head(scores),
@@ -173,6 +186,7 @@ class HMAR(SequentialRecommender):
         super().__init__(config, inputs=inputs, outputs=outputs, **kwargs)
 
         self.backbone = backbone
+        self.neighbors = neighbors
 
     @property
     def item_table(self):
@@ -184,17 +198,23 @@ class HMAR(SequentialRecommender):
 
         Eq. 14 with Eq. 1 to 3 is linear in a candidate's indicators, so one product with the
         encodings of all items without history is enough, corrected at the few items that a user
-        has touched.
+        has touched and at their neighbours.
         """
         states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
         last = ops.cast(states[:, -1], "float32")
         vectors, offsets, by_behavior = self.backbone.item_encoder.catalog_query(last)
-        if not self.config.indicators:
+        found = []
+        if self.config.indicators:
+            # What each event of the history adds to its item's score.
+            by_behavior = ops.pad(by_behavior, [[0, 0], [1, 0]])
+            gains = ops.take_along_axis(by_behavior, ops.cast(behavior_ids, "int32"), axis=1)
+            found.append((ops.cast(item_ids, "int32"), gains))
+        if self.neighbors is not None:
+            found.append(self.neighbors.catalog_gains(item_ids, behavior_ids))
+        if not found:
             return vectors, offsets, None
-        # What each event of the history adds to its item's score.
-        by_behavior = ops.pad(by_behavior, [[0, 0], [1, 0]])
-        gains = ops.take_along_axis(by_behavior, ops.cast(behavior_ids, "int32"), axis=1)
-        return vectors, offsets, gains
+        ids, gains = (ops.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        return vectors, offsets, (ids, gains)
 
     def behavior_logits(self, item_ids, behavior_ids, candidate_ids):
         """What the user would do to each candidate: the `behavior` output for all of them.

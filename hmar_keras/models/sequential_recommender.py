@@ -89,8 +89,8 @@ class SequentialRecommender(keras.Model):
     def catalog_query(self, item_ids, behavior_ids):
         """What the item table is asked with to score every item as the next one.
 
-        The score of item i is `vectors . embedding(i) + offsets`, and at the few items of the
-        history the `gains` of every event on i beside it.
+        The score of item i is `vectors . embedding(i) + offsets`, and what is gained at some
+        items, as those of the history.
 
         Args:
             item_ids: int `[batch, length]`.
@@ -98,7 +98,8 @@ class SequentialRecommender(keras.Model):
 
         Returns:
             `(vectors, offsets, gains)`: float32 `[batch, dim]`; `[batch, 1]`, or None for no
-            offsets; and `[batch, length]`, or None where a history adds nothing to its items.
+            offsets; and None, or a pair `(item_ids, gains)`, int32 and float32 `[batch, n]`, of
+            which an item that is there several times gets the sum.
         """
         raise NotImplementedError(f"{type(self).__name__} must define catalog_query.")
 
@@ -122,12 +123,10 @@ class SequentialRecommender(keras.Model):
         if offsets is not None:
             scores = scores + offsets
         if gains is not None:
-            batch, length = ops.shape(item_ids)
-            rows = ops.broadcast_to(ops.arange(batch, dtype="int32")[:, None], (batch, length))
-            where = ops.stack([rows, ops.cast(item_ids, "int32")], axis=-1)
-            scores = ops.scatter_update(
-                scores, ops.reshape(where, (-1, 2)), ops.reshape(gains, (-1,)), reduction="add"
-            )
+            ids, gains = gains
+            rows = ops.broadcast_to(ops.arange(ops.shape(ids)[0])[:, None], ops.shape(ids))
+            where = ops.reshape(ops.stack([rows, ids], axis=-1), (-1, 2))
+            scores = ops.scatter_update(scores, where, ops.reshape(gains, (-1,)), reduction="add")
         return hide_padding(scores)
 
     def _score_all_candidates(self, item_ids, behavior_ids):

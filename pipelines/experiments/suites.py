@@ -88,4 +88,6 @@ def _ablations(config):
     ablations["without behaviour encoder"] = {"num_behavior_blocks": 0}
     if config.history_sum:
         ablations["without history sum"] = {"history_sum": False}
+    if config.num_neighbors:
+        ablations["without item neighbors"] = {"num_neighbors": 0}
     return ablations

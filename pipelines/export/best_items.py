@@ -48,11 +48,12 @@ class OneProduct:
 
 
 class TwoStages:
-    """Takes the best by the product with the table, then corrects what the user has touched.
+    """Takes the best by the product with the table, then corrects what gains beside it.
 
-    An item's score is a product with its embedding and, where the user has touched it, a gain. So
-    the best k are among the touched items and the best products, of which there must be as many
-    more as can be touched or hidden. With an exact first stage the answer is that of `OneProduct`.
+    An item's score is a product with its embedding and at some items, as those that the user has
+    touched, a gain. So the best k are among these and the best products, of which there must be
+    as many more as can gain or be hidden. With an exact first stage the answer is that of
+    `OneProduct`.
 
     Args:
         model: the trained model, with a `catalog_query`.
@@ -71,18 +72,18 @@ class TwoStages:
     def __call__(self, item_ids, behavior_ids, hidden, k):
         """See the class."""
         vectors, offsets, gains = self._model.catalog_query(item_ids, behavior_ids)
-        touched, gained = _touched(item_ids, gains)
+        gaining, gained = _gained(item_ids, gains)
         # Padding, 0, is hidden from everybody.
         hidden = tf.pad(hidden, [[0, 0], [1, 0]])
-        spare = tf.shape(touched)[1] + _most(hidden > 0) + 1
+        spare = tf.shape(gaining)[1] + _most(hidden > 0) + 1
         scores, ids = self._nearest(vectors, k + spare)
-        corrected = self._model.item_table.dot(vectors[:, None], touched[:, None])[:, 0] + gained
+        corrected = self._model.item_table.dot(vectors[:, None], gaining[:, None])[:, 0] + gained
         if offsets is not None:
             scores, corrected = scores + offsets, corrected + offsets
         scores, ids = self._popular(_is_stranger(item_ids), scores, ids)
-        scores = tf.where(_contains(tf.concat([hidden, touched], 1), ids), LOWEST_SCORE, scores)
-        corrected = tf.where(_contains(hidden, touched), LOWEST_SCORE, corrected)
-        return _best(tf.concat([scores, corrected], 1), tf.concat([ids, touched], 1), k)
+        scores = tf.where(_contains(tf.concat([hidden, gaining], 1), ids), LOWEST_SCORE, scores)
+        corrected = tf.where(_contains(hidden, gaining), LOWEST_SCORE, corrected)
+        return _best(tf.concat([scores, corrected], 1), tf.concat([ids, gaining], 1), k)
 
     def _popular(self, strangers, scores, ids):
         """What is found, with the most popular items for strangers, `[batch, 1]`."""
@@ -108,20 +109,21 @@ def _hide(scores, ids):
     return tf.tensor_scatter_nd_min(scores, tf.stack([rows, ids], axis=-1), lowest)
 
 
-def _touched(item_ids, gains):
-    """Every item of each history once, the others 0, and the sum of its gains, `[batch, length]`.
+def _gained(item_ids, gains):
+    """Every item that gains something once, the others 0, and the sum of its gains, `[batch, n]`.
 
     Without gains there is nothing to correct, and so no item.
     """
     if gains is None:
         return item_ids[:, :0], tf.zeros_like(item_ids[:, :0], tf.float32)
-    same = item_ids[:, :, None] == item_ids[:, None]
-    is_repeated = tf.reduce_any(tf.linalg.band_part(same, -1, 0) & ~_diagonal(same), axis=2)
-    return tf.where(is_repeated, 0, item_ids), tf.linalg.matvec(tf.cast(same, tf.float32), gains)
-
-
-def _diagonal(squares):
-    return tf.eye(tf.shape(squares)[1], dtype=tf.bool)
+    ids, gains = gains
+    order = tf.argsort(ids, axis=1, stable=True)
+    ids, gains = (tf.gather(values, order, batch_dims=1) for values in (ids, gains))
+    is_first = ids != tf.pad(ids[:, :-1], [[0, 0], [1, 0]], constant_values=-1)
+    # Numbers the items of the whole batch.
+    places = tf.reshape(tf.cumsum(tf.cast(tf.reshape(is_first, [-1]), tf.int32)) - 1, tf.shape(ids))
+    sums = tf.math.unsorted_segment_sum(gains, places, tf.size(ids))
+    return tf.where(is_first, ids, 0), tf.gather(sums, places)
 
 
 def _most(is_true):

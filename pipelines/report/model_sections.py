@@ -1,4 +1,4 @@
-"""Sections about the model: its training, its behaviour head, what it skips and what it sums."""
+"""Sections about the model: its training, its behaviour head, what it skips, sums and looks up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from hmar_keras.layers.history_sum import HistorySum
+from hmar_keras.layers.item_neighbors import ItemNeighbors
 from hmar_keras.layers.rezero import ReZero
 from pipelines.description import counted
 from pipelines.report.behavior_head import BehaviorPredictions
@@ -27,6 +28,7 @@ from pipelines.report.result_sections import title_of
 from pipelines.training import best_epoch
 from pipelines.validation import MONITORED
 
+_SHOWN_ITEMS, _SHOWN_NEIGHBORS = 5, 3
 _LOSSES = {"loss": "loss", "ranking_loss": "ranking", "behavior_loss": "behaviour"}
 
 
@@ -219,11 +221,58 @@ def history_section(run: OpenedRun) -> Section | None:
         "to it. What the encoders make of the history is added to that, times a gamma that began "
         f"at 0 and is now {gammas}."
     )
-    pictures = [_gains_picture(run, layer, block + 1) for block, layer in enumerate(layers)]
+    title = "Weights of an event by behaviour"
+    titles = [title, *(f"{title}, block {block}" for block in range(2, len(layers) + 1))]
+    pictures = [
+        _gains_picture(run, layer, f"gains-{block}", titles[block])
+        for block, layer in enumerate(layers)
+    ]
     return Section("history-sum", "Sum of the history", [Paragraph(text), Pictures(pictures)])
 
 
-def _gains_picture(run, layer, block):
+def neighbors_section(run: OpenedRun) -> Section | None:
+    """Which items are alike, and what an event says for them; None if the model does not ask."""
+    layers = run.layers_of(ItemNeighbors)
+    if not layers:
+        return None
+    (layer,) = layers
+    text = (
+        "To a candidate's score is added how alike it is to each item of the history, with the "
+        f"weight of what was done to that. Up to {layer.num_neighbors} items count as alike to an "
+        "item: those that share most of their users with it in training."
+    )
+    title = "Weights of an event for its item's neighbours"
+    pictures = Pictures([_gains_picture(run, layer, "neighbor-gains", title)])
+    return Section(
+        "neighbors", "Items alike", [Paragraph(text), pictures, _neighbors_table(run, layer)]
+    )
+
+
+def _neighbors_table(run, layer):
+    ids, similarities = (
+        ops.convert_to_numpy(weight) for weight in (layer.neighbor_ids, layer.similarities)
+    )
+    trained = run.dataset.item_ids[run.splits.training_events()]
+    counts = np.bincount(trained, minlength=len(ids))
+    rows = []
+    for item in np.argsort(-counts, kind="stable")[:_SHOWN_ITEMS]:
+        best = np.argsort(-similarities[item], kind="stable")[:_SHOWN_NEIGHBORS]
+        alike = [
+            f"{_name(run, ids[item, place])} ({number(float(similarities[item, place]), 3)})"
+            for place in best
+            if ids[item, place]
+        ]
+        told = listed(alike) if alike else "none"
+        rows.append([_name(run, item), f"{counts[item]:,}", told])
+    caption = "What is most alike to the items with most events, and how much that says"
+    return Table(caption, ["", "events", "alike"], rows, words=True)
+
+
+def _name(run, item_id):
+    return shown(run.dataset.items[item_id - 1])
+
+
+def _gains_picture(run, layer, anchor, title):
     names = [shown(name) for name in run.behavior_names]
     gains = ops.convert_to_numpy(layer.gain)
     rows = [
@@ -234,7 +283,6 @@ def _gains_picture(run, layer, block):
         f"Weights begin at 1; the greatest is that of {names[gains.argmax()]} "
         f"({gains.max():+.3f}), the least that of {names[gains.argmin()]} ({gains.min():+.3f})."
     )
-    title = "Weights of an event by behaviour" + (f", block {block}" if block > 1 else "")
-    svg = intervals(f"gains-{block}", (title, sentence), rows, "weight", zero=True)
+    svg = intervals(anchor, (title, sentence), rows, "weight", zero=True)
     cells = [[name, number(float(gain), 4)] for name, gain in zip(names, gains, strict=True)]
     return Picture(title, svg, sentence, Table(title, ["", "weight"], cells))

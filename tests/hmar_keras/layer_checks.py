@@ -89,7 +89,7 @@ def _check_mixed_precision(cls, init_kwargs, layer, inputs, expected, float32_ou
         assert keras.backend.standardize_dtype(outputs.dtype) == computed
         tensors = [keras.KerasTensor(array.shape, _dtype(array)) for array in inputs]
         assert mixed(*tensors).dtype == computed
-        assert {v.dtype for v in mixed.weights} <= {"float32"}
+        assert {v.dtype for v in mixed.weights} <= {"float32", "int32"}
         assert_close(ops.convert_to_numpy(ops.cast(outputs, "float32")), expected, 0.03)
 
 
@@ -106,7 +106,16 @@ def _symbolic_input(array):
 def randomize(layer, seed=0):
     """Gives every weight random values, none of them as initialised."""
     rng = np.random.default_rng(seed)
-    layer.set_weights([rng.uniform(-0.6, 0.6, weight.shape) for weight in layer.get_weights()])
+    layer.set_weights([_random(rng, weight) for weight in layer.get_weights()])
+
+
+def _random(rng, weight):
+    if weight.dtype.kind == "f":
+        return rng.uniform(-0.6, 0.6, weight.shape)
+    # Ids of neighbours: of each row different ones, which ascend.
+    rows, columns = weight.shape
+    ids = rng.permuted(np.tile(np.arange(1, rows), (rows, 1)), axis=1)
+    return np.sort(ids[:, :columns], axis=1)
 
 
 def gradients(model, x, y, **compile_kwargs):

@@ -171,6 +171,16 @@ def history_sum(Z, encoded, behavior_ids, real, weights):
     return out
 
 
+def neighbor_score(items, behaviors, t, candidate, weights):
+    """Return what the events up to t say for a candidate that is alike to theirs; no paper's."""
+    score = 0.0
+    for s in range(t + 1):
+        if items[s] != 0:
+            gain = weights["gain"][behaviors[s] - 1]
+            score += gain * weights["alike"][items[s]].get(candidate, 0.0)
+    return score
+
+
 # --- The two heads (Eq. 14 and 16) ----------------------------------------------------------------
 
 
@@ -211,6 +221,10 @@ def hmar(
                 counts = candidate_indicators(items, behaviors, t, candidate, K)
                 q = encode(candidate, counts, w, scale_embeddings=scale_embeddings)
                 ranking[row, s, c] = z @ q  # Eq. 14, before the sigmoid
+                if w.get("neighbors") is not None:
+                    ranking[row, s, c] += neighbor_score(
+                        items, behaviors, t, candidate, w["neighbors"]
+                    )
                 if c == 0:  # Eq. 16, before the softmax
                     hidden = np.concatenate([z, q]) @ head["W_1"] + head["B_1"]
                     behavior[row, s] = hidden @ head["W_2"] + head["B_2"]
@@ -271,12 +285,14 @@ def random_weights(
     *,
     norm=False,
     summed=False,
+    neighbors=0,
 ):
     """Return random weights, none of them zero.
 
     `projection` says what becomes of Eq. 5: "shared" (one for all behaviours), "per_behavior" or
     "none". With `norm`, the sequence blocks have a layer normalisation; with `summed`, the states
-    begin as sums of the history.
+    begin as sums of the history; with `neighbors`, every item has up to so many that it is alike
+    to, and the last one has none.
     """
     if projection not in ("shared", "per_behavior", "none"):
         raise ValueError(f"unknown projection {projection!r}")
@@ -309,4 +325,12 @@ def random_weights(
     w["classifier"] = {"W_1": draw(2 * d, d), "B_1": draw(d), "W_2": draw(d, K), "B_2": draw(K)}
     if summed:
         w["history_sum"] = {"gamma": float(draw()), "gain": draw(K)}
+    if neighbors:
+        alike = [{} for _ in range(num_items + 1)]
+        for item in range(1, num_items):
+            others = rng.permutation([other for other in range(1, num_items + 1) if other != item])
+            chosen = others[: rng.integers(1, neighbors + 1)]
+            alike[item] = {int(other): float(draw()) for other in chosen}
+        shares = np.abs(draw(num_items + 1))
+        w["neighbors"] = {"alike": alike, "gain": draw(K), "shares": shares}
     return w

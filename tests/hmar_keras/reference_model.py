@@ -29,6 +29,7 @@ def make_weights(config, seed=0):
         config.behavior_projection,
         norm=config.layer_norm,
         summed=config.history_sum,
+        neighbors=config.num_neighbors,
     )
 
 
@@ -60,6 +61,8 @@ def load_reference_weights(model, w, padding_row=0.0):
         layer = backbone.get_layer("history_sum")
         layer.gamma.assign(w["history_sum"]["gamma"])
         layer.gain.assign(w["history_sum"]["gain"])
+    if w.get("neighbors") is not None:
+        load_neighbors(model.neighbors, w["neighbors"])
     _load_dense(classifier.hidden, w["classifier"]["W_1"], w["classifier"]["B_1"])
     _load_dense(classifier.output_dense, w["classifier"]["W_2"], w["classifier"]["B_2"])
 
@@ -87,6 +90,17 @@ def load_sequence_block(encoder, block):
     if encoder.layer_norm:
         encoder.norm.gamma.assign(block["norm_scale"])
         encoder.norm.beta.assign(block["norm_offset"])
+
+
+def load_neighbors(layer, weights):
+    """Copies who is alike to whom, a dict an item, into the layer."""
+    shape = (layer.num_items + 1, layer.num_neighbors)
+    ids, similarities = np.zeros(shape, int), np.zeros(shape)
+    for item, alike in enumerate(weights["alike"]):
+        for place, (neighbor, similarity) in enumerate(alike.items()):
+            ids[item, place], similarities[item, place] = neighbor, similarity
+    layer.assign_neighbors(ids, similarities, weights["shares"])
+    layer.gain.assign(weights["gain"])
 
 
 def fuse(query, key, value):

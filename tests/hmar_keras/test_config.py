@@ -115,6 +115,7 @@ def configs(draw):
         feed_forward_residual=draw(st.booleans()),
         layer_norm=draw(st.booleans()),
         history_sum=draw(st.booleans()),
+        num_neighbors=draw(st.integers(0, 10**6)),
         scale_embeddings=draw(st.booleans()),
         item_buckets=draw(st.sampled_from([0, 5, 10**6])),
         # The other start is not for buckets.
@@ -179,7 +180,7 @@ INTEGERS = [
     *("num_items", "dim", "max_length", "num_heads"),
     *("num_sequence_blocks", "num_negatives", "batch_size", "epochs", "patience"),
 ]
-INTEGERS_FROM_ZERO = ["item_buckets", "num_behavior_blocks"]
+INTEGERS_FROM_ZERO = ["item_buckets", "num_behavior_blocks", "num_neighbors"]
 NUMBERS = ["dropout", "beta", "theta", "learning_rate", "adam_beta_2", "gbce_calibration"]
 FLAGS = ["feed_forward_residual", "layer_norm", "history_sum", "scale_embeddings", "indicators"]
 FLAGS += ["shared_negatives"]

@@ -1,13 +1,19 @@
-"""Where the item table starts."""
+"""Where the items of a model start."""
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from hmar_keras.layers import ItemTable
+from hmar_keras.layers import ItemNeighbors, ItemTable
 from hmar_keras.models import build_model
-from pipelines.item_initialization import start_from_cooccurrence, start_items, touched_items
+from pipelines import item_initialization
+from pipelines.item_initialization import (
+    find_neighbors,
+    start_from_cooccurrence,
+    start_items,
+    touched_items,
+)
 from pipelines.run_directory import RunDirectory
 from pipelines.splits import split
 from pipelines.training import train
@@ -111,3 +117,79 @@ def test_training_starts_there_and_is_repeated(model, log, config, tmp_path):
     again = train(split(log), config, RunDirectory.create(tmp_path / "b", {}, config), seed=3)
     for one, other in zip(trained.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def neighbors_of(splits, num_neighbors):
+    layer = ItemNeighbors(splits.dataset.num_items, num_neighbors, 3)
+    layer.build((None, None))
+    find_neighbors(layer, splits)
+    return layer
+
+
+def cosines(touched):
+    """How alike items are, by numpy's dense product of all pairs, an item and itself left out."""
+    lengths = np.sqrt(np.maximum(touched.sum(axis=0), 1))
+    alike = touched.T @ touched / lengths[:, None] / lengths[None]
+    np.fill_diagonal(alike, 0)
+    return alike * np.log(touched.shape[1] - 1)  # the number of items
+
+
+@pytest.mark.parametrize("num_neighbors", [1, 3, 40])
+def test_neighbors_are_the_most_alike_items(log, num_neighbors, monkeypatch):
+    monkeypatch.setattr(item_initialization, "_ITEMS_AT_ONCE", 5)
+    splits = split(log)
+    layer = neighbors_of(splits, num_neighbors)
+    ids, similarities = (ops.convert_to_numpy(x) for x in (layer.neighbor_ids, layer.similarities))
+    alike = cosines(touched_items(splits).toarray().astype(float))
+    assert np.all(np.diff(ids, axis=1) >= 0)
+    np.testing.assert_array_equal(similarities[ids == 0], 0)
+    for item, (row, values) in enumerate(zip(ids, similarities, strict=True)):
+        best = np.argsort(-alike[item], kind="stable")[:num_neighbors]
+        best = best[alike[item, best] > 0]
+        assert len(np.unique(row[row > 0])) == np.count_nonzero(row) == len(best)
+        np.testing.assert_allclose(values[row > 0], alike[item, row[row > 0]], rtol=1e-5)
+        np.testing.assert_allclose(np.sort(values[row > 0]), np.sort(alike[item, best]), rtol=1e-5)
+
+
+def test_what_is_taken_off_in_training_is_what_the_user_added(log):
+    """As if he had not been counted, but for the lengths of the items' rows."""
+    splits = split(log)
+    layer = neighbors_of(splits, log.num_items)
+    touched = touched_items(splits).toarray().astype(float)
+    lengths = np.sqrt(np.maximum(touched.sum(axis=0), 1))
+    tried = 0
+    for user in range(8):
+        items = np.flatnonzero(touched[user])[None].astype("int32")
+        others = np.delete(touched, user, axis=0)
+        expected = others.T @ others / lengths[:, None] / lengths[None] * np.log(log.num_items)
+        np.fill_diagonal(expected, 0)
+        ones, last = np.ones_like(items), items[:, -1:, None]
+        one_by_one = [
+            layer(items[:, :1], ones[:, :1], items[:, None, -1:], training=True)[0, 0, 0]
+            for items in (np.stack([items[:, i], last[:, 0, 0]], 1) for i in range(items.shape[1]))
+        ]
+        actual = [float(score) for score in one_by_one]
+        np.testing.assert_allclose(actual, expected[items[0], items[0, -1]], atol=1e-5)
+        tried += np.count_nonzero(actual)
+    assert tried > 5
+
+
+def test_a_trained_model_keeps_its_neighbors(log, config, tmp_path):
+    config = config.replace(num_neighbors=4, epochs=2)
+    run = RunDirectory.create(tmp_path / "a", {}, config)
+    train(split(log), config, run, seed=0, until=1)
+    model = train(split(log), config, run, seed=0)
+    expected = neighbors_of(split(log), 4)
+    for ours, other in zip(
+        model.neighbors.non_trainable_weights, expected.non_trainable_weights, strict=True
+    ):
+        np.testing.assert_array_equal(*(ops.convert_to_numpy(x) for x in (ours, other)))
+    assert not np.array_equal(ops.convert_to_numpy(model.neighbors.gain), np.ones(3))
+    loaded = keras.saving.load_model(run.model)
+    history = {
+        "item_ids": np.array([[0, 1, 2]], "int32"),
+        "behavior_ids": np.array([[0, 1, 3]], "int32"),
+    }
+    np.testing.assert_array_equal(
+        *(ops.convert_to_numpy(each.score_catalog(**history)) for each in (model, loaded))
+    )

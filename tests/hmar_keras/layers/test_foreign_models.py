@@ -27,6 +27,9 @@ LAYERS = {
         items, keras.layers.Dense(NUM_BEHAVIORS)(x)
     ),
     "ItemEmbedding": lambda layer, items, behaviors, x, mask: layer(items),
+    "ItemNeighbors": lambda layer, items, behaviors, x, mask: layer(
+        items, behaviors, ops.stack([items, behaviors], axis=-1)
+    ),
     "ItemTable": lambda layer, items, behaviors, x, mask: layer(items),
     "PositionEmbedding": lambda layer, items, behaviors, x, mask: layer(x),
     "ReZero": lambda layer, items, behaviors, x, mask: layer(x, ops.tanh(x), behaviors),
@@ -42,6 +45,11 @@ ARGUMENTS = {
     "HistorySum": {"num_behaviors": NUM_BEHAVIORS},
     "ItemBehaviorEmbedding": {"num_items": NUM_ITEMS, "dim": DIM},
     "ItemEmbedding": {"num_items": NUM_ITEMS, "dim": DIM},
+    "ItemNeighbors": {
+        "num_items": NUM_ITEMS,
+        "num_neighbors": 7,
+        "num_behaviors": NUM_BEHAVIORS,
+    },
     "ItemTable": {"input_dim": NUM_ITEMS + 1, "output_dim": DIM},
     "PositionEmbedding": {"max_length": LENGTH},
     "ReZero": {"num_behaviors": NUM_BEHAVIORS},

@@ -33,13 +33,14 @@ OPTIONS = {
     "layer_norm": [False, True],
     "scale_embeddings": [False, True],
     "history_sum": [False, True],
+    "num_neighbors": [0, 3],
 }
 
 
 def settings_of(index):
     """An orthogonal array: any eight indices in a row hold every pair of choices."""
     one, two, three = (index >> bit & 1 for bit in range(3))
-    bits = (one, two, three, one ^ two, one ^ three, two ^ three)
+    bits = (one, two, three, one ^ two, one ^ three, two ^ three, one ^ two ^ three)
     chosen = {name: OPTIONS[name][bit] for name, bit in zip(OPTIONS, bits, strict=True)}
     blocks = chosen.pop("blocks")
     return {**chosen, "num_behavior_blocks": blocks, "num_sequence_blocks": blocks}

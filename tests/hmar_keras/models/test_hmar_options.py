@@ -19,6 +19,7 @@ OPTIONS = {
     "feed_forward_residual": True,
     "layer_norm": True,
     "history_sum": True,
+    "num_neighbors": 3,
     "scale_embeddings": True,
     "indicators": False,
 }

@@ -32,6 +32,11 @@ def test_the_history_sum_is_taken_away_where_there_is_one():
     assert configs["without history sum"] == {"history_sum": False}
 
 
+def test_so_are_the_item_neighbors():
+    configs = by_name(["ablation"], CONFIG.replace(num_neighbors=9))
+    assert configs["without item neighbors"] == {"num_neighbors": 0}
+
+
 def test_other_models_differ_in_what_they_are_alone():
     sasrec = {"model": "sasrec", "num_sequence_blocks": 2, "scale_embeddings": True}
     sasrec["alpha"] = {"view": 1.0, "buy": 1.0}

@@ -69,9 +69,12 @@ def test_gammas_gains_and_confusion_are_those_of_the_model(parsed, opened):
         ):
             assert rows[f"block {block + 1}, {name}"] == f"{gamma:.4f}"
     layer = opened.model.backbone.get_layer("history_sum")
-    rows = dict(parsed.table("Weights of an event")[1:])
-    for name, gain in zip(opened.behavior_names, ops.convert_to_numpy(layer.gain), strict=True):
-        assert rows[name] == f"{gain:.4f}"
+    sums = "Weights of an event by behaviour", layer
+    neighbors = "Weights of an event for its item's neighbours", opened.model.neighbors
+    for title, owner in (sums, neighbors):
+        rows = dict(parsed.table(title)[1:])
+        for name, gain in zip(opened.behavior_names, ops.convert_to_numpy(owner.gain), strict=True):
+            assert rows[name] == f"{gain:.4f}"
     now = f"is now {float(layer.gamma):.3f}."
     assert any(paragraph.text.endswith(now) for paragraph in parsed.all("p"))
     confusion = predict_behaviors(opened).confusion()
@@ -79,6 +82,26 @@ def test_gammas_gains_and_confusion_are_those_of_the_model(parsed, opened):
     for row, counts in zip(rows, confusion, strict=True):
         assert row[1] == f"{counts.sum():,}"
         assert [cell.split()[-1] for cell in row[2:]] == [f"{count:,}" for count in counts]
+
+
+def test_neighbors_are_those_of_the_model(parsed, opened):
+    _, *rows = parsed.table("What is most alike")
+    items = list(opened.dataset.items)
+    ids, similarities = (
+        ops.convert_to_numpy(weight)
+        for weight in (opened.model.neighbors.neighbor_ids, opened.model.neighbors.similarities)
+    )
+    trained = opened.dataset.item_ids[opened.splits.training_events()]
+    counts = np.bincount(trained, minlength=len(ids))
+    assert [int(row[1].replace(",", "")) for row in rows] == sorted(counts, reverse=True)[:5]
+    for name, _, alike in rows:
+        item = items.index(name) + 1
+        best = np.sort(similarities[item])[::-1][:3]
+        told = re.findall(r"(\S+) \((\S+)\)", alike)
+        assert [value for _, value in told] == [f"{value:.3f}" for value in best]
+        for neighbor, value in told:
+            place = list(ids[item]).index(items.index(neighbor) + 1)
+            assert value == f"{similarities[item, place]:.3f}"
 
 
 def test_the_user_is_answered_as_the_model_answers(parsed, opened):

@@ -1,0 +1,190 @@
+"""Scores of candidates by the items of the history that they are alike to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from hmar_keras.kernels import take_rows, values_of_behaviors
+from hmar_keras.masks import causal_mask
+
+
+@keras.saving.register_keras_serializable(package="hmar_keras")
+class ItemNeighbors(keras.layers.Layer):
+    """s(t, c) = sum over s <= t of g^b(s) w(i_s, c): a weighted nearest-neighbour score.
+
+    w is how alike two items are, kept for each item with its `num_neighbors` most alike ones and 0
+    beyond. It is a statistic of the log, not learned, and exact, where a product of embeddings
+    can tell apart no more pairs than it has columns for. The gains g, one learnable scalar a
+    behaviour, start at 1.
+
+    A user who trains the model is among those that w was counted of, so that what he did next looks
+    foretold. In training his own share is therefore taken off: of two items that he touched, w
+    is what all others make of it. That makes w as good a witness in training as it will be of
+    new users, and what is learned beside it learns what w does not know.
+
+    Beyond the paper. A model beside a memory of the log: H.-T. Cheng et al., "Wide & Deep Learning
+    for Recommender Systems", DLRS 2016. Item-to-item scores: M. Deshpande and G. Karypis,
+    "Item-Based Top-N Recommendation Algorithms", TOIS 2004.
+
+    Args:
+        num_items: size of the catalogue; ids run from 1 to `num_items`, 0 is padding.
+        num_neighbors: N, how many an item has at most.
+        num_behaviors: number of behaviours K.
+        num_touched: the first so many of a step's candidates are the user's own in training.
+
+    Call arguments:
+        item_ids: int `[batch, length]`, left-padded with 0.
+        behavior_ids: int `[batch, length]`.
+        candidate_ids: int `[batch, steps, candidates]`, for the last `steps` positions.
+        negative_ids: optional int `[batch, negatives]`: more candidates, the same for every step.
+        training: take the user's share off.
+
+    Returns:
+        float32 `[batch, steps, candidates + negatives]`.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        num_neighbors: int,
+        num_behaviors: int,
+        num_touched: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        # As all scores; half precision would not tell ids apart either.
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.num_items = num_items
+        self.num_neighbors = num_neighbors
+        self.num_behaviors = num_behaviors
+        self.num_touched = num_touched
+
+    def build(
+        self,
+        item_ids_shape,
+        behavior_ids_shape=None,
+        candidate_ids_shape=None,
+        negative_ids_shape=None,
+    ):
+        """Creates the neighbours of every id, `[num_items + 1, N]`, none yet, and g, `[K]`."""
+        shape = (self.num_items + 1, self.num_neighbors)
+        fixed = {"initializer": "zeros", "trainable": False}
+        self.neighbor_ids = self.add_weight(
+            shape=shape, dtype="int32", name="neighbor_ids", **fixed
+        )
+        self.similarities = self.add_weight(shape=shape, name="similarities", **fixed)
+        self.user_shares = self.add_weight(shape=shape[:1], name="user_shares", **fixed)
+        self.gain = self.add_weight(shape=(self.num_behaviors,), initializer="ones", name="gain")
+
+    def assign_neighbors(self, neighbor_ids, similarities, user_shares) -> None:
+        """Tells the layer which items are alike; to be called when it is built.
+
+        Args:
+            neighbor_ids: int `[num_items + 1, N]`, in any order, 0 where an item has fewer.
+            similarities: float `[num_items + 1, N]`, w with each.
+            user_shares: float `[num_items + 1]`; w(i, j) would be less by the product of i's and
+                j's had one user fewer touched both.
+        """
+        order = np.argsort(neighbor_ids, axis=1, kind="stable")  # is searched in halves
+        self.neighbor_ids.assign(np.take_along_axis(neighbor_ids, order, axis=1))
+        self.similarities.assign(np.take_along_axis(similarities, order, axis=1))
+        self.user_shares.assign(user_shares)
+
+    def call(self, item_ids, behavior_ids, candidate_ids, negative_ids=None, training=False):
+        """Scores the candidates."""
+        batch, length = ops.shape(item_ids)
+        steps, candidates = ops.shape(candidate_ids)[1:]
+        gains = values_of_behaviors(ops.convert_to_tensor(self.gain), behavior_ids)[..., None]
+        flat = ops.reshape(candidate_ids, (batch, steps * candidates))
+        found = ops.reshape(self._similar(item_ids, flat), (batch, length, steps, candidates))
+        if training:
+            found = found - self._own_share(item_ids, candidate_ids, found)
+        # A step sees the events up to its own.
+        seen = ops.cast(ops.transpose(causal_mask(length)[length - steps :]), "float32")
+        scores = ops.sum((gains * seen)[..., None] * found, axis=1)
+        if negative_ids is None:
+            return scores
+        sums = ops.cumsum(gains * self._similar(item_ids, negative_ids), axis=1)
+        return ops.concatenate([scores, sums[:, length - steps :]], axis=-1)
+
+    def _own_share(self, item_ids, candidate_ids, found):
+        """What one user adds to the similarities of the candidates that are his own."""
+        shares = ops.convert_to_tensor(self.user_shares)
+        own = ops.arange(ops.shape(candidate_ids)[2]) < self.num_touched
+        of_candidates = ops.take(shares, candidate_ids, axis=0) * ops.cast(own, "float32")
+        pairs = ops.take(shares, item_ids, axis=0)[:, :, None, None] * of_candidates[:, None]
+        return ops.where(found > 0, pairs, 0.0)
+
+    def _similar(self, item_ids, candidate_ids):
+        """w of every item with every candidate of its row.
+
+        Args:
+            item_ids: int `[batch, length]`.
+            candidate_ids: int `[batch, candidates]`.
+
+        Returns:
+            float32 `[batch, length, candidates]`.
+        """
+        ids = ops.reshape(take_rows(self.neighbor_ids.value, item_ids), (-1,))
+        similarities = ops.reshape(take_rows(self.similarities.value, item_ids), (-1,))
+        batch, length = ops.shape(item_ids)
+        starts = ops.reshape(ops.arange(batch * length) * self.num_neighbors, (batch, length, 1))
+        wanted = candidate_ids[:, None]
+        # Neighbours ascend, so how many have a lower id is found bit by bit, from the highest on.
+        below = ops.zeros((), "int32")
+        for bit in reversed(range((self.num_neighbors - 1).bit_length())):
+            more = below + 2**bit
+            last = starts + ops.minimum(more, self.num_neighbors) - 1
+            fits = ops.logical_and(more < self.num_neighbors, ops.take(ids, last) < wanted)
+            below = ops.where(fits, more, below)
+        return ops.where(
+            ops.equal(ops.take(ids, starts + below), wanted),
+            ops.take(similarities, starts + below),
+            0.0,
+        )
+
+    def catalog_gains(self, item_ids, behavior_ids):
+        """What every event adds to the scores of its item's neighbours.
+
+        Args:
+            item_ids: int `[batch, length]`.
+            behavior_ids: int `[batch, length]`.
+
+        Returns:
+            `(neighbor_ids, gains)`: int32 and float32 `[batch, length * N]`. An item that is there
+            several times gets the sum; 0 gets nothing.
+        """
+        gains = values_of_behaviors(ops.convert_to_tensor(self.gain), behavior_ids)[..., None]
+        neighbors = take_rows(self.neighbor_ids.value, item_ids)
+        gains = gains * take_rows(self.similarities.value, item_ids)
+        batch, length = ops.shape(item_ids)
+        shape = (batch, length * self.num_neighbors)
+        return ops.reshape(neighbors, shape), ops.reshape(gains, shape)
+
+    def compute_output_shape(
+        self, item_ids_shape, behavior_ids_shape, candidate_ids_shape, negative_ids_shape=None
+    ):
+        """`[batch, steps, candidates + negatives]`."""
+        widths = [candidate_ids_shape[2], negative_ids_shape[1] if negative_ids_shape else 0]
+        return (*candidate_ids_shape[:2], None if None in widths else sum(widths))
+
+    def compute_output_spec(
+        self, item_ids, behavior_ids, candidate_ids, negative_ids=None, training=False
+    ):
+        """Likewise, float32."""
+        shapes = [x.shape for x in (item_ids, behavior_ids, candidate_ids)]
+        shapes.append(None if negative_ids is None else negative_ids.shape)
+        return keras.KerasTensor(self.compute_output_shape(*shapes), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_items": self.num_items,
+            "num_neighbors": self.num_neighbors,
+            "num_behaviors": self.num_behaviors,
+            "num_touched": self.num_touched,
+        }

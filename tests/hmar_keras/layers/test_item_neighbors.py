@@ -1,0 +1,119 @@
+import keras
+import numpy as np
+import pytest
+import reference
+from histories import candidates, histories, property_test
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import ops
+from layer_checks import run_layer_test
+from reference_model import assert_close, load_neighbors
+
+from hmar_keras.layers import ItemNeighbors
+
+ITEMS, BEHAVIORS, LENGTH = 9, 3, 5
+
+
+def weights_of(num_neighbors, seed=0):
+    weights = reference.random_weights(
+        np.random.default_rng(seed), ITEMS, BEHAVIORS, 1, 1, 1, 1, "none", neighbors=num_neighbors
+    )
+    return weights["neighbors"]
+
+
+def make(num_neighbors, seed=0, **kwargs):
+    layer = ItemNeighbors(ITEMS, num_neighbors, BEHAVIORS, **kwargs)
+    layer.build((None, None))
+    load_neighbors(layer, weights := weights_of(num_neighbors, seed))
+    return layer, weights
+
+
+def random_inputs(seed=0, batch=4, steps=3, width=4):
+    rng = np.random.default_rng(seed)
+    items = rng.integers(1, ITEMS + 1, (batch, LENGTH))
+    behaviors = rng.integers(1, BEHAVIORS + 1, (batch, LENGTH))
+    items[0, :3] = behaviors[0, :3] = items[1] = behaviors[1] = 0
+    asked = rng.integers(0, ITEMS + 1, (batch, steps, width))
+    negatives = rng.integers(0, ITEMS + 1, (batch, 6))
+    return tuple(x.astype("int32") for x in (items, behaviors, asked, negatives))
+
+
+def test_layer(tmp_path):
+    kwargs = {"num_items": ITEMS, "num_neighbors": 4, "num_behaviors": BEHAVIORS}
+    kwargs["num_touched"] = 2
+    inputs = random_inputs()
+    run_layer_test(ItemNeighbors, kwargs, inputs[:3], tmp_path, float32_output=True)
+    run_layer_test(ItemNeighbors, kwargs, inputs, tmp_path, float32_output=True)
+
+
+# From one neighbour to as many as there can be; the search is by halves.
+@pytest.mark.parametrize("num_neighbors", range(1, ITEMS))
+def test_scores_event_by_event(num_neighbors):
+    layer, weights = make(num_neighbors)
+    items, behaviors, asked, negatives = random_inputs()
+    scores = ops.convert_to_numpy(layer(items, behaviors, asked, negatives))
+    rows, steps, width = asked.shape
+    assert scores.shape == (rows, steps, width + negatives.shape[1])
+    for row, step in np.ndindex(rows, steps):
+        t = LENGTH - steps + step
+        expected = [
+            reference.neighbor_score(items[row], behaviors[row], t, candidate, weights)
+            for candidate in [*asked[row, step], *negatives[row]]
+        ]
+        assert_close(scores[row, step], expected)
+
+
+@property_test
+@given(histories(LENGTH, ITEMS, BEHAVIORS), candidates(2, 3, ITEMS), st.integers(1, 12))
+def test_candidates_get_what_the_catalogue_gets(history, asked, num_neighbors):
+    layer, _ = make(min(num_neighbors, ITEMS - 1), seed=num_neighbors)
+    ids, gains = (ops.convert_to_numpy(part) for part in layer.catalog_gains(*history))
+    catalog = np.zeros(ITEMS + 1)
+    np.add.at(catalog, ids[0], gains[0])
+    assert catalog[0] == 0
+    scores = ops.convert_to_numpy(layer(*history, asked))
+    assert_close(scores[0, -1], catalog[asked[0, -1]])
+
+
+@pytest.mark.parametrize("num_touched", [1, 2])
+def test_in_training_the_users_own_share_is_off(num_touched):
+    """Of the first candidates, where they are neighbours; of the others nothing."""
+    layer, weights = make(3, num_touched=num_touched)
+    for alike in weights["alike"]:
+        alike.update({neighbor: abs(w) for neighbor, w in alike.items()})
+    load_neighbors(layer, weights)
+    items, behaviors, asked, negatives = random_inputs(1)
+    usual = ops.convert_to_numpy(layer(items, behaviors, asked, negatives))
+    trained = ops.convert_to_numpy(layer(items, behaviors, asked, negatives, training=True))
+    np.testing.assert_allclose(
+        trained[..., num_touched:], usual[..., num_touched:], atol=1e-6, rtol=1e-6
+    )
+    shares, off = weights["shares"], 0
+    for row, step, column in np.ndindex(*asked.shape[:2], num_touched):
+        candidate, t = asked[row, step, column], LENGTH - asked.shape[1] + step
+        expected = sum(
+            weights["gain"][behaviors[row, s] - 1] * shares[items[row, s]] * shares[candidate]
+            for s in range(t + 1)
+            if candidate in weights["alike"][items[row, s]]
+        )
+        off += expected != 0
+        assert_close(usual[row, step, column] - trained[row, step, column], expected)
+    assert off > num_touched
+
+
+def test_the_similarities_are_not_learned():
+    layer, _ = make(2)
+    assert [weight.name for weight in layer.trainable_weights] == ["gain"]
+    assert keras.backend.standardize_dtype(layer.neighbor_ids.dtype) == "int32"
+
+
+def test_neighbours_may_be_given_in_any_order():
+    items, behaviors, asked, _ = random_inputs()
+    one, weights = make(3)
+    other, _ = make(3)
+    backwards = [dict(reversed(alike.items())) for alike in weights["alike"]]
+    load_neighbors(other, {**weights, "alike": backwards})
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(one(items, behaviors, asked)),
+        ops.convert_to_numpy(other(items, behaviors, asked)),
+    )

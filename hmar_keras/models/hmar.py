@@ -16,7 +16,6 @@ from hmar_keras.layers import (
     HistoricalBehaviorIndicators,
     HistorySum,
     ItemBehaviorEmbedding,
-    ItemNeighbors,
     PositionEmbedding,
     SequenceEncoder,
 )
@@ -24,6 +23,7 @@ from hmar_keras.models.sequential_recommender import (
     SequentialRecommender,
     as_config,
     history_inputs,
+    item_neighbors,
     recommender_inputs,
 )
 from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
@@ -155,6 +155,7 @@ class HMAR(SequentialRecommender):
         config = as_config(config)
         # Layers
         backbone = HMARBackbone(config, dtype=kwargs.pop("dtype", None), name="backbone")
+        neighbors = item_neighbors(config, config.num_behaviors)
         ranking_head = keras.layers.Identity(dtype="float32", name=RANKING)
         classifier = BehaviorClassifier(config.num_behaviors, name=BEHAVIOR)
 
@@ -166,17 +167,8 @@ class HMAR(SequentialRecommender):
         scores = backbone.item_encoder(  # Eq. 14
             inputs[CANDIDATE_IDS], counts, states, inputs.get(NEGATIVE_IDS)
         )
-        neighbors = None
-        if config.num_neighbors:
-            neighbors = ItemNeighbors(
-                config.num_items,
-                config.num_neighbors,
-                config.num_behaviors,
-                # The next item, and before it the position's own, see `TrainingData`.
-                num_touched=2 if config.targets == "new_items" else 1,
-                name="item_neighbors",
-            )
-            asked = [inputs[CANDIDATE_IDS], inputs.get(NEGATIVE_IDS)]
+        if neighbors is not None:
+            asked = inputs[CANDIDATE_IDS], inputs.get(NEGATIVE_IDS)
             scores = scores + neighbors(*history.values(), *asked)
         following = backbone.item_encoder(inputs[CANDIDATE_IDS][:, :, 0], counts[:, :, 0])
         outputs = {

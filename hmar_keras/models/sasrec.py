@@ -19,6 +19,7 @@ from hmar_keras.models.sequential_recommender import (
     SequentialRecommender,
     as_config,
     history_inputs,
+    item_neighbors,
     recommender_inputs,
 )
 from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
@@ -80,6 +81,7 @@ class SASRec(SequentialRecommender):
             )
             for i in blocks
         ]
+        neighbors = item_neighbors(config, num_behaviors=1)
         ranking_head = keras.layers.Identity(dtype="float32", name=RANKING)
 
         # Functional graph
@@ -91,13 +93,18 @@ class SASRec(SequentialRecommender):
             states = encoder(states, states, item_ids)
         backbone = keras.Model(history, last_norm(states), name="backbone")
         inputs = recommender_inputs(config)
-        states = backbone({name: inputs[name] for name in history})
+        history = {name: inputs[name] for name in history}
+        states = backbone(history)
         scores = items(inputs[CANDIDATE_IDS], states, inputs.get(NEGATIVE_IDS))
+        if neighbors is not None:
+            asked = inputs[CANDIDATE_IDS], inputs.get(NEGATIVE_IDS)
+            scores = scores + neighbors(*_without_kinds(**history), *asked)
         outputs = {RANKING: ranking_head(scores)}
         super().__init__(config, inputs=inputs, outputs=outputs, **kwargs)
 
         self.backbone = backbone
         self.items = items
+        self.neighbors = neighbors
 
     @property
     def item_table(self):
@@ -107,4 +114,12 @@ class SASRec(SequentialRecommender):
     def catalog_query(self, item_ids, behavior_ids):
         """See `SequentialRecommender.catalog_query`."""
         states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
-        return ops.cast(states[:, -1], "float32"), None, None
+        gains = None
+        if self.neighbors is not None:
+            gains = self.neighbors.catalog_gains(*_without_kinds(item_ids, behavior_ids))
+        return ops.cast(states[:, -1], "float32"), None, gains
+
+
+def _without_kinds(item_ids, behavior_ids):
+    """A history in which all behaviours are one."""
+    return item_ids, ops.minimum(behavior_ids, 1)

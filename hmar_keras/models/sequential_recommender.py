@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from hmar_keras.config import HMARConfig
+from hmar_keras.layers import ItemNeighbors
 from hmar_keras.schema import (
     BEHAVIOR_IDS,
     CANDIDATE_IDS,
@@ -42,6 +43,20 @@ def recommender_inputs(config):
     if config.shared_negatives:
         inputs[NEGATIVE_IDS] = keras.Input((None,), dtype="int32", name=NEGATIVE_IDS)
     return inputs
+
+
+def item_neighbors(config, num_behaviors):
+    """The `ItemNeighbors` that the settings ask for, or None."""
+    if not config.num_neighbors:
+        return None
+    return ItemNeighbors(
+        config.num_items,
+        config.num_neighbors,
+        num_behaviors,
+        # The next item, and where new items alone are learned the position's own.
+        num_touched=2 if config.targets == "new_items" else 1,
+        name="item_neighbors",
+    )
 
 
 def hide_padding(scores):

@@ -49,10 +49,24 @@ def slow_norm(x, layer):
     )
 
 
-@pytest.mark.parametrize("scale_embeddings", [False, True])
-@pytest.mark.parametrize("num_heads", [1, 2])
-def test_equals_the_reference(num_heads, scale_embeddings):
-    model = make_sasrec(num_heads=num_heads, scale_embeddings=scale_embeddings)
+def neighbor_weights(model):
+    """What the reference knows of neighbours: to a model without kinds all behaviours are one."""
+    layer = model.neighbors
+    weights = (layer.neighbor_ids, layer.similarities, layer.gain)
+    ids, similarities, gain = (ops.convert_to_numpy(weight) for weight in weights)
+    rows = zip(ids, similarities, strict=True)
+    alike = [dict(zip(row.tolist(), values.tolist(), strict=True)) for row, values in rows]
+    return {"alike": alike, "gain": gain.repeat(model.config.num_behaviors)}
+
+
+@pytest.mark.parametrize(
+    ("num_heads", "scale_embeddings", "num_neighbors"),
+    [(1, False, 0), (2, False, 3), (1, True, 3), (2, True, 0)],
+)
+def test_equals_the_reference(num_heads, scale_embeddings, num_neighbors):
+    model = make_sasrec(
+        num_heads=num_heads, scale_embeddings=scale_embeddings, num_neighbors=num_neighbors
+    )
     batch = random_batch(np.random.default_rng(0), model.config)
     table = ops.convert_to_numpy(model.items.item_table.embeddings)
     scores = call(model, batch)["ranking"]
@@ -62,13 +76,18 @@ def test_equals_the_reference(num_heads, scale_embeddings):
         for step, candidates in enumerate(batch["candidate_ids"][row]):
             if items[step] == 0:
                 continue
-            expected = [states[step] @ table[item] if item else 0 for item in candidates]
+            expected = np.array([states[step] @ table[item] if item else 0 for item in candidates])
+            if num_neighbors:
+                history = items, batch["behavior_ids"][row], step
+                weights = neighbor_weights(model)
+                expected += [reference.neighbor_score(*history, c, weights) for c in candidates]
             assert_close(scores[row, step], expected)
 
 
-def test_three_ways_to_score_agree():
+@pytest.mark.parametrize("num_neighbors", [0, 3])
+def test_three_ways_to_score_agree(num_neighbors):
     """Together with the history, alone, and the catalogue; also as shared negatives."""
-    model = make_sasrec(shared_negatives=True)
+    model = make_sasrec(shared_negatives=True, num_neighbors=num_neighbors)
     rng = np.random.default_rng(1)
     batch = random_batch(rng, model.config)
     history = {name: batch[name] for name in ("item_ids", "behavior_ids")}
@@ -104,7 +123,7 @@ MODEL = make_sasrec()
 
 
 def test_behaviours_are_not_looked_at():
-    model = make_sasrec()
+    model = make_sasrec(num_neighbors=3)
     batch = random_batch(np.random.default_rng(2), model.config)
     other = {**batch, "behavior_ids": np.where(batch["behavior_ids"] > 0, 1, 0).astype("int32")}
     np.testing.assert_array_equal(call(model, batch)["ranking"], call(model, other)["ranking"])

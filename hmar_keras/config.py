@@ -67,6 +67,8 @@ class HMARConfig:
         num_neighbors: add to a candidate's score how alike it is to the items of the history, by
             the users they share; kept for every item with its so many most alike ones, see
             `hmar_keras.layers.ItemNeighbors`. 0 for none.
+        neighbor_weight: how much it counts at first: 1 for what would foretell the log best alone;
+            more leaves less to be learned beside it.
         scale_embeddings: multiply item embeddings by sqrt(d) (the release).
         item_buckets: for catalogues too large for a row an item: hash each item to two of twice
             this many rows, see `hmar_keras.layers.ItemTable`. 0 keeps a row an item.
@@ -133,6 +135,7 @@ class HMARConfig:
     layer_norm: bool = False
     history_sum: bool = False
     num_neighbors: int = 0
+    neighbor_weight: float = 1.0
     scale_embeddings: bool = False
     item_buckets: int = 0
     item_start: str = "random"
@@ -336,7 +339,7 @@ _DEFAULTS = {
 }
 _POSITIVE = [
     *("dim", "max_length", "num_heads", "num_sequence_blocks"),
-    *("num_negatives", "learning_rate", "batch_size", "epochs", "patience"),
+    *("num_negatives", "learning_rate", "batch_size", "epochs", "patience", "neighbor_weight"),
 ]
 
 _SASREC = {

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from keras import ops
-from scipy import sparse
+from scipy import optimize, sparse, special
 from scipy.sparse.linalg import svds
 
 from hmar_keras.layers import ItemNeighbors, ItemTable
@@ -15,6 +15,7 @@ from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.splits import Splits, event_users
 
 _ITEMS_AT_ONCE = 1024  # whose neighbours are counted together
+_USERS_ASKED = 1000  # for the scale of similarities
 
 
 def touched_items(splits: Splits) -> sparse.csr_array:
@@ -42,7 +43,7 @@ def start_items(model: SequentialRecommender, splits: Splits) -> None:
         start_from_cooccurrence(model.item_table, splits, length)
     neighbors = getattr(model, "neighbors", None)
     if neighbors is not None:
-        find_neighbors(neighbors, splits)
+        find_neighbors(neighbors, splits, config.neighbor_weight)
 
 
 def told_apart(num_items: int) -> float:
@@ -88,29 +89,83 @@ def start_from_cooccurrence(table: ItemTable, splits: Splits, length: float | No
     table.embeddings.assign(np.where(is_told[:, None], new, old).astype(np.float32))
 
 
-def find_neighbors(layer: ItemNeighbors, splits: Splits) -> None:
-    """Tells a layer which items have most users in common: the cosine of their users.
+def find_neighbors(layer: ItemNeighbors, splits: Splits, weight: float = 1.0) -> None:
+    """Tells a layer which items have most users in common: the cosine of their users, scaled.
 
-    The cosines are those of vectors as long as `told_apart` says. Of equally alike items those with
-    the lower ids are taken.
+    Of equally alike items those with the lower ids are taken. The scale is the one with which the
+    scores alone would foretell training best, if they were all there is.
 
     Args:
         layer: built.
         splits: the training events.
+        weight: what that scale is multiplied by.
     """
     touched = touched_items(splits)
-    shares = np.sqrt(1 / np.maximum(touched.sum(axis=0), 1)) * told_apart(layer.num_items)
-    by_item = (touched @ sparse.diags_array(shares)).tocsc()
-    shape = (layer.num_items + 1, layer.num_neighbors)
-    ids, similarities = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    shares = np.sqrt(1 / np.maximum(touched.sum(axis=0), 1))
+    ids, cosines = _most_alike(touched @ sparse.diags_array(shares), layer.num_neighbors)
+    scale = weight * _foretelling_scale(_questions(ids, cosines, shares, splits))
+    layer.assign_neighbors(ids, scale * cosines, math.sqrt(scale) * shares)
+
+
+def _most_alike(vectors, count):
+    """Of every column of a sparse matrix the `count` columns with the greatest products.
+
+    Returns:
+        `(ids, products)`, int32 and float32 [columns, count]; 0 where there are fewer.
+    """
+    vectors = vectors.tocsc()
+    shape = (vectors.shape[1], count)
+    ids, products = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     for start in range(0, shape[0], _ITEMS_AT_ONCE):
-        alike = (by_item[:, start : start + _ITEMS_AT_ONCE].T @ by_item).tocoo()
+        alike = (vectors[:, start : start + _ITEMS_AT_ONCE].T @ vectors).tocoo()
         rows, columns, values = alike.row + start, alike.col, alike.data
         order = np.lexsort((columns, -values, rows))
         order = order[rows[order] != columns[order]]  # an item is no evidence for itself
         rows, columns, values = rows[order], columns[order], values[order]
         places = np.arange(len(rows)) - np.searchsorted(rows, rows)
-        best = places < layer.num_neighbors
+        best = places < count
         ids[rows[best], places[best]] = columns[best]
-        similarities[rows[best], places[best]] = values[best]
-    layer.assign_neighbors(ids, similarities, shares)
+        products[rows[best], places[best]] = values[best]
+    return ids, products
+
+
+def _questions(ids, cosines, shares, splits):
+    """Some users are asked for the last item of their training, given their events on others.
+
+    Yields:
+        for each the score of that item, by what all others made of it; the scores of the items
+        he has not touched, those above 0; and how many of 0 there are beside them.
+    """
+    dataset, ends = splits.dataset, splits.train_ends
+    lists = np.arange(0, ids.size + 1, ids.shape[1])
+    alike = sparse.csr_array((cosines.ravel(), ids.ravel(), lists), (len(ids), len(ids)))
+    users = np.flatnonzero(ends - dataset.offsets[:-1] > 1)
+    for user in users[:: max(1, len(users) // _USERS_ASKED)]:
+        items = dataset.item_ids[dataset.offsets[user] : ends[user]].astype(np.int64)
+        answer, others = items[-1], items[items != items[-1]]
+        lists = alike[others]
+        scores = np.bincount(lists.indices, lists.data, minlength=len(ids))
+        counted = lists[:, [answer]].toarray()[:, 0] > 0
+        own_share = shares[answer] * shares[others[counted]].sum()
+        touched = np.unique(items)
+        above = np.delete(scores, [0, *touched])
+        above = above[above > 0]
+        yield scores[answer] - own_share, above, dataset.num_items - len(touched) - len(above)
+
+
+def _foretelling_scale(questions):
+    """What to multiply scores by, so that a softmax over the items tells the answers best."""
+    asked = [
+        (answer, np.append(above, answer), np.append(np.ones(len(above) + 1), zeros))
+        for answer, above, zeros in questions
+    ]
+
+    def loss(log_scale):
+        scale = math.exp(log_scale)
+        return sum(
+            special.logsumexp(np.append(scale * scores, 0.0), b=counts) - scale * answer
+            for answer, scores, counts in asked
+        )
+
+    # A hundred times more or less than the usual ones.
+    return math.exp(optimize.minimize_scalar(loss, bounds=(-7, 7), method="bounded").x)

@@ -46,23 +46,22 @@ DEFAULTS = {
     "movielens": ("movielens", {**_QUICK, **_FROM_COOCCURRENCE, "epochs": 40}),
     # Its test list asks for items that the user never touched, bought at any time; what leads to
     # them is learned from clicks, too, and not from what is touched again. What goes with what is
-    # nearly all that the log tells, and takes many dimensions and small steps.
+    # most of what the log tells: it is counted, and little is learned beside it, in small steps.
     "ijcai15": (
         "tianchi",
         {
             **_QUICK,
             **_FROM_COOCCURRENCE,
-            "history_sum": True,
-            "scale_embeddings": False,
-            "dim": 512,
-            "dropout": 0.5,
-            "learning_rate": 2e-4,
+            "num_neighbors": 50,
+            "neighbor_weight": 3.0,
+            "dim": 64,
+            "learning_rate": 3e-4,
             "batch_size": 64,
-            "epochs": 5,
+            "epochs": 4,
             "targets": "new_items",
             "order": "random",
             "holdout": "any",
-            "alpha": {"click": 1.0, "fav": 1.0, "cart": 1.0, "buy": 1.0},
+            "alpha": {"click": 0.1, "fav": 1.0, "cart": 1.0, "buy": 1.0},
         },
     ),
     "taobao": ("taobao", {}),

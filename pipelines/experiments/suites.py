@@ -89,5 +89,5 @@ def _ablations(config):
     if config.history_sum:
         ablations["without history sum"] = {"history_sum": False}
     if config.num_neighbors:
-        ablations["without item neighbors"] = {"num_neighbors": 0}
+        ablations["without item neighbours"] = {"num_neighbors": 0}
     return ablations

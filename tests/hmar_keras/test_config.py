@@ -116,6 +116,7 @@ def configs(draw):
         layer_norm=draw(st.booleans()),
         history_sum=draw(st.booleans()),
         num_neighbors=draw(st.integers(0, 10**6)),
+        neighbor_weight=draw(positive),
         scale_embeddings=draw(st.booleans()),
         item_buckets=draw(st.sampled_from([0, 5, 10**6])),
         # The other start is not for buckets.
@@ -182,6 +183,7 @@ INTEGERS = [
 ]
 INTEGERS_FROM_ZERO = ["item_buckets", "num_behavior_blocks", "num_neighbors"]
 NUMBERS = ["dropout", "beta", "theta", "learning_rate", "adam_beta_2", "gbce_calibration"]
+NUMBERS += ["neighbor_weight"]
 FLAGS = ["feed_forward_residual", "layer_norm", "history_sum", "scale_embeddings", "indicators"]
 FLAGS += ["shared_negatives"]
 CHOICES = ["behavior_projection", "windows", "batching", "optimizer"]
@@ -221,6 +223,7 @@ def test_numbers(name, value):
     [
         *(("dropout", 1), ("dropout", 1.5), ("learning_rate", 0)),
         *(("adam_beta_2", 0), ("adam_beta_2", 1), ("gbce_calibration", 1.5)),
+        ("neighbor_weight", 0),
     ],
 )
 def test_numbers_out_of_range(name, value):

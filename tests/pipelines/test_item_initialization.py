@@ -119,11 +119,16 @@ def test_training_starts_there_and_is_repeated(model, log, config, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def neighbors_of(splits, num_neighbors):
+def neighbors_of(splits, num_neighbors, weight=1.0):
     layer = ItemNeighbors(splits.dataset.num_items, num_neighbors, 3)
     layer.build((None, None))
-    find_neighbors(layer, splits)
+    find_neighbors(layer, splits, weight)
     return layer
+
+
+def weights_of(layer):
+    weights = (layer.neighbor_ids, layer.similarities, layer.user_shares)
+    return [np.array(ops.convert_to_numpy(weight)) for weight in weights]
 
 
 def cosines(touched):
@@ -131,19 +136,22 @@ def cosines(touched):
     lengths = np.sqrt(np.maximum(touched.sum(axis=0), 1))
     alike = touched.T @ touched / lengths[:, None] / lengths[None]
     np.fill_diagonal(alike, 0)
-    return alike * np.log(touched.shape[1] - 1)  # the number of items
+    return alike
 
 
 @pytest.mark.parametrize("num_neighbors", [1, 3, 40])
 def test_neighbors_are_the_most_alike_items(log, num_neighbors, monkeypatch):
     monkeypatch.setattr(item_initialization, "_ITEMS_AT_ONCE", 5)
     splits = split(log)
-    layer = neighbors_of(splits, num_neighbors)
-    ids, similarities = (ops.convert_to_numpy(x) for x in (layer.neighbor_ids, layer.similarities))
-    alike = cosines(touched_items(splits).toarray().astype(float))
+    ids, similarities, shares = weights_of(neighbors_of(splits, num_neighbors))
+    touched = touched_items(splits).toarray().astype(float)
+    alike = cosines(touched)
+    scale = similarities.max() / alike.max()
+    lengths = np.sqrt(np.maximum(touched.sum(axis=0), 1))
+    np.testing.assert_allclose(shares, np.sqrt(scale) / lengths, rtol=1e-5)
     assert np.all(np.diff(ids, axis=1) >= 0)
     np.testing.assert_array_equal(similarities[ids == 0], 0)
-    for item, (row, values) in enumerate(zip(ids, similarities, strict=True)):
+    for item, (row, values) in enumerate(zip(ids, similarities / scale, strict=True)):
         best = np.argsort(-alike[item], kind="stable")[:num_neighbors]
         best = best[alike[item, best] > 0]
         assert len(np.unique(row[row > 0])) == np.count_nonzero(row) == len(best)
@@ -151,25 +159,58 @@ def test_neighbors_are_the_most_alike_items(log, num_neighbors, monkeypatch):
         np.testing.assert_allclose(np.sort(values[row > 0]), np.sort(alike[item, best]), rtol=1e-5)
 
 
+def test_alone_they_foretell_the_log_best(log):
+    """More or less of the same would tell less, by numpy's dense softmax of all users."""
+    splits = split(log)
+    ids, similarities, shares = weights_of(neighbors_of(splits, 4))
+    alike = np.zeros((log.num_items + 1,) * 2)
+    np.put_along_axis(alike, ids, similarities, axis=1)
+    alike[:, 0] = 0
+
+    def loss(times):
+        losses = []
+        for user in range(log.num_users):
+            items = log.item_ids[log.offsets[user] : splits.train_ends[user]]
+            if len(items) < 2:
+                continue
+            others = items[items != items[-1]]
+            scores = alike[others].sum(axis=0)
+            own = shares[others] * shares[items[-1]] * (alike[others, items[-1]] > 0)
+            answer = scores[items[-1]] - own.sum()
+            scores = np.delete(scores, [0, *items])
+            losses.append(np.log(np.exp(times * np.append(scores, answer)).sum()) - times * answer)
+        return np.mean(losses)
+
+    assert log.num_users < 1000  # all are asked
+    assert loss(1) < min(loss(0.97), loss(1.03), loss(0.5), loss(2), loss(0))
+
+
+def test_their_weight_is_what_it_is_multiplied_by(log):
+    ids, similarities, shares = weights_of(neighbors_of(split(log), 4))
+    same, doubled, shares_of_doubled = weights_of(neighbors_of(split(log), 4, weight=2.0))
+    np.testing.assert_array_equal(same, ids)
+    np.testing.assert_allclose(doubled, 2 * similarities, rtol=1e-6)
+    np.testing.assert_allclose(shares_of_doubled**2, 2 * shares**2, rtol=1e-6)
+
+
 def test_what_is_taken_off_in_training_is_what_the_user_added(log):
     """As if he had not been counted, but for the lengths of the items' rows."""
     splits = split(log)
     layer = neighbors_of(splits, log.num_items)
     touched = touched_items(splits).toarray().astype(float)
+    scale = weights_of(layer)[1].max() / cosines(touched).max()
     lengths = np.sqrt(np.maximum(touched.sum(axis=0), 1))
     tried = 0
     for user in range(8):
-        items = np.flatnonzero(touched[user])[None].astype("int32")
+        items = np.flatnonzero(touched[user]).astype("int32")
         others = np.delete(touched, user, axis=0)
-        expected = others.T @ others / lengths[:, None] / lengths[None] * np.log(log.num_items)
+        expected = scale * (others.T @ others) / lengths[:, None] / lengths[None]
         np.fill_diagonal(expected, 0)
-        ones, last = np.ones_like(items), items[:, -1:, None]
-        one_by_one = [
-            layer(items[:, :1], ones[:, :1], items[:, None, -1:], training=True)[0, 0, 0]
-            for items in (np.stack([items[:, i], last[:, 0, 0]], 1) for i in range(items.shape[1]))
-        ]
-        actual = [float(score) for score in one_by_one]
-        np.testing.assert_allclose(actual, expected[items[0], items[0, -1]], atol=1e-5)
+        # Every item is a history of its own, the last one the answer to all.
+        histories, answers = items[:, None], np.full((len(items), 1, 1), items[-1])
+        actual = layer(histories, np.ones_like(histories), answers, training=True)
+        actual = ops.convert_to_numpy(actual)[:, 0, 0]
+        np.testing.assert_allclose(actual, expected[items, items[-1]], atol=1e-5)
         tried += np.count_nonzero(actual)
     assert tried > 5
 

@@ -34,7 +34,7 @@ def test_the_history_sum_is_taken_away_where_there_is_one():
 
 def test_so_are_the_item_neighbors():
     configs = by_name(["ablation"], CONFIG.replace(num_neighbors=9))
-    assert configs["without item neighbors"] == {"num_neighbors": 0}
+    assert configs["without item neighbours"] == {"num_neighbors": 0}
 
 
 def test_other_models_differ_in_what_they_are_alone():

@@ -11,10 +11,11 @@ from scipy.sparse.linalg import svds
 
 from hmar_keras.layers import ItemNeighbors, ItemTable
 from hmar_keras.models import SequentialRecommender
+from pipelines.attention import layers_in_order
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.splits import Splits, event_users
 
-_ITEMS_AT_ONCE = 1024  # whose neighbours are counted together
+_PAIRS_AT_ONCE = 1 << 24  # half a gigabyte
 _USERS_ASKED = 1000  # for the scale of similarities
 
 
@@ -34,16 +35,21 @@ def touched_items(splits: Splits) -> sparse.csr_array:
 
 
 def start_items(model: SequentialRecommender, splits: Splits) -> None:
-    """Lets the items of a new model begin where its settings say."""
+    """Lets the items of a new model begin where its settings say: `item_start`, `num_neighbors`.
+
+    Args:
+        model: with initial weights.
+        splits: the split dataset; of its events those that are trained on and the model sees count.
+    """
     config, splits = model.config, splits.visible(model.config.events)
     if config.item_start == "cooccurrence":
         length = told_apart(config.num_items) if config.history_sum else None
         if length and config.scale_embeddings:
             length /= math.sqrt(config.dim)
         start_from_cooccurrence(model.item_table, splits, length)
-    neighbors = getattr(model, "neighbors", None)
-    if neighbors is not None:
-        find_neighbors(neighbors, splits, config.neighbor_weight)
+    for layer in layers_in_order(model):
+        if isinstance(layer, ItemNeighbors):
+            find_neighbors(layer, splits, config.max_length, config.neighbor_weight)
 
 
 def told_apart(num_items: int) -> float:
@@ -89,7 +95,9 @@ def start_from_cooccurrence(table: ItemTable, splits: Splits, length: float | No
     table.embeddings.assign(np.where(is_told[:, None], new, old).astype(np.float32))
 
 
-def find_neighbors(layer: ItemNeighbors, splits: Splits, weight: float = 1.0) -> None:
+def find_neighbors(
+    layer: ItemNeighbors, splits: Splits, max_length: int, weight: float = 1.0
+) -> None:
     """Tells a layer which items have most users in common: the cosine of their users, scaled.
 
     Of equally alike items those with the lower ids are taken. The scale is the one with which the
@@ -98,26 +106,31 @@ def find_neighbors(layer: ItemNeighbors, splits: Splits, weight: float = 1.0) ->
     Args:
         layer: built.
         splits: the training events.
+        max_length: the most recent events of a user that the model sees.
         weight: what that scale is multiplied by.
     """
     touched = touched_items(splits)
     shares = np.sqrt(1 / np.maximum(touched.sum(axis=0), 1))
-    ids, cosines = _most_alike(touched @ sparse.diags_array(shares), layer.num_neighbors)
-    scale = weight * _foretelling_scale(_questions(ids, cosines, shares, splits))
+    ids, cosines = _most_alike(touched, shares, layer.num_neighbors)
+    questions = _questions(ids, cosines, shares, splits, max_length)
+    scale = weight * _foretelling_scale(questions)
     layer.assign_neighbors(ids, scale * cosines, math.sqrt(scale) * shares)
 
 
-def _most_alike(vectors, count):
-    """Of every column of a sparse matrix the `count` columns with the greatest products.
+def _most_alike(touched, shares, count):
+    """Of every item the `count` others with the greatest cosines.
 
     Returns:
-        `(ids, products)`, int32 and float32 [columns, count]; 0 where there are fewer.
+        `(ids, cosines)`, int32 and float32 [num_items + 1, count]; 0 where there are fewer.
     """
-    vectors = vectors.tocsc()
-    shape = (vectors.shape[1], count)
-    ids, products = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-    for start in range(0, shape[0], _ITEMS_AT_ONCE):
-        alike = (vectors[:, start : start + _ITEMS_AT_ONCE].T @ vectors).tocoo()
+    pairs = touched.T @ touched.sum(axis=1)  # of every item, how often it meets another
+    vectors = (touched @ sparse.diags_array(shares)).tocsc()
+    shape = (len(shares), count)
+    ids, cosines = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    blocks = (np.cumsum(pairs, dtype=np.float64) / _PAIRS_AT_ONCE).astype(int)
+    for block in np.unique(blocks):
+        start, end = np.searchsorted(blocks, [block, block + 1])
+        alike = (vectors[:, start:end].T @ vectors).tocoo()
         rows, columns, values = alike.row + start, alike.col, alike.data
         order = np.lexsort((columns, -values, rows))
         order = order[rows[order] != columns[order]]  # an item is no evidence for itself
@@ -125,27 +138,28 @@ def _most_alike(vectors, count):
         places = np.arange(len(rows)) - np.searchsorted(rows, rows)
         best = places < count
         ids[rows[best], places[best]] = columns[best]
-        products[rows[best], places[best]] = values[best]
-    return ids, products
+        cosines[rows[best], places[best]] = values[best]
+    return ids, cosines
 
 
-def _questions(ids, cosines, shares, splits):
+def _questions(ids, cosines, shares, splits, max_length):
     """Some users are asked for the last item of their training, given their events on others.
 
     Yields:
-        for each the score of that item, by what all others made of it; the scores of the items
+        for each the score of that item, without what he adds to it; the scores of the items
         he has not touched, those above 0; and how many of 0 there are beside them.
     """
     dataset, ends = splits.dataset, splits.train_ends
-    lists = np.arange(0, ids.size + 1, ids.shape[1])
-    alike = sparse.csr_array((cosines.ravel(), ids.ravel(), lists), (len(ids), len(ids)))
+    starts = np.arange(0, ids.size + 1, ids.shape[1])
+    alike = sparse.csr_array((cosines.ravel(), ids.ravel(), starts), (len(ids), len(ids)))
     users = np.flatnonzero(ends - dataset.offsets[:-1] > 1)
-    for user in users[:: max(1, len(users) // _USERS_ASKED)]:
+    for user in users[:: -(-len(users) // _USERS_ASKED) or 1]:
         items = dataset.item_ids[dataset.offsets[user] : ends[user]].astype(np.int64)
-        answer, others = items[-1], items[items != items[-1]]
-        lists = alike[others]
-        scores = np.bincount(lists.indices, lists.data, minlength=len(ids))
-        counted = lists[:, [answer]].toarray()[:, 0] > 0
+        answer, others = items[-1], items[:-1][-max_length:]
+        others = others[others != answer]
+        found = alike[others]
+        scores = np.bincount(found.indices, found.data, minlength=len(ids))
+        counted = found[:, [answer]].toarray()[:, 0] > 0
         own_share = shares[answer] * shares[others[counted]].sum()
         touched = np.unique(items)
         above = np.delete(scores, [0, *touched])
@@ -167,5 +181,5 @@ def _foretelling_scale(questions):
             for answer, scores, counts in asked
         )
 
-    # A hundred times more or less than the usual ones.
-    return math.exp(optimize.minimize_scalar(loss, bounds=(-7, 7), method="bounded").x)
+    # Logs that could be had are far from the bounds; a tiny one may want no end.
+    return math.exp(optimize.minimize_scalar(loss, bounds=(-5, 5), method="bounded").x)

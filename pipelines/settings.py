@@ -74,7 +74,11 @@ DEFAULTS = {
 
 
 # What another model needs besides what a dataset is trained with.
-_SASREC = {"model": "sasrec", "num_sequence_blocks": 2, "scale_embeddings": True}
+# As published, so without neighbours.
+_SASREC = {
+    **{"model": "sasrec", "num_sequence_blocks": 2, "scale_embeddings": True},
+    "num_neighbors": 0,
+}
 MODELS = {
     "hmar": {"model": "hmar"},
     "sasrec": _SASREC,

@@ -17,14 +17,13 @@ class ItemNeighbors(keras.layers.Layer):
     """s(t, c) = sum over s <= t of g^b(s) w(i_s, c): a weighted nearest-neighbour score.
 
     w is how alike two items are, kept for each item with its `num_neighbors` most alike ones and 0
-    beyond. It is a statistic of the log, not learned, and exact, where a product of embeddings
-    can tell apart no more pairs than it has columns for. The gains g, one learnable scalar a
-    behaviour, start at 1.
+    beyond. It is a statistic of the log and not learned; a product of embeddings can tell apart no
+    more pairs than it has columns for. The gains g, one learnable scalar a behaviour, start at 1.
 
     A user who trains the model is among those that w was counted of, so that what he did next looks
-    foretold. In training his own share is therefore taken off: of two items that he touched, w
-    is what all others make of it. That makes w as good a witness in training as it will be of
-    new users, and what is learned beside it learns what w does not know.
+    foretold. In training his own share of the answer's similarities is therefore taken off. So w is
+    as good a witness in training as it will be of answers that are not counted yet, and what is
+    learned beside it learns what w does not know.
 
     Beyond the paper. A model beside a memory of the log: H.-T. Cheng et al., "Wide & Deep Learning
     for Recommender Systems", DLRS 2016. Item-to-item scores: M. Deshpande and G. Karypis,
@@ -34,33 +33,27 @@ class ItemNeighbors(keras.layers.Layer):
         num_items: size of the catalogue; ids run from 1 to `num_items`, 0 is padding.
         num_neighbors: N, how many an item has at most.
         num_behaviors: number of behaviours K.
-        num_touched: the first so many of a step's candidates are the user's own in training.
 
     Call arguments:
         item_ids: int `[batch, length]`, left-padded with 0.
         behavior_ids: int `[batch, length]`.
-        candidate_ids: int `[batch, steps, candidates]`, for the last `steps` positions.
+        candidate_ids: int `[batch, steps, candidates]`, for the last `steps` positions; in training
+            candidate 0 is the answer.
         negative_ids: optional int `[batch, negatives]`: more candidates, the same for every step.
-        training: take the user's share off.
+        training: take the user's share in the answer off.
 
     Returns:
         float32 `[batch, steps, candidates + negatives]`.
     """
 
     def __init__(
-        self,
-        num_items: int,
-        num_neighbors: int,
-        num_behaviors: int,
-        num_touched: int = 1,
-        **kwargs: Any,
+        self, num_items: int, num_neighbors: int, num_behaviors: int, **kwargs: Any
     ) -> None:
         # As all scores; half precision would not tell ids apart either.
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_items = num_items
         self.num_neighbors = num_neighbors
         self.num_behaviors = num_behaviors
-        self.num_touched = num_touched
 
     def build(
         self,
@@ -72,8 +65,9 @@ class ItemNeighbors(keras.layers.Layer):
         """Creates the neighbours of every id, `[num_items + 1, N]`, none yet, and g, `[K]`."""
         shape = (self.num_items + 1, self.num_neighbors)
         fixed = {"initializer": "zeros", "trainable": False}
+        # Unsigned, because TensorFlow keeps no other integers of 32 bits on a GPU.
         self.neighbor_ids = self.add_weight(
-            shape=shape, dtype="int32", name="neighbor_ids", **fixed
+            shape=shape, dtype="uint32", name="neighbor_ids", **fixed
         )
         self.similarities = self.add_weight(shape=shape, name="similarities", **fixed)
         self.user_shares = self.add_weight(shape=shape[:1], name="user_shares", **fixed)
@@ -101,7 +95,9 @@ class ItemNeighbors(keras.layers.Layer):
         flat = ops.reshape(candidate_ids, (batch, steps * candidates))
         found = ops.reshape(self._similar(item_ids, flat), (batch, length, steps, candidates))
         if training:
-            found = found - self._own_share(item_ids, candidate_ids, found)
+            answers = candidate_ids[:, :, :1]
+            own = self._own_share(item_ids, answers, found[..., :1])
+            found = ops.concatenate([found[..., :1] - own, found[..., 1:]], axis=-1)
         # A step sees the events up to its own.
         seen = ops.cast(ops.transpose(causal_mask(length)[length - steps :]), "float32")
         scores = ops.sum((gains * seen)[..., None] * found, axis=1)
@@ -110,13 +106,12 @@ class ItemNeighbors(keras.layers.Layer):
         sums = ops.cumsum(gains * self._similar(item_ids, negative_ids), axis=1)
         return ops.concatenate([scores, sums[:, length - steps :]], axis=-1)
 
-    def _own_share(self, item_ids, candidate_ids, found):
-        """What one user adds to the similarities of the candidates that are his own."""
+    def _own_share(self, item_ids, answers, found):
+        """What one user adds to the similarities found, `[batch, length, steps, 1]`."""
         shares = ops.convert_to_tensor(self.user_shares)
-        own = ops.arange(ops.shape(candidate_ids)[2]) < self.num_touched
-        of_candidates = ops.take(shares, candidate_ids, axis=0) * ops.cast(own, "float32")
-        pairs = ops.take(shares, item_ids, axis=0)[:, :, None, None] * of_candidates[:, None]
-        return ops.where(found > 0, pairs, 0.0)
+        of_items = ops.take(shares, item_ids, axis=0)[:, :, None, None]
+        of_answers = ops.take(shares, answers, axis=0)[:, None]
+        return ops.where(found > 0, of_items * of_answers, 0.0)
 
     def _similar(self, item_ids, candidate_ids):
         """w of every item with every candidate of its row.
@@ -128,7 +123,7 @@ class ItemNeighbors(keras.layers.Layer):
         Returns:
             float32 `[batch, length, candidates]`.
         """
-        ids = ops.reshape(take_rows(self.neighbor_ids.value, item_ids), (-1,))
+        ids = ops.reshape(self._neighbors(item_ids), (-1,))
         similarities = ops.reshape(take_rows(self.similarities.value, item_ids), (-1,))
         batch, length = ops.shape(item_ids)
         starts = ops.reshape(ops.arange(batch * length) * self.num_neighbors, (batch, length, 1))
@@ -146,6 +141,10 @@ class ItemNeighbors(keras.layers.Layer):
             0.0,
         )
 
+    def _neighbors(self, item_ids):
+        """Of every item, int32 `[batch, length, N]`."""
+        return ops.cast(take_rows(self.neighbor_ids.value, item_ids), "int32")
+
     def catalog_gains(self, item_ids, behavior_ids):
         """What every event adds to the scores of its item's neighbours.
 
@@ -158,7 +157,7 @@ class ItemNeighbors(keras.layers.Layer):
             several times gets the sum; 0 gets nothing.
         """
         gains = values_of_behaviors(ops.convert_to_tensor(self.gain), behavior_ids)[..., None]
-        neighbors = take_rows(self.neighbor_ids.value, item_ids)
+        neighbors = self._neighbors(item_ids)
         gains = gains * take_rows(self.similarities.value, item_ids)
         batch, length = ops.shape(item_ids)
         shape = (batch, length * self.num_neighbors)
@@ -186,5 +185,4 @@ class ItemNeighbors(keras.layers.Layer):
             "num_items": self.num_items,
             "num_neighbors": self.num_neighbors,
             "num_behaviors": self.num_behaviors,
-            "num_touched": self.num_touched,
         }

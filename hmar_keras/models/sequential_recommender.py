@@ -49,14 +49,8 @@ def item_neighbors(config, num_behaviors):
     """The `ItemNeighbors` that the settings ask for, or None."""
     if not config.num_neighbors:
         return None
-    return ItemNeighbors(
-        config.num_items,
-        config.num_neighbors,
-        num_behaviors,
-        # The next item, and where new items alone are learned the position's own.
-        num_touched=2 if config.targets == "new_items" else 1,
-        name="item_neighbors",
-    )
+    count = min(config.num_neighbors, config.num_items)
+    return ItemNeighbors(config.num_items, count, num_behaviors, name="item_neighbors")
 
 
 def hide_padding(scores):

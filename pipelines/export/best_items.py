@@ -75,7 +75,7 @@ class TwoStages:
         gaining, gained = _gained(item_ids, gains)
         # Padding, 0, is hidden from everybody.
         hidden = tf.pad(hidden, [[0, 0], [1, 0]])
-        spare = tf.shape(gaining)[1] + _most(hidden > 0) + 1
+        spare = _most(gaining > 0) + _most(hidden > 0) + 1
         scores, ids = self._nearest(vectors, k + spare)
         corrected = self._model.item_table.dot(vectors[:, None], gaining[:, None])[:, 0] + gained
         if offsets is not None:

@@ -235,7 +235,7 @@ def neighbors_section(run: OpenedRun) -> Section | None:
     layers = run.layers_of(ItemNeighbors)
     if not layers:
         return None
-    (layer,) = layers
+    layer = layers[0]
     text = (
         "To a candidate's score is added how alike it is to each item of the history, with the "
         f"weight of what was done to that. Up to {layer.num_neighbors} items count as alike to an "
@@ -273,8 +273,8 @@ def _name(run, item_id):
 
 
 def _gains_picture(run, layer, anchor, title):
-    names = [shown(name) for name in run.behavior_names]
     gains = ops.convert_to_numpy(layer.gain)
+    names = [shown(name) for name in run.behavior_names] if len(gains) > 1 else ["any behaviour"]
     rows = [
         Interval(name, float(gain), series=series)
         for series, (name, gain) in enumerate(zip(names, gains, strict=True))

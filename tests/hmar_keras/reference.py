@@ -181,6 +181,16 @@ def neighbor_score(items, behaviors, t, candidate, weights):
     return score
 
 
+def own_share(items, behaviors, t, answer, weights):
+    """Return what of the answer's neighbour score a user who was counted has added himself."""
+    score = 0.0
+    for s in range(t + 1):
+        if items[s] != 0 and answer in weights["alike"][items[s]]:
+            gain = weights["gain"][behaviors[s] - 1]
+            score += gain * weights["shares"][items[s]] * weights["shares"][answer]
+    return score
+
+
 # --- The two heads (Eq. 14 and 16) ----------------------------------------------------------------
 
 

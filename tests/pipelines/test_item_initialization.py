@@ -18,6 +18,8 @@ from pipelines.run_directory import RunDirectory
 from pipelines.splits import split
 from pipelines.training import train
 
+MAX_LENGTH = 3  # of what the model sees
+
 
 def table_of(num_items, dim):
     keras.utils.set_random_seed(0)
@@ -122,7 +124,7 @@ def test_training_starts_there_and_is_repeated(model, log, config, tmp_path):
 def neighbors_of(splits, num_neighbors, weight=1.0):
     layer = ItemNeighbors(splits.dataset.num_items, num_neighbors, 3)
     layer.build((None, None))
-    find_neighbors(layer, splits, weight)
+    find_neighbors(layer, splits, MAX_LENGTH, weight)
     return layer
 
 
@@ -141,7 +143,7 @@ def cosines(touched):
 
 @pytest.mark.parametrize("num_neighbors", [1, 3, 40])
 def test_neighbors_are_the_most_alike_items(log, num_neighbors, monkeypatch):
-    monkeypatch.setattr(item_initialization, "_ITEMS_AT_ONCE", 5)
+    monkeypatch.setattr(item_initialization, "_PAIRS_AT_ONCE", 50)
     splits = split(log)
     ids, similarities, shares = weights_of(neighbors_of(splits, num_neighbors))
     touched = touched_items(splits).toarray().astype(float)
@@ -173,7 +175,7 @@ def test_alone_they_foretell_the_log_best(log):
             items = log.item_ids[log.offsets[user] : splits.train_ends[user]]
             if len(items) < 2:
                 continue
-            others = items[items != items[-1]]
+            others = [item for item in items[-1 - MAX_LENGTH : -1] if item != items[-1]]
             scores = alike[others].sum(axis=0)
             own = shares[others] * shares[items[-1]] * (alike[others, items[-1]] > 0)
             answer = scores[items[-1]] - own.sum()
@@ -182,6 +184,7 @@ def test_alone_they_foretell_the_log_best(log):
         return np.mean(losses)
 
     assert log.num_users < 1000  # all are asked
+    assert np.max(splits.train_ends - log.offsets[:-1]) > MAX_LENGTH + 1
     assert loss(1) < min(loss(0.97), loss(1.03), loss(0.5), loss(2), loss(0))
 
 
@@ -216,7 +219,7 @@ def test_what_is_taken_off_in_training_is_what_the_user_added(log):
 
 
 def test_a_trained_model_keeps_its_neighbors(log, config, tmp_path):
-    config = config.replace(num_neighbors=4, epochs=2)
+    config = config.replace(num_neighbors=4, max_length=MAX_LENGTH, epochs=2)
     run = RunDirectory.create(tmp_path / "a", {}, config)
     train(split(log), config, run, seed=0, until=1)
     model = train(split(log), config, run, seed=0)

@@ -126,6 +126,12 @@ def random_weights(log, **changes):
     model, rng = build_model(config), np.random.default_rng(0)
     for weight in model.weights:
         weight.assign(rng.normal(scale=0.3, size=weight.shape))
+    if config.num_neighbors:
+        shape = (log.num_items + 1, config.num_neighbors)
+        others = np.tile(np.arange(1, log.num_items + 1), (len(log.items) + 1, 1))
+        ids = rng.permuted(others, axis=1)[:, : config.num_neighbors]
+        ids[0] = 0  # padding has none
+        model.neighbors.assign_neighbors(ids, rng.normal(size=shape), np.zeros(shape[0]))
     return model
 
 

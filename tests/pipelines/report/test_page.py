@@ -16,7 +16,7 @@ from pipelines import workflow
 from pipelines.report.behavior_head import predict_behaviors
 from pipelines.report.one_user import choose_question, walk_through
 from pipelines.report.page import render
-from pipelines.report.run_report import run_sections
+from pipelines.report.run_report import run_report, run_sections
 
 from .conftest import BEHAVIORS, ITEMS, USERS
 from .html_page import HTMLPage
@@ -102,6 +102,20 @@ def test_neighbors_are_those_of_the_model(parsed, opened):
         for neighbor, value in told:
             place = list(ids[item]).index(items.index(neighbor) + 1)
             assert value == f"{similarities[item, place]:.3f}"
+
+
+def test_a_model_without_kinds_has_one_weight_for_all_events(cache, tmp_path):
+    request = workflow.Request(
+        dataset="synthetic_shop/tiny",
+        model="sasrec",
+        assignments=("dim=8", "max_length=8", "num_neighbors=3", "epochs=1"),
+    )
+    run, dataset = workflow.start(request, tmp_path / "run")
+    workflow.train_run(run, dataset)
+    parsed = HTMLPage(run_report(run.path))
+    _, *rows = parsed.table("Weights of an event for its item's neighbours")
+    assert [row[0] for row in rows] == ["any behaviour"]
+    assert len(parsed.table("What is most alike")) == 6
 
 
 def test_the_user_is_answered_as_the_model_answers(parsed, opened):

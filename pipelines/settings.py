@@ -53,7 +53,7 @@ DEFAULTS = {
             **_QUICK,
             **_FROM_COOCCURRENCE,
             "num_neighbors": 50,
-            "neighbor_weight": 3.0,
+            "neighbor_weight": 4.5,
             "dim": 64,
             "learning_rate": 3e-4,
             "batch_size": 64,

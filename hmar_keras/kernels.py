@@ -276,3 +276,17 @@ def last_steps(states, candidates):
     steps = ops.shape(candidates)[1]
     # Not by indexing: on TensorFlow the gradient of that is several times slower.
     return ops.slice(states, (0, length - steps, 0), (batch, steps, dim))
+
+
+def scores_shape(candidate_ids_shape, negative_ids_shape=None):
+    """The shape of the scores of candidates and, after them, of negatives that all steps share.
+
+    Args:
+        candidate_ids_shape: `[batch, steps, candidates]`.
+        negative_ids_shape: `[batch, negatives]`, or None for no negatives.
+
+    Returns:
+        `[batch, steps, candidates + negatives]`, None where it is not known.
+    """
+    widths = [candidate_ids_shape[2], negative_ids_shape[1] if negative_ids_shape else 0]
+    return (*candidate_ids_shape[:2], None if None in widths else sum(widths))

@@ -76,7 +76,9 @@ DEFAULTS = {
 # What another model needs besides what a dataset is trained with.
 # As published, so without neighbours.
 _SASREC = {
-    **{"model": "sasrec", "num_sequence_blocks": 2, "scale_embeddings": True},
+    "model": "sasrec",
+    "num_sequence_blocks": 2,
+    "scale_embeddings": True,
     "num_neighbors": 0,
 }
 MODELS = {

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hmar_keras.kernels import last_steps
+from hmar_keras.kernels import last_steps, scores_shape
 from hmar_keras.layers.item_table import ItemTable
 from hmar_keras.masks import event_mask
 
@@ -80,8 +80,7 @@ class ItemEmbedding(keras.layers.Layer):
         """As above."""
         if states_shape is None:
             return (*item_ids_shape, self.dim)
-        widths = [item_ids_shape[2], negative_ids_shape[1] if negative_ids_shape else 0]
-        return (*item_ids_shape[:2], None if None in widths else sum(widths))
+        return scores_shape(item_ids_shape, negative_ids_shape)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from hmar_keras.kernels import take_rows, values_of_behaviors
+from hmar_keras.kernels import scores_shape, take_rows, values_of_behaviors
 from hmar_keras.masks import causal_mask
 
 
@@ -93,7 +93,10 @@ class ItemNeighbors(keras.layers.Layer):
         steps, candidates = ops.shape(candidate_ids)[1:]
         gains = values_of_behaviors(ops.convert_to_tensor(self.gain), behavior_ids)[..., None]
         flat = ops.reshape(candidate_ids, (batch, steps * candidates))
-        found = ops.reshape(self._similar(item_ids, flat), (batch, length, steps, candidates))
+        wanted = flat if negative_ids is None else ops.concatenate([flat, negative_ids], axis=1)
+        similar = self._similar(item_ids, wanted)
+        found = similar[:, :, : steps * candidates]
+        found = ops.reshape(found, (batch, length, steps, candidates))
         if training:
             answers = candidate_ids[:, :, :1]
             own = self._own_share(item_ids, answers, found[..., :1])
@@ -103,7 +106,7 @@ class ItemNeighbors(keras.layers.Layer):
         scores = ops.sum((gains * seen)[..., None] * found, axis=1)
         if negative_ids is None:
             return scores
-        sums = ops.cumsum(gains * self._similar(item_ids, negative_ids), axis=1)
+        sums = ops.cumsum(gains * similar[:, :, steps * candidates :], axis=1)
         return ops.concatenate([scores, sums[:, length - steps :]], axis=-1)
 
     def _own_share(self, item_ids, answers, found):
@@ -167,8 +170,7 @@ class ItemNeighbors(keras.layers.Layer):
         self, item_ids_shape, behavior_ids_shape, candidate_ids_shape, negative_ids_shape=None
     ):
         """`[batch, steps, candidates + negatives]`."""
-        widths = [candidate_ids_shape[2], negative_ids_shape[1] if negative_ids_shape else 0]
-        return (*candidate_ids_shape[:2], None if None in widths else sum(widths))
+        return scores_shape(candidate_ids_shape, negative_ids_shape)
 
     def compute_output_spec(
         self, item_ids, behavior_ids, candidate_ids, negative_ids=None, training=False

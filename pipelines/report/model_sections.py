@@ -224,8 +224,8 @@ def history_section(run: OpenedRun) -> Section | None:
     title = "Weights of an event by behaviour"
     titles = [title, *(f"{title}, block {block}" for block in range(2, len(layers) + 1))]
     pictures = [
-        _gains_picture(run, layer, f"gains-{block}", titles[block])
-        for block, layer in enumerate(layers)
+        _gains_picture(run, layer, f"gains-{block}", title)
+        for block, (layer, title) in enumerate(zip(layers, titles, strict=True), start=1)
     ]
     return Section("history-sum", "Sum of the history", [Paragraph(text), Pictures(pictures)])
 
@@ -280,8 +280,12 @@ def _gains_picture(run, layer, anchor, title):
         for series, (name, gain) in enumerate(zip(names, gains, strict=True))
     ]
     sentence = (
-        f"Weights begin at 1; the greatest is that of {names[gains.argmax()]} "
-        f"({gains.max():+.3f}), the least that of {names[gains.argmin()]} ({gains.min():+.3f})."
+        f"The weight begins at 1 and is now {gains[0]:+.3f}."
+        if len(gains) == 1
+        else (
+            f"Weights begin at 1; the greatest is that of {names[gains.argmax()]} "
+            f"({gains.max():+.3f}), the least that of {names[gains.argmin()]} ({gains.min():+.3f})."
+        )
     )
     svg = intervals(anchor, (title, sentence), rows, "weight", zero=True)
     cells = [[name, number(float(gain), 4)] for name, gain in zip(names, gains, strict=True)]

@@ -89,6 +89,7 @@ def _check_mixed_precision(cls, init_kwargs, layer, inputs, expected, float32_ou
         assert keras.backend.standardize_dtype(outputs.dtype) == computed
         tensors = [keras.KerasTensor(array.shape, _dtype(array)) for array in inputs]
         assert mixed(*tensors).dtype == computed
+        assert {v.dtype for v in mixed.trainable_weights} <= {"float32"}
         assert {v.dtype for v in mixed.weights} <= {"float32", "uint32", "int64"}
         assert_close(ops.convert_to_numpy(ops.cast(outputs, "float32")), expected, 0.03)
 

@@ -3,12 +3,15 @@
     python benchmarks/gpu_training.py                        # on one GPU, about four minutes
     python benchmarks/gpu_training.py --scale 0.01 --settings '{"dim": 8}'   # a try on a CPU
     python benchmarks/gpu_training.py --json gpu.json --profile profile/
+    python benchmarks/gpu_training.py --only device --precisions mixed_bfloat16
 
 Needs keras, numpy and JAX with CUDA, but neither TensorFlow nor data: 147,894 users whose histories
 are as long as the log's (about 41 of at most 150 events) and 99,037 items, ids drawn by Zipf's law,
-batches in memory, the preset `taobao`. Measured are `model.fit` over batches that come from the
-host, as in `hmar train`, and an epoch whose batches wait on the device; `speed.py` measures the
-input pipeline.
+the preset `taobao`. Rows: `device` is `model.fit` over batches that are made on the device, as
+`hmar train` does on a GPU under JAX; `host` is `fit` over batches that lie in the host's memory;
+`program` has an epoch's batches on the device, and all steps of a length are one program, without
+`fit`: the least that the device can take; `batches` are those of `device` without a model.
+`speed.py` measures the input pipeline of the host.
 """
 
 from __future__ import annotations
@@ -29,73 +32,76 @@ from epoch_clock import EpochClock
 from plain_hmar import PlainHMAR, plain_compile_arguments
 
 from hmar_keras import HMAR, Behaviors, HMARConfig, compile_arguments
-from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, RANKING
+from hmar_keras.schema import ITEM_IDS
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.device_batches import DeviceBatches
+from pipelines.splits import EvaluationSet, Splits
 
 USERS, ITEMS, MEAN_EVENTS = 147_894, 99_037, 41
 BEHAVIORS = Behaviors(("view", "favorite", "cart", "buy"), "buy")
 SHARES = (0.89, 0.03, 0.055, 0.025)  # of the behaviours among the events
 PLAIN_STEPS = 100  # of an epoch of the plain model; all its batches are of one size
+STEPS_PER_EXECUTION = 16  # of `hmar train` on a GPU
+WAYS = ["batches", "host", "device", "program", "plain"]
 
 
-def histories(users: int, items: int, max_length: int) -> list[np.ndarray]:
-    """Item ids of every user, the last one only a target; 2 to `max_length + 1` events."""
+def simulated(users: int, items: int, max_length: int) -> Splits:
+    """A log to train on, every user's last event only a target; 2 to `max_length + 1` events."""
     rng = np.random.default_rng(0)
     lengths = rng.lognormal(np.log(MEAN_EVENTS) - 0.35, 0.9, users).astype(int)
     lengths = np.clip(lengths, 1, max_length) + 1
     popularity = 1 / (np.arange(items) + 10.0)
     ids = rng.choice(items, lengths.sum(), p=popularity / popularity.sum()).astype(np.int32) + 1
-    return np.split(ids, np.cumsum(lengths)[:-1])
+    drawn = rng.choice(len(SHARES), len(ids), p=SHARES).astype(np.int32) + 1
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    dataset = InteractionDataset(
+        name="simulated",
+        behaviors=BEHAVIORS,
+        repeats=True,
+        users=np.arange(users),
+        items=np.arange(items),
+        offsets=offsets,
+        item_ids=ids,
+        behavior_ids=drawn,
+        timestamps=np.arange(len(ids)),
+        held_out_items=np.zeros(users, np.int32),
+    )
+    nothing = EvaluationSet(*[np.zeros(0, np.int64)] * 4)
+    return Splits(dataset, offsets[1:], nothing, nothing)
 
 
-def batch(rows: list[np.ndarray], length: int, items: int, rng) -> tuple[dict, dict]:
-    """Inputs and targets as `pipelines.input_pipeline.TrainingData` gives them."""
-    events = np.zeros((len(rows), length + 1), np.int32)
-    for row, ids in zip(events, rows, strict=True):
-        row[length + 1 - len(ids) :] = ids
-    drawn = rng.choice(len(SHARES), events.shape, p=SHARES).astype(np.int32) + 1
-    behaviors = np.where(events > 0, drawn, 0)
-    negatives = rng.integers(1, items + 1, (len(rows), length), dtype=np.int32)
-    inputs = {
-        ITEM_IDS: events[:, :-1],
-        BEHAVIOR_IDS: behaviors[:, :-1],
-        CANDIDATE_IDS: np.stack([events[:, 1:], negatives], axis=-1),
-    }
-    following = np.where(events[:, :-1] > 0, behaviors[:, 1:], 0)
-    return inputs, {RANKING: following, BEHAVIOR: following}
+def on_host(data: DeviceBatches, number: int | None = None) -> list:
+    """An epoch's batches, or the first ones, as NumPy."""
+    count = data.num_batches if number is None else min(number, data.num_batches)
+    return [jax.tree.map(np.asarray, data[index]) for index in range(count)]
 
 
-def epoch_by_length(users: list[np.ndarray], lengths: list[int], config, rng) -> dict[int, list]:
-    """An epoch's batches by padded length: about as many events each as `batch_size` users have.
-
-    Cut as `pipelines.batches` does, which needs TensorFlow.
-    """
-    needed = np.array([len(ids) - 1 for ids in users])
-    padded = np.array(lengths)[np.searchsorted(lengths, needed)]
-    budget = config.batch_size * padded.mean()
-    batches = {}
-    for length in lengths:
-        own = rng.permutation(np.flatnonzero(padded == length))
-        size = max(1, round(budget / length))
-        # The last one is filled up with users of the first, so that a length has one size.
-        own = np.resize(own, -(-len(own) // size) * size) if len(own) else own
-        rows = [[users[user] for user in own[n : n + size]] for n in range(0, len(own), size)]
-        batches[length] = [batch(each, length, config.num_items, rng) for each in rows]
-    return {length: found for length, found in batches.items() if found}
-
-
-def fit_seconds(model: keras.Model, batches: list) -> tuple[float, list[float]]:
-    """Seconds of an epoch that also compiles, and of two more."""
+def fit_seconds(model: keras.Model, data) -> tuple[float, list[float]]:
+    """Seconds of an epoch that also compiles, and of three more."""
     clock = EpochClock(lambda: jax.block_until_ready([v.value for v in model.weights]))
-    order = np.random.default_rng(1).permutation(len(batches))
-    data = (batches[number] for _ in range(3) for number in order)
-    model.fit(data, epochs=3, steps_per_epoch=len(batches), callbacks=[clock], verbose=0)
+    if isinstance(data, DeviceBatches):
+        model.fit(data, epochs=4, callbacks=[data.follow(), clock], shuffle=False, verbose=0)
+    else:
+        batches = (batch for _ in range(5) for batch in data)
+        model.fit(batches, epochs=4, steps_per_epoch=len(data), callbacks=[clock], verbose=0)
     return clock.seconds[0], clock.seconds[1:]
 
 
-def resident_epoch(model: keras.Model, batches: dict[int, list]):
+def batches_seconds(data: DeviceBatches) -> tuple[float, list[float]]:
+    """Of making an epoch's batches and no more, the first time with compiling."""
+    epochs = iter(range(9))
+
+    def epoch():
+        data.begin(next(epochs))
+        jax.block_until_ready([data[index] for index in range(data.num_batches)])
+
+    return seconds_of(epoch, 3)
+
+
+def program_epoch(model: keras.Model, batches: list):
     """A function that trains an epoch from batches on the device, and returns the weights.
 
-    All steps of one length are one program.
+    All steps of one shape are one program.
     """
     arguments = compile_arguments(model.config)
     optimizer, losses, weights = (arguments[n] for n in ("optimizer", "loss", "loss_weights"))
@@ -113,9 +119,12 @@ def resident_epoch(model: keras.Model, batches: dict[int, list]):
         return (trained, other, moments), value
 
     steps = jax.jit(lambda state, data: jax.lax.scan(step, state, data), donate_argnums=0)
+    by_shape: dict[tuple, list] = {}
+    for each in batches:
+        by_shape.setdefault(each[0][ITEM_IDS].shape, []).append(each)
     held = [
         jax.device_put(jax.tree.map(lambda *parts: np.stack(parts), *found))
-        for found in batches.values()
+        for found in by_shape.values()
     ]
     groups = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
     # Copies, because the first epoch gives its arguments' memory away.
@@ -172,45 +181,46 @@ def kernels(path: Path) -> list[tuple[str, float]]:
 
 def measure(options: argparse.Namespace) -> dict:
     """All lines, and the profile's top items."""
-    rng = np.random.default_rng(2)
     items, users = (max(100, round(size * options.scale)) for size in (ITEMS, USERS))
     config = HMARConfig.preset("taobao", items, BEHAVIORS, **json.loads(options.settings))
-    ids = histories(users, items, config.max_length)
-    events = sum(len(each) - 1 for each in ids) / users
+    splits = simulated(users, items, config.max_length)
     device = jax.devices()[0]
-    print(f"{device.device_kind}: {users:,} users of {events:.1f} events, {items:,} items")
-    lengths = [n for n in options.lengths if n < config.max_length] + [config.max_length]
-    by_length = epoch_by_length(ids, lengths, config, rng)
-    batches = [each for found in by_length.values() for each in found]
-    rows = []
+    mean = splits.dataset.num_events / users - 1
+    print(f"{device.device_kind}: {users:,} users of {mean:.1f} events, {items:,} items")
+    data = DeviceBatches(splits, config, seed=0)
+    rows, found = [], []
 
     def add(name, *numbers, **share):
         rows.append(row(name, users, *numbers, **share))
         print({key: _short(value) for key, value in rows[-1].items()}, flush=True)
 
+    if "batches" in options.only:
+        add("batches", data.num_batches, *batches_seconds(data))
     for precision in options.precisions:
-        keras.utils.set_random_seed(0)
-        model = HMAR(config, dtype=precision)
-        model.compile(**compile_arguments(config))
-        add(f"fit, {precision}", len(batches), *fit_seconds(model, batches))
-        epoch = resident_epoch(HMAR(config, dtype=precision), by_length)
-        add(f"resident, {precision}", len(batches), *seconds_of(epoch, 3))
-    found = []
-    if options.profile:
-        with jax.profiler.trace(options.profile):
-            epoch()
-        found = kernels(Path(options.profile))[:15]
-        for name, share in found:
-            print(f"{share:6.1%}  {name[:100]}")
-    steps = -(-users // config.batch_size)
-    taken = min(PLAIN_STEPS, steps)
-    some = [
-        batch(ids[n * config.batch_size :][: config.batch_size], config.max_length, items, rng)
-        for n in range(taken)
-    ]
-    plain = PlainHMAR(config)
-    plain.compile(**plain_compile_arguments(config))
-    add("plain: fit, float32", taken, *fit_seconds(plain, some), share=taken / steps)
+        for way in ("host", "device"):
+            if way in options.only:
+                keras.utils.set_random_seed(0)
+                model = HMAR(config, dtype=precision)
+                steps = data.steps_per_execution(STEPS_PER_EXECUTION) if way == "device" else 1
+                model.compile(**compile_arguments(config), steps_per_execution=steps)
+                fed = data if way == "device" else on_host(data)
+                add(f"{way}, {precision}", data.num_batches, *fit_seconds(model, fed))
+        if "program" in options.only:
+            epoch = program_epoch(HMAR(config, dtype=precision), on_host(data))
+            add(f"program, {precision}", data.num_batches, *seconds_of(epoch, 3))
+            if options.profile:
+                with jax.profiler.trace(options.profile):
+                    epoch()
+                found = kernels(Path(options.profile))[:15]
+                for name, share in found:
+                    print(f"{share:6.1%}  {name[:100]}")
+    if "plain" in options.only:
+        padded = DeviceBatches(splits, config.replace(batching="mixed"), seed=0)
+        some = on_host(padded, PLAIN_STEPS)
+        plain = PlainHMAR(config)
+        plain.compile(**plain_compile_arguments(config))
+        share = len(some) / padded.num_batches
+        add("plain, float32", len(some), *fit_seconds(plain, some), share=share)
     peak = (device.memory_stats() or {}).get("peak_bytes_in_use", 0) / 2**30
     print(f"peak on the device: {peak:.2f} GiB")
     return {"rows": rows, "kernels": found, "peak_gib": peak, "device": device.device_kind}
@@ -225,9 +235,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scale", type=float, default=1.0, help="share of the users and items")
     parser.add_argument("--settings", default="{}", help="JSON, what differs from the preset")
-    parser.add_argument("--lengths", type=int, nargs="+", default=[16, 32, 64, 128])
+    parser.add_argument("--only", nargs="+", choices=WAYS, default=WAYS, help="rows to measure")
     parser.add_argument("--precisions", nargs="+", default=["float32", "mixed_bfloat16"])
-    parser.add_argument("--profile", help="folder for a profile of one resident epoch")
+    parser.add_argument("--profile", help="folder for a profile of an epoch of `program`")
     parser.add_argument("--json", help="file for the numbers")
     options = parser.parse_args()
     results = measure(options)

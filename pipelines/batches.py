@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
 from hmar_keras.config import HMARConfig
 
@@ -80,23 +79,3 @@ class BatchPlan:
     def num_batches(self) -> int:
         """Batches an epoch."""
         return len(self.lengths)
-
-    def shuffled(self, seed):
-        """The windows in the order that is cut, and the batches in the order that they come in.
-
-        Args:
-            seed: int64 [2].
-
-        Returns:
-            int32 [windows] and int64 [batches].
-        """
-        seeds = tf.random.split(seed, 2)
-        ties = tf.random.stateless_uniform(self.classes.shape, seeds[0], dtype=tf.float64)
-        order = tf.argsort(tf.constant(self.classes, tf.float64) + ties)
-        batches = tf.range(self.num_batches, dtype=tf.int64)
-        return order, tf.random.experimental.stateless_shuffle(batches, seeds[1])
-
-    def batch(self, order, number):
-        """The windows of batch `number`, and the length to pad them to, int64."""
-        starts, lengths = tf.constant(self.starts), tf.constant(self.lengths)
-        return order[starts[number] : starts[number + 1]], lengths[number]

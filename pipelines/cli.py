@@ -14,6 +14,7 @@ from rich.console import Console
 from pipelines.command_options import (
     Config,
     DataDir,
+    DataOnDevice,
     Dataset,
     Devices,
     Epochs,
@@ -105,11 +106,12 @@ def run_command(
     precision: Precision = "float32",
     xla: Xla = None,
     steps_per_execution: StepsPerExecution = None,
+    data_on_device: DataOnDevice = None,
     models: Models = "saved_models",
     log: LogSpec | None = None,
 ):
     """Everything: train, evaluate, export, and answer one user from the export."""
-    hardware = Hardware(devices, precision, xla, steps_per_execution)
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
     prepare_keras(hardware)
     from pipelines.export import make_temporary
 
@@ -144,10 +146,11 @@ def train_command(
     precision: Precision = "float32",
     xla: Xla = None,
     steps_per_execution: StepsPerExecution = None,
+    data_on_device: DataOnDevice = None,
     log: LogSpec | None = None,
 ):
     """Train, with early stopping on the validation split."""
-    hardware = Hardware(devices, precision, xla, steps_per_execution)
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
     prepare_keras(hardware)
     request = request_of(
         dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model

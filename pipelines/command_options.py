@@ -66,7 +66,8 @@ Resume = Annotated[
     typer.Option(
         "--resume",
         help="Continue the interrupted run in --output. On the same hardware the result is the "
-        "same bit for bit; other --devices, --xla or --steps-per-execution change its last digits.",
+        "same bit for bit; other --devices, --xla or --steps-per-execution change its last digits, "
+        "and --data-on-device draws other negatives.",
     ),
 ]
 _HARDWARE = "Hardware"
@@ -98,10 +99,20 @@ Xla = Annotated[
 StepsPerExecution = Annotated[
     int | None,
     typer.Option(
-        help="At most this many steps without Python between them; they must divide the steps of "
-        r"an epoch. \[default: 16 on one GPU under TensorFlow, otherwise 1]",
+        help="At most this many steps without Keras between them; where the host makes the "
+        r"batches, as many as divide the steps of an epoch. \[default: 16 on one GPU, otherwise 1]",
         show_default=False,
         min=1,
+        rich_help_panel=_HARDWARE,
+    ),
+]
+DataOnDevice = Annotated[
+    bool | None,
+    typer.Option(
+        "--data-on-device/--no-data-on-device",
+        help="Keep the log in the device's memory, where it fits, and make the batches there. "
+        "Under JAX alone, and by default on one GPU.",
+        show_default=False,
         rich_help_panel=_HARDWARE,
     ),
 ]

@@ -11,6 +11,7 @@ from rich.console import Console
 from pipelines.command_options import (
     Config,
     DataDir,
+    DataOnDevice,
     Dataset,
     Devices,
     Epochs,
@@ -79,10 +80,11 @@ def experiment_command(
     precision: Precision = "float32",
     xla: Xla = None,
     steps_per_execution: StepsPerExecution = None,
+    data_on_device: DataOnDevice = None,
     log: LogSpec | None = None,
 ):
     """Train and compare variants over several seeds: the paper's tables for any data."""
-    hardware = Hardware(devices, precision, xla, steps_per_execution)
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
     prepare_keras(hardware)
     from pipelines.experiments.request import create, resumed
     from pipelines.experiments.table import experiment_tables

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
+from pipelines.cache_directory import cache_directory
 from pipelines.errors import InputError
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -25,8 +26,11 @@ class Hardware:
         precision: what the model computes in. Weights, losses and the saved model are float32.
         jit_compile: whether XLA compiles the training step; None for what suits the device: yes
             under JAX and on a GPU, no on CPUs under TensorFlow, where it makes the step slower.
-        steps_per_execution: at most this many steps at once, without Python between them; None
-            for 16 on one GPU under TensorFlow and otherwise 1. JAX gains nothing by it.
+        steps_per_execution: at most this many steps at once, without Keras between them; None
+            for 16 on one GPU and otherwise 1.
+        data_on_device: whether the log waits in the device's memory and batches are made there,
+            if it takes no more than a quarter of it; under JAX on one device alone, and None for
+            yes there on a GPU. Otherwise the host makes the batches.
 
     Raises:
         InputError: if a value will not do on any machine.
@@ -36,6 +40,7 @@ class Hardware:
     precision: str = "float32"
     jit_compile: bool | None = None
     steps_per_execution: int | None = None
+    data_on_device: bool | None = None
 
     def __post_init__(self):
         if self.devices < 1:
@@ -52,7 +57,8 @@ class Hardware:
     def prepare(self) -> None:
         """Makes the devices. Call it first; what it made stays until the process ends.
 
-        Under JAX it also keeps TensorFlow, which only feeds the data, off the GPUs.
+        Under JAX it also keeps TensorFlow, which only feeds the data, off the GPUs, and on these
+        it keeps compiled steps for later trainings, in the cache directory.
 
         Raises:
             InputError: if the backend or the machine cannot do what is asked for.
@@ -64,6 +70,8 @@ class Hardware:
         self.resolved()
         if self.devices > 1:
             self.device_names()
+        if _backend() == "jax" and self.has_accelerator():
+            _keep_compiled_steps()
 
     def resolved(self) -> Hardware:
         """The same with nothing left open.
@@ -76,12 +84,19 @@ class Hardware:
                 raise InputError("JAX always compiles with XLA; leave out --no-xla.")
             if self.precision == "mixed_float16" and not self.has_accelerator():
                 raise InputError("JAX does not multiply in float16 on CPUs; take mixed_bfloat16.")
-            return self._with_defaults(True, 1)
-        if self.devices > 1:
+        elif self.devices > 1:
             self._check_mirrored()
-            return self._with_defaults(False, 1)
-        return self._with_defaults(
-            *((True, _STEPS_ON_GPU) if self.has_accelerator() else (False, 1))
+        if self.data_on_device and (_backend() != "jax" or self.devices > 1):
+            raise InputError(
+                "the data can be on the device with KERAS_BACKEND=jax and one device alone; leave "
+                "out --data-on-device."
+            )
+        alone_on_gpu = self.devices == 1 and self.has_accelerator()
+        return dataclasses.replace(
+            self,
+            jit_compile=_or(self.jit_compile, _backend() == "jax" or alone_on_gpu),
+            steps_per_execution=_or(self.steps_per_execution, _STEPS_ON_GPU if alone_on_gpu else 1),
+            data_on_device=_or(self.data_on_device, _backend() == "jax" and alone_on_gpu),
         )
 
     def has_accelerator(self) -> bool:
@@ -112,12 +127,6 @@ class Hardware:
             f"{self.devices}; call Hardware.prepare() first in a new process."
         )
 
-    def _with_defaults(self, jit_compile, steps_per_execution):
-        if self.jit_compile is not None:
-            jit_compile = self.jit_compile
-        steps = self.steps_per_execution or steps_per_execution
-        return dataclasses.replace(self, jit_compile=jit_compile, steps_per_execution=steps)
-
     def _check_mirrored(self):
         """What TensorFlow's MirroredStrategy cannot do, or not right."""
         what = None
@@ -133,6 +142,10 @@ class Hardware:
                 f"on several devices TensorFlow does not do {what}; leave it out, or train with "
                 "KERAS_BACKEND=jax."
             )
+
+
+def _or(value, default):
+    return default if value is None else value
 
 
 def _backend():
@@ -151,6 +164,15 @@ def _hide_gpus_from_tensorflow():
             "TensorFlow has already taken the GPUs that JAX shall use; call Hardware.prepare() "
             "first in a new process."
         ) from error
+
+
+def _keep_compiled_steps():
+    import jax
+
+    # A length takes 5 to 14 s to compile. Where the user has chosen a place, it stays his.
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _make_cpu_devices(number):

@@ -13,57 +13,14 @@ import tensorflow as tf
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.models.registry import outputs_of
-from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
-from pipelines.batches import BatchPlan
+from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.errors import InputError
 from pipelines.negatives import ExcludedItems, sample_distinct, sample_weighted
-from pipelines.splits import EvaluationSet, Splits, event_users, visible_events
+from pipelines.splits import EvaluationSet, Splits, visible_events
+from pipelines.training_examples import TrainingExamples, inputs_and_targets
 
 EVALUATION_NEGATIVES = 99  # the paper's protocol
 _NEGATIVES, _ORDER = 0, 1  # what random numbers are drawn for
-
-
-def training_windows(splits: Splits, config: HMARConfig) -> np.ndarray:
-    """What a training example is cut from: events `start:end` of one user.
-
-    A window holds up to `max_length + 1` events: the inputs and, one to the right, the targets.
-    With `config.windows == "all"` the windows of a user overlap by one event, so that every
-    event but the first is a target exactly once.
-
-    Returns:
-        int64 [windows, 3]: user, start, end; by user, and a user's newest window first.
-    """
-    starts, ends = splits.train_starts, splits.train_ends
-    targets = np.maximum(ends - starts - 1, 0)
-    pieces = -(-targets // config.max_length)
-    if config.windows == "last":
-        pieces = np.minimum(pieces, 1)
-    users = np.repeat(np.arange(len(starts)), pieces)
-    piece = np.arange(len(users)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    window_ends = ends[users] - piece * config.max_length
-    window_starts = np.maximum(starts[users], window_ends - config.max_length - 1)
-    return np.stack([users, window_starts, window_ends], axis=1)
-
-
-def known_items(splits: Splits) -> ExcludedItems:
-    """What each user has touched in training: never a negative of that user in training."""
-    dataset = splits.dataset
-    trained = splits.training_events()
-    return ExcludedItems.from_pairs(
-        event_users(dataset)[trained],
-        dataset.item_ids[trained],
-        dataset.num_users,
-        dataset.num_items,
-    )
-
-
-def first_on_its_item(dataset: InteractionDataset) -> np.ndarray:
-    """Which events are their user's first on their item, bool [events]."""
-    pairs = event_users(dataset) * (dataset.num_items + 1) + dataset.item_ids
-    first = np.zeros(dataset.num_events, bool)
-    first[np.unique(pairs, return_index=True)[1]] = True
-    return first
 
 
 def in_random_order(items, behaviors, seed):
@@ -105,31 +62,27 @@ class TrainingData:
     """
 
     def __init__(self, splits: Splits, config: HMARConfig, seed: int, few_lengths: bool = False):
-        splits = splits.visible(config.events)
-        windows = training_windows(splits, config)
-        if not len(windows):
-            raise InputError(
-                f"{splits.dataset.name} has no user with two training events; use a longer log."
-            )
-        excluded = known_items(splits)
-        if excluded.outside().min() < 1:
-            raise InputError(
-                f"some user of {splits.dataset.name} has touched every item, which leaves no "
-                "negatives to train with; use a log with more items."
-            )
-        self.num_windows = len(windows)
-        self._plan = BatchPlan.of(windows[:, 2] - windows[:, 1] - 1, config, few_lengths)
-        self.steps_per_epoch = self._plan.num_batches
+        examples = TrainingExamples.of(splits, config, few_lengths)
+        self.num_windows = len(examples.windows)
+        self.steps_per_epoch = examples.plan.num_batches
+        self._plan = examples.plan
         self._config = config
         self._seed = seed
-        self._windows = tf.constant(windows)
-        self._item_ids = tf.constant(splits.dataset.item_ids)
-        self._behavior_ids = tf.constant(splits.dataset.behavior_ids)
-        self._is_first = tf.constant(first_on_its_item(splits.dataset))
-        self._keys = tf.constant(excluded.keys)
-        self._key_starts = tf.constant(excluded.starts)
-        self._outside = tf.constant(excluded.outside())
-        self._stride = excluded.num_items + 1
+        self._windows = tf.constant(examples.windows)
+        self._item_ids = tf.constant(examples.item_ids)
+        self._behavior_ids = tf.constant(examples.behavior_ids)
+        self._is_first = tf.constant(examples.is_first)
+        self._keys = tf.constant(examples.excluded.keys)
+        self._key_starts = tf.constant(examples.excluded.starts)
+        self._outside = tf.constant(examples.excluded.outside())
+        self._stride = examples.excluded.num_items + 1
+
+    def steps_per_execution(self, at_most: int) -> int:
+        """How many of at most so many steps may be one execution.
+
+        As many as divide the epoch: an execution that began in one epoch would end in the next.
+        """
+        return max(n for n in range(1, at_most + 1) if self.steps_per_epoch % n == 0)
 
     def dataset(self, initial_epoch: int = 0, epochs: int | None = None) -> tf.data.Dataset:
         """Batches of epoch after epoch; use it with `steps_per_epoch`.
@@ -154,12 +107,19 @@ class TrainingData:
         )
 
     def _epoch(self, epoch):
-        order, batches = self._plan.shuffled([self._seed, epoch])
+        seeds = tf.random.split([self._seed, epoch], 2)
+        classes = tf.constant(self._plan.classes, tf.float64)
+        # Windows of a class change places.
+        ties = tf.random.stateless_uniform(classes.shape, seeds[0], dtype=tf.float64)
+        order = tf.argsort(classes + ties)
+        starts, lengths = tf.constant(self._plan.starts), tf.constant(self._plan.lengths)
 
         def batch(number):
-            rows, length = self._plan.batch(order, number)
-            return self._batch(epoch, number, rows, length)
+            rows = order[starts[number] : starts[number + 1]]
+            return self._batch(epoch, number, rows, lengths[number])
 
+        batches = tf.range(self.steps_per_epoch, dtype=tf.int64)
+        batches = tf.random.experimental.stateless_shuffle(batches, seeds[1])
         return tf.data.Dataset.from_tensor_slices(batches).map(
             batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
@@ -170,23 +130,8 @@ class TrainingData:
         if self._config.order == "random":
             seed = self._stream(_ORDER, epoch, number)
             items, behaviors, is_first = in_random_order(items, behaviors, seed)
-        inputs, candidates = items[:, :-1], items[:, 1:, None]
-        if self._config.targets == "new_items":
-            # What has been touched is no answer, and no other negative would tell the model so.
-            candidates = tf.stack([items[:, 1:], inputs], axis=-1)
-        # Before the first event there is nothing to predict from.
-        next_behaviors = tf.where(inputs > 0, behaviors[:, 1:], 0)
-        features = {ITEM_IDS: inputs, BEHAVIOR_IDS: behaviors[:, :-1]}
         negatives = self._negatives(windows[:, 0], length, epoch, number)
-        if self._config.shared_negatives:
-            features |= {CANDIDATE_IDS: candidates, NEGATIVE_IDS: negatives[:, 0]}
-        else:
-            features[CANDIDATE_IDS] = tf.concat([candidates, negatives], axis=-1)
-        targets = {
-            RANKING: tf.where(is_first[:, 1:] | (self._config.targets == "all"), next_behaviors, 0),
-            BEHAVIOR: next_behaviors,
-        }
-        return features, {output: targets[output] for output in outputs_of(self._config)}
+        return inputs_and_targets(tf, self._config, items, behaviors, is_first, negatives)
 
     def _events(self, windows, length):
         """Item and behaviour ids and what is the first on its item, `[rows, length]` each."""

@@ -45,6 +45,11 @@ class ExcludedItems:
         """int64 [rows]: how many items are not excluded."""
         return self.num_items - np.diff(self.starts)
 
+    def below(self) -> np.ndarray:
+        """int32 [excluded]: `h_j - 1 - j`, the items outside a set and below each of its items."""
+        rows = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        return (self.keys - rows * (self.num_items + 1)).astype(np.int32)
+
     def items_at(self, rows, places):
         """The items outside the sets of `rows` at `places`, counted from 0 in order of id.
 

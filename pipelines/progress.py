@@ -62,7 +62,9 @@ class TrainingProgress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Moves the bar."""
         if self._bar:
-            self._bar.update(self._task, completed=self._epoch * self._steps + batch + 1)
+            # The last execution of an epoch may have had fewer steps than Keras counts.
+            done = min(batch + 1, self._steps)
+            self._bar.update(self._task, completed=self._epoch * self._steps + done)
 
     def on_epoch_end(self, epoch, logs=None):
         """Shows the validation score."""

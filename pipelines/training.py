@@ -60,11 +60,13 @@ def train(
 
 def _fit(splits, config, run, seed, hardware, last):
     keras.utils.set_random_seed(seed)
-    data = TrainingData(splits, config, seed, few_lengths=hardware.jit_compile)
+    data = training_data(splits, config, seed, hardware)
     scores = [epoch[MONITORED] for epoch in run.history()]
     devices = Devices(hardware)
     with devices.building():
-        model = compiled_model(config, hardware, data.steps_per_epoch)
+        model = compiled_model(
+            config, hardware, data.steps_per_execution(hardware.steps_per_execution)
+        )
         # Built within the first step, it would hold one more copy of the item table.
         model.optimizer.build(model.trainable_variables)
         if scores:
@@ -81,19 +83,45 @@ def _fit(splits, config, run, seed, hardware, last):
         progress,
         interruption,
     ]
+    if isinstance(data, TrainingData):
+        batches = devices.distribute(data.dataset(initial_epoch=len(scores)))
+        steps = data.steps_per_epoch
+    else:
+        batches, steps = data, None  # its epochs end by themselves
+        callbacks.insert(0, data.follow())
     try:
         with interruption.listening(), devices.training(), gradients_forgotten():
             model.fit(
-                devices.distribute(data.dataset(initial_epoch=len(scores))),
+                batches,
                 initial_epoch=len(scores),
                 epochs=last,
-                steps_per_epoch=data.steps_per_epoch,
+                steps_per_epoch=steps,
                 callbacks=callbacks,
                 shuffle=False,  # the data comes in the order of the seed
                 verbose=0,
             )
     finally:
         progress.close()
+
+
+def training_data(splits: Splits, config: HMARConfig, seed: int, hardware: Hardware):
+    """The batches of a training: `DeviceBatches` where they are made on the device.
+
+    Args:
+        splits: the split dataset.
+        config: the settings.
+        seed: of the order and the negatives.
+        hardware: resolved.
+
+    Raises:
+        InputError: if the dataset cannot be trained on.
+    """
+    if hardware.data_on_device:
+        from pipelines.device_batches import DeviceBatches, fits  # needs JAX
+
+        if fits(splits):
+            return DeviceBatches(splits, config, seed)
+    return TrainingData(splits, config, seed, few_lengths=hardware.jit_compile)
 
 
 def learning_rate(config: HMARConfig, epoch: int) -> float:
@@ -117,15 +145,14 @@ def _load_state(model, run, epoch):
 
 
 def compiled_model(
-    config: HMARConfig, hardware: Hardware, steps_per_epoch: int
+    config: HMARConfig, hardware: Hardware, steps_per_execution: int = 1
 ) -> SequentialRecommender:
     """The model with initial weights, ready for `fit`; to be called within `Devices.building`.
 
     Args:
         config: the settings.
         hardware: resolved.
-        steps_per_epoch: as many steps per execution are taken as divide it, up to those of
-            `hardware`: an execution that began in one epoch would end in the next.
+        steps_per_execution: steps without Keras between them.
     """
     model = build_model(config, dtype=hardware.precision)
     arguments = compile_arguments(config)
@@ -140,11 +167,7 @@ def compiled_model(
     model.compile(
         **arguments,
         jit_compile=hardware.jit_compile,
-        steps_per_execution=max(
-            steps
-            for steps in range(1, hardware.steps_per_execution + 1)
-            if steps_per_epoch % steps == 0
-        ),
+        steps_per_execution=steps_per_execution,
     )
     return model
 

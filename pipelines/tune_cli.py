@@ -15,6 +15,7 @@ from rich.table import Table
 from pipelines.command_options import (
     Config,
     DataDir,
+    DataOnDevice,
     Dataset,
     Devices,
     Epochs,
@@ -119,6 +120,7 @@ def tune_command(
     precision: Precision = "float32",
     xla: Xla = None,
     steps_per_execution: StepsPerExecution = None,
+    data_on_device: DataOnDevice = None,
     log: LogSpec | None = None,
 ):
     """Search for settings with KerasTuner, from those that a training would take.
@@ -127,7 +129,7 @@ def tune_command(
     chief or a worker of a search on several machines, which share the directory --output.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the workers need it
-    hardware = Hardware(devices, precision, xla, steps_per_execution)
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them.")
     prepare_keras(hardware)

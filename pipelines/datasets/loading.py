@@ -8,11 +8,11 @@ import hashlib
 import importlib
 import io
 import json
-import os
 import pathlib
 import shutil
 import sys
 
+from pipelines.cache_directory import cache_directory
 from pipelines.datasets.event_log.beam_settings import input_error_of
 from pipelines.datasets.event_log.workspace import remove_left_over
 from pipelines.errors import InputError
@@ -39,7 +39,7 @@ def load(name, entries, data_dir, cache_dir, download, beam):
     options = dataclasses.asdict(config) if config else None
     make = _BuilderFactory(
         builder_class,
-        _cache_root(cache_dir),
+        cache_directory(cache_dir),
         full_name,
         _fingerprint(builder_class, options, identity),
         {"config": config_name, "source": data_dir},
@@ -59,7 +59,7 @@ def load_log(spec, cache_dir, beam):
     options = {**spec.to_dict(), "files": None}  # where they lie makes no difference
     make = _BuilderFactory(
         OwnLog,
-        _cache_root(cache_dir),
+        cache_directory(cache_dir),
         dataset_name(spec.files),
         _fingerprint(OwnLog, options, fingerprint(paths)),
         {"spec": spec},
@@ -130,11 +130,6 @@ def _parse(name, entries):
 def _import_builder(path):
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def _cache_root(cache_dir):
-    given = cache_dir or os.environ.get("HMAR_CACHE") or "~/.cache/hmar"
-    return pathlib.Path(given).expanduser().absolute()
 
 
 def _fingerprint(builder_class, options, identity):

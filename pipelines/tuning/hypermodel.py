@@ -71,7 +71,7 @@ class HMARHyperModel(keras_tuner.HyperModel):
         """
         config = self.config(hp)
         keras.utils.set_random_seed(self._seed)
-        model = compiled_model(config, Hardware().resolved(), steps_per_epoch=1)
+        model = compiled_model(config, Hardware().resolved())
         start_items(model, self._splits)
         return model
 

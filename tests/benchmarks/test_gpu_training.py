@@ -1,4 +1,4 @@
-"""The benchmark for GPUs, on a CPU: its two ways to train do the same, and it runs whole."""
+"""The benchmark for GPUs, on a CPU: its ways to train do the same, and it runs whole."""
 
 import json
 import os
@@ -20,16 +20,16 @@ from hmar_keras import HMAR, HMARConfig, compile_arguments
 config = HMARConfig.preset(
     "taobao", 50, gpu_training.BEHAVIORS, dim=8, max_length=20, batch_size=4, dropout=0.0
 )
-users = gpu_training.histories(30, 50, 20)
-batches = gpu_training.epoch_by_length(users, [8, 20], config, np.random.default_rng(0))
-assert sum(len(x["item_ids"]) for found in batches.values() for x, _ in found) >= 30
+data = gpu_training.DeviceBatches(gpu_training.simulated(30, 50, 20), config, seed=0)
+batches = gpu_training.on_host(data)
+assert sum(len(x["item_ids"]) for x, _ in batches) == 30
+batches.sort(key=lambda batch: batch[0]["item_ids"].shape)
 keras.utils.set_random_seed(0)
 model = HMAR(config)
-trained = gpu_training.resident_epoch(model, batches)()
+trained = gpu_training.program_epoch(model, batches)()
 model.compile(**compile_arguments(config))
-for found in batches.values():
-    for inputs, targets in found:
-        model.train_on_batch(inputs, targets)
+for inputs, targets in batches:
+    model.train_on_batch(inputs, targets)
 for one, other in zip(trained, model.trainable_variables, strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 """
@@ -46,13 +46,14 @@ def test_steps_on_the_device_are_those_of_fit():
     run("-c", BOTH_WAYS)
 
 
-def test_it_measures_both_beside_the_plain_model(tmp_path):
+def test_it_measures_all_beside_the_plain_model(tmp_path):
     pytest.importorskip("jax")
     file = tmp_path / "gpu.json"
-    small = ["--scale", "0.001", "--settings", '{"dim": 8, "max_length": 24}', "--lengths", "16"]
+    small = ["--scale", "0.001", "--settings", '{"dim": 8, "max_length": 24}']
     run("benchmarks/gpu_training.py", *small, "--precisions", "float32", "--json", str(file))
     rows = {row["name"]: row for row in json.loads(file.read_text())["rows"]}
-    assert list(rows) == ["fit, float32", "resident, float32", "plain: fit, float32"]
+    ways = ["batches", "host, float32", "device, float32", "program, float32", "plain, float32"]
+    assert list(rows) == ways
     for row in rows.values():
         assert row["steps/s"] * row["ms a step"] == pytest.approx(1000)
         assert row["sequences/s"] * row["seconds an epoch"] == pytest.approx(148)

@@ -14,11 +14,11 @@ def plan_of(lengths, config, **changes):
     return BatchPlan.of(np.asarray(lengths), config.replace(**changes))
 
 
-def epoch(plan, seed):
-    """The windows of each batch and its length, in the order of an epoch."""
-    order, batches = plan.shuffled([seed, 0])
-    cut = [plan.batch(order, number) for number in batches.numpy()]
-    return [(rows.numpy(), int(length)) for rows, length in cut]
+def cut(plan):
+    """The windows of each batch and its length, for one order of the windows of a class."""
+    order = np.argsort(plan.classes, kind="stable")
+    rows = np.split(order, plan.starts[1:-1])
+    return list(zip(rows, plan.lengths.tolist(), strict=True))
 
 
 def skewed_lengths(count, longest, seed=0):
@@ -57,19 +57,18 @@ def test_there_are_few_lengths():
 def test_every_window_comes_once_an_epoch_and_fits(config, batching):
     lengths = skewed_lengths(999, 100)
     plan = plan_of(lengths, config, max_length=100, batching=batching, batch_size=32)
-    assert plan.num_batches == len(epoch(plan, 0))
-    for seed in range(3):
-        batches = epoch(plan, seed)
-        windows = np.concatenate([rows for rows, _ in batches])
-        assert sorted(windows.tolist()) == list(range(999))
-        assert all(lengths[rows].max() <= length for rows, length in batches)
+    batches = cut(plan)
+    assert plan.num_batches == len(batches)
+    windows = np.concatenate([rows for rows, _ in batches])
+    assert sorted(windows.tolist()) == list(range(999))
+    assert all(lengths[rows].max() <= length for rows, length in batches)
 
 
 def test_batches_have_about_the_same_number_of_events(config):
     lengths = skewed_lengths(20_000, 150)
     plan = plan_of(lengths, config, max_length=150, batch_size=128)
     assert plan.num_batches == pytest.approx(20_000 / 128, rel=0.03)
-    positions = [len(rows) * length for rows, length in epoch(plan, 0)]
+    positions = [len(rows) * length for rows, length in cut(plan)]
     budget = 128 * padded_lengths(lengths, 150).mean()
     full = sorted(positions)[1:]  # the last one holds what is left
     assert min(full) > 0.95 * budget
@@ -81,42 +80,18 @@ def test_batches_have_about_the_same_number_of_events(config):
 
 def test_a_batch_of_one_length_has_one_shape(config):
     plan = plan_of(skewed_lengths(5000, 150), config, max_length=150, batch_size=64)
-    shapes = {(len(rows), length) for rows, length in epoch(plan, 0)}
+    shapes = {(len(rows), length) for rows, length in cut(plan)}
     assert len(shapes) <= len({length for _, length in shapes}) + 1  # and what is left
 
 
 def test_mixed_batches_are_of_the_size_and_length_asked_for(config):
     plan = plan_of(skewed_lengths(100, 50), config, max_length=50, batching="mixed", batch_size=16)
-    shapes = sorted((len(rows), length) for rows, length in epoch(plan, 0))
+    shapes = sorted((len(rows), length) for rows, length in cut(plan))
     assert shapes == [(4, 50), *[(16, 50)] * 6]
-
-
-def test_the_seed_decides_who_meets_whom_and_when(config):
-    plan = plan_of(skewed_lengths(500, 40), config, max_length=40)
-
-    def flat(seed):
-        return [rows.tolist() for rows, _ in epoch(plan, seed)]
-
-    assert flat(1) == flat(1)
-    assert flat(1) != flat(2)
-    assert [length for _, length in epoch(plan, 1)] != [length for _, length in epoch(plan, 2)]
-
-
-def test_whom_a_window_meets_is_uniform_among_its_like(config):
-    """Ten windows of a length in two batches: each pair meets in 4 of 9 epochs."""
-    plan = plan_of([5] * 10, config, batch_size=5, max_length=5)
-    meetings = np.zeros((10, 10))
-    epochs = 600
-    for seed in range(epochs):
-        for rows, _ in epoch(plan, seed):
-            meetings[np.ix_(rows, rows)] += 1
-    share = meetings[np.triu_indices(10, 1)] / epochs
-    deviation = np.sqrt(4 / 9 * 5 / 9 / epochs)
-    assert np.abs(share - 4 / 9).max() < 5 * deviation
 
 
 def test_a_window_longer_than_the_budget_is_a_batch(config):
     plan = plan_of([1] * 50 + [48], config, batch_size=1, max_length=48)
-    sizes = [len(rows) for rows, length in epoch(plan, 0) if length == 48]
+    sizes = [len(rows) for rows, length in cut(plan) if length == 48]
     assert sizes == [1]
     assert dataclasses.asdict(plan)["starts"][-1] == 51

@@ -17,27 +17,28 @@ def machine(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("backend", "accelerator", "devices", "jit_compile", "steps"),
+    ("backend", "accelerator", "devices", "jit_compile", "steps", "on_device"),
     [
-        ("tensorflow", False, 1, False, 1),
-        ("tensorflow", True, 1, True, 16),
-        ("tensorflow", True, 2, False, 1),
-        ("jax", False, 1, True, 1),
-        ("jax", True, 4, True, 1),
+        ("tensorflow", False, 1, False, 1, False),
+        ("tensorflow", True, 1, True, 16, False),
+        ("tensorflow", True, 2, False, 1, False),
+        ("jax", False, 1, True, 1, False),
+        ("jax", True, 1, True, 16, True),
+        ("jax", True, 4, True, 1, False),
     ],
 )
 def test_what_is_left_open_suits_the_machine(
-    machine, backend, accelerator, devices, jit_compile, steps
+    machine, backend, accelerator, devices, jit_compile, steps, on_device
 ):
     machine(backend, accelerator)
     resolved = Hardware(devices=devices).resolved()
-    assert resolved == Hardware(devices, "float32", jit_compile, steps)
+    assert resolved == Hardware(devices, "float32", jit_compile, steps, on_device)
     assert resolved.resolved() == resolved
 
 
 def test_what_is_asked_for_is_done(machine):
     machine("tensorflow", True)
-    asked = Hardware(1, "mixed_float16", False, 3)
+    asked = Hardware(1, "mixed_float16", False, 3, False)
     assert asked.resolved() == asked
 
 
@@ -59,6 +60,8 @@ def test_what_no_machine_can_do_is_refused(arguments, part):
     [
         ("jax", {"jit_compile": False}, "--no-xla"),
         ("jax", {"precision": "mixed_float16"}, "mixed_bfloat16"),
+        ("jax", {"devices": 2, "data_on_device": True}, "one device alone"),
+        ("tensorflow", {"data_on_device": True}, "KERAS_BACKEND=jax"),
         ("tensorflow", {"devices": 2, "jit_compile": True}, "XLA"),
         ("tensorflow", {"devices": 2, "steps_per_execution": 2}, "steps? per execution"),
         ("tensorflow", {"devices": 2, "precision": "mixed_float16"}, "mixed_bfloat16"),

@@ -17,7 +17,7 @@ from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData, evaluation_dataset
 from pipelines.run_directory import RunDirectory, written_at_once
 from pipelines.splits import split
-from pipelines.training import best_epoch, compiled_model, train
+from pipelines.training import best_epoch, train
 from pipelines.validation import MONITORED, LossOverEvents
 
 from .runs import last_state, without_times
@@ -133,20 +133,15 @@ def test_steps_per_execution_change_nothing(whole, tmp_path, log):
 def test_a_step_that_is_compiled_for_each_length_meets_few(monkeypatch, tmp_path, log, compiled):
     asked = []
 
-    def training_data(*arguments, few_lengths):
-        asked.append(few_lengths)
-        return TrainingData(*arguments, few_lengths=few_lengths)
+    class Watched(TrainingData):
+        def __init__(self, *arguments, few_lengths):
+            asked.append(few_lengths)
+            super().__init__(*arguments, few_lengths=few_lengths)
 
-    monkeypatch.setattr("pipelines.training.TrainingData", training_data)
+    monkeypatch.setattr("pipelines.training.TrainingData", Watched)
     hardware = Hardware(jit_compile=compiled)
     run_once(tmp_path / "run", log, small_config(log), epochs=1, hardware=hardware)
     assert asked == [compiled]
-
-
-@pytest.mark.parametrize(("steps", "at_most", "taken"), [(12, 8, 6), (7, 6, 1), (4, 16, 4)])
-def test_an_execution_ends_with_the_epoch(log, steps, at_most, taken):
-    hardware = Hardware(steps_per_execution=at_most).resolved()
-    assert compiled_model(small_config(log), hardware, steps).steps_per_execution == taken
 
 
 def test_the_reported_loss_is_a_mean_over_events():

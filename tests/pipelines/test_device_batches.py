@@ -1,0 +1,74 @@
+"""Trainings whose batches are made on the device, under JAX, in processes of their own."""
+
+import types
+
+import numpy as np
+import pytest
+
+from hmar_keras.config import HMARConfig
+from pipelines.run_directory import RunDirectory
+from pipelines.splits import split
+
+from .fresh_training import Plan, train_elsewhere
+from .runs import last_state, without_times
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, log):
+    """One training three ways: fed by the host, on the device, there in executions of 4 steps.
+
+    The last one also resumed after its first epoch.
+    """
+    pytest.importorskip("jax")
+    config = HMARConfig(
+        log.num_items, log.behaviors, dim=8, max_length=6, batch_size=9, epochs=3
+    ).replace(learning_rate=0.02, dropout=0.3)
+    ways = {
+        "host": {},
+        "device": {"data_on_device": True},
+        "executions": {"data_on_device": True, "steps_per_execution": 4},
+    }
+    found = {}
+    for name, hardware in ways.items():
+        home = tmp_path_factory.mktemp(name)
+        resumed = home / "resumed" if name == "executions" else None
+        plan = Plan(log, hardware, [(home / "run", config)], resumed)
+        train_elsewhere(home / "plan", "jax", plan)
+        found[name] = RunDirectory(home / "run")
+    return {**found, "resumed": RunDirectory(resumed)}
+
+
+def test_only_the_draw_is_another(runs):
+    host, device = (without_times(runs[name]) for name in ("host", "device"))
+    assert len(host) == len(device) == 3
+    assert host != device
+    for one, two in zip(host, device, strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=0.1)
+    assert device[-1]["loss"] < device[0]["loss"] - 0.02
+
+
+def test_steps_per_execution_change_nothing(runs):
+    for one, two in zip(*(without_times(runs[n]) for n in ("device", "executions")), strict=True):
+        assert one == pytest.approx(two, rel=1e-5, abs=1e-5)
+
+
+def test_resuming_is_exact(runs):
+    whole, resumed = runs["executions"], runs["resumed"]
+    assert without_times(whole) == without_times(resumed)
+    state, state_again = last_state(whole), last_state(resumed)
+    assert [name for name in state if not np.array_equal(state[name], state_again[name])] == []
+
+
+def test_a_log_too_large_for_the_device_stays_with_the_host(monkeypatch, log):
+    jax = pytest.importorskip("jax")
+    from pipelines.device_batches import fits
+
+    splits = split(log)
+    needed = 4 * 13 * log.num_events
+    for limit, expected in [(needed, True), (needed - 1, False)]:
+        device = types.SimpleNamespace(memory_stats=lambda limit=limit: {"bytes_limit": limit})
+        monkeypatch.setattr(jax, "local_devices", lambda device=device: [device])
+        assert fits(splits) is expected
+    device = types.SimpleNamespace(memory_stats=lambda: None)  # as a CPU says
+    monkeypatch.setattr(jax, "local_devices", lambda: [device])
+    assert fits(splits)

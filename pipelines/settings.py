@@ -73,13 +73,12 @@ DEFAULTS = {
 }
 
 
-# What another model needs besides what a dataset is trained with.
-# As published, so without neighbours.
+# What another model needs besides what a dataset is trained with. Where that has neighbours, so has
+# the other model: their settings do for a model that learns beside them, and too little without.
 _SASREC = {
     "model": "sasrec",
     "num_sequence_blocks": 2,
     "scale_embeddings": True,
-    "num_neighbors": 0,
 }
 MODELS = {
     "hmar": {"model": "hmar"},

@@ -49,6 +49,13 @@ def test_other_models_differ_in_what_they_are_alone():
     }
 
 
+def test_other_models_have_neighbors_where_hmar_has():
+    """They would be compared by settings that suit a model beside neighbours, and be far behind."""
+    config = CONFIG.replace(num_neighbors=9, learning_rate=3e-4)
+    for variant in variants(["main"], config):
+        assert variant.config.num_neighbors == 9
+
+
 def test_suites_add_up_and_the_reference_comes_first_and_once():
     names = [variant.name for variant in variants(SUITES, CONFIG)]
     assert names[0] == REFERENCE

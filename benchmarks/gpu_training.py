@@ -17,6 +17,7 @@ the preset `taobao`. Rows: `device` is `model.fit` over batches that are made on
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -35,13 +36,13 @@ from hmar_keras import HMAR, Behaviors, HMARConfig, compile_arguments
 from hmar_keras.schema import ITEM_IDS
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.device_batches import DeviceBatches
+from pipelines.hardware import STEPS_ON_GPU
 from pipelines.splits import EvaluationSet, Splits
 
 USERS, ITEMS, MEAN_EVENTS = 147_894, 99_037, 41
 BEHAVIORS = Behaviors(("view", "favorite", "cart", "buy"), "buy")
 SHARES = (0.89, 0.03, 0.055, 0.025)  # of the behaviours among the events
 PLAIN_STEPS = 100  # of an epoch of the plain model; all its batches are of one size
-STEPS_PER_EXECUTION = 16  # of `hmar train` on a GPU
 WAYS = ["batches", "host", "device", "program", "plain"]
 
 
@@ -80,7 +81,7 @@ def fit_seconds(model: keras.Model, data) -> tuple[float, list[float]]:
     """Seconds of an epoch that also compiles, and of three more."""
     clock = EpochClock(lambda: jax.block_until_ready([v.value for v in model.weights]))
     if isinstance(data, DeviceBatches):
-        model.fit(data, epochs=4, callbacks=[data.follow(), clock], shuffle=False, verbose=0)
+        model.fit(**data.fit_arguments([clock]), epochs=4, verbose=0)
     else:
         batches = (batch for _ in range(5) for batch in data)
         model.fit(batches, epochs=4, steps_per_epoch=len(data), callbacks=[clock], verbose=0)
@@ -89,7 +90,7 @@ def fit_seconds(model: keras.Model, data) -> tuple[float, list[float]]:
 
 def batches_seconds(data: DeviceBatches) -> tuple[float, list[float]]:
     """Of making an epoch's batches and no more, the first time with compiling."""
-    epochs = iter(range(9))
+    epochs = itertools.count()
 
     def epoch():
         data.begin(next(epochs))
@@ -159,8 +160,8 @@ def row(name: str, users: int, steps: int, first: float, seconds: list[float], s
         "ms a step": 1e3 * median / steps,
         "sequences/s": users * share / median,
         "seconds an epoch": median / share,
-        "first epoch, with compiling": first,
-        "spread": [min(seconds), max(seconds)],
+        "first epoch, with compiling": first / share,
+        "spread": [min(seconds) / share, max(seconds) / share],
     }
 
 
@@ -201,7 +202,7 @@ def measure(options: argparse.Namespace) -> dict:
             if way in options.only:
                 keras.utils.set_random_seed(0)
                 model = HMAR(config, dtype=precision)
-                steps = data.steps_per_execution(STEPS_PER_EXECUTION) if way == "device" else 1
+                steps = data.steps_per_execution(STEPS_ON_GPU) if way == "device" else 1
                 model.compile(**compile_arguments(config), steps_per_execution=steps)
                 fed = data if way == "device" else on_host(data)
                 add(f"{way}, {precision}", data.num_batches, *fit_seconds(model, fed))

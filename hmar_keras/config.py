@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from hmar_keras.layers.behavior_encoder import PROJECTIONS
-from hmar_keras.optimizers import Adam, LazyAdam
+from hmar_keras.optimizers import Adam, LazyAdam, RowwiseAdam
 from hmar_keras.schema import Behaviors
 
-OPTIMIZERS = {"lazy_adam": LazyAdam, "adam": Adam}
+OPTIMIZERS = {"lazy_adam": LazyAdam, "rowwise_adam": RowwiseAdam, "adam": Adam}
 # Classes by name. `models.registry` fills it, because models import this module.
 MODELS: dict[str, type] = {}
 _CHOICES = {
@@ -94,8 +94,9 @@ class HMARConfig:
         order: of a window's events in training: `"time"`; or `"random"`, the events on an item side
             by side and the items in an order drawn anew in every epoch, for logs whose held-out
             items are not the last ones.
-        optimizer: `"lazy_adam"` moves only those rows of the item table that a batch touches,
-            `"adam"` all of them, by a momentum; see `hmar_keras.optimizers`.
+        optimizer: `"lazy_adam"` moves only those rows of the item table that a batch touches;
+            `"rowwise_adam"` likewise, with one second moment a row, which takes half the memory;
+            `"adam"` all rows, by a momentum. See `hmar_keras.optimizers`.
         learning_rate: of Adam.
         learning_rate_schedule: `"constant"`, or `"cosine"`: from epoch to epoch it falls along half
             a cosine, to reach 0 after `epochs`.

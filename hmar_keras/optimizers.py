@@ -42,6 +42,10 @@ def _sums(values, places, count):
     return ops.scatter(places[:, None], values, (count, values.shape[-1]))
 
 
+def _is_table(variable):
+    return variable.path.endswith("embeddings")
+
+
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class LazyAdam(Adam):
     """Adam that reads and writes only those rows of an embedding table that have a gradient.
@@ -81,8 +85,8 @@ class LazyAdam(Adam):
         super().__init__(*args, name=name, **kwargs)
         if self.amsgrad or self.weight_decay:
             raise ValueError(
-                "LazyAdam has no amsgrad and no weight_decay, which move every row of a table; "
-                "use keras.optimizers.Adam for them."
+                f"{type(self).__name__} has no amsgrad and no weight_decay, which move every row "
+                "of a table; use keras.optimizers.Adam for them."
             )
 
     def build(self, variables):
@@ -90,19 +94,27 @@ class LazyAdam(Adam):
         if self.built:
             return
         keras.optimizers.Optimizer.build(self, variables)
-        self._velocities = self.add_optimizer_variables(variables, "velocity")
+        self._velocities = [self._add_velocity(variable) for variable in variables]
         self._momentums, self._last_steps = [], []
         for variable in variables:
-            table = variable.path.endswith("embeddings")
+            table = _is_table(variable)
             momentum = None if table else self.add_variable_from_reference(variable, "momentum")
             self._momentums.append(momentum)
-            self._last_steps.append(self._add_last_step(variable) if table else None)
+            # Not an integer: TensorFlow cannot write single rows of those on a GPU.
+            self._last_steps.append(self._add_column(variable, "last_step") if table else None)
 
-    def _add_last_step(self, table):
-        # Not an integer: TensorFlow cannot write single rows of those on a GPU.
-        name = f"{table.path.replace('/', '_')}_last_step"
+    def _add_velocity(self, variable):
+        return self.add_variable_from_reference(variable, "velocity")
+
+    def _add_column(self, table, name):
+        """A number a row."""
+        name = f"{table.path.replace('/', '_')}_{name}"
         layout = getattr(table, "_layout", None)
         return self.add_variable((table.shape[0], 1), "zeros", "float32", name=name, layout=layout)
+
+    def _squares(self, gradient):
+        """Of rows of a table's gradient, what their second moment is a mean of."""
+        return ops.square(gradient)
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates a weight, or the touched rows of a table."""
@@ -134,11 +146,39 @@ class LazyAdam(Adam):
             self.assign(weight, value)
 
     def _moved(self, gradient, variable, velocity, last_step, learning_rate):
-        """The new rows, their second moments, `[rows, dim]` each, and their last step."""
+        """The new rows `[rows, dim]`, their second moments and their last step."""
         gradient, beta_2 = ops.cast(gradient, "float32"), ops.cast(self.beta_2, "float32")
         step = ops.cast(self.iterations + 1, "float32")
         velocity = velocity * ops.power(beta_2, step - last_step)
-        velocity = velocity + ops.square(gradient) * (1 - beta_2)
+        velocity = velocity + self._squares(gradient) * (1 - beta_2)
         rate = ops.cast(learning_rate, "float32") * ops.sqrt(1 - ops.power(beta_2, step))
         new = variable - rate * gradient / (ops.sqrt(velocity) + self.epsilon)
         return new, velocity, ops.zeros_like(last_step) + step
+
+
+@keras.saving.register_keras_serializable(package="hmar_keras")
+class RowwiseAdam(LazyAdam):
+    """LazyAdam with one second moment a row of a table, the mean over its columns.
+
+    For tables that fill the memory: beside the table it keeps two numbers a row, and a step reads
+    and writes one array of the table's width, not two. The columns of a row share their rate, so
+    that a row moves along its gradient, which under Adam it does not.
+
+    D. Mudigere et al., "Software-Hardware Co-design for Fast and Scalable Training of Deep Learning
+    Recommendation Models", ISCA 2022, has it for AdaGrad.
+
+    Args:
+        *args: as in `LazyAdam`.
+        **kwargs: likewise.
+    """
+
+    def __init__(self, *args: Any, name: str = "rowwise_adam", **kwargs: Any) -> None:
+        super().__init__(*args, name=name, **kwargs)
+
+    def _add_velocity(self, variable):
+        if _is_table(variable):
+            return self._add_column(variable, "velocity")
+        return super()._add_velocity(variable)
+
+    def _squares(self, gradient):
+        return ops.mean(ops.square(gradient), axis=-1, keepdims=True)

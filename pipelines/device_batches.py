@@ -18,25 +18,19 @@ import keras
 import numpy as np
 
 from hmar_keras.config import HMARConfig
+from pipelines.errors import InputError
 from pipelines.splits import Splits
 from pipelines.training_examples import TrainingExamples, inputs_and_targets
 
-_BYTES_AN_EVENT = 13  # item, behaviour, whether it is the first on its item, excluded item
 _MOST_EVENTS = 2**31 - 1  # without further flags JAX has integers of 32 bits
-
-
-def fits(splits: Splits) -> bool:
-    """Whether the log takes no more than a quarter of the device's memory."""
-    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", np.inf)
-    events = splits.dataset.num_events
-    return events <= _MOST_EVENTS and events * _BYTES_AN_EVENT <= limit / 4
+_ON_HOST = "let the host make the batches: --no-data-on-device."
 
 
 class DeviceBatches(keras.utils.PyDataset):
     """The training examples of a split dataset, for `fit` under JAX.
 
-    Its batches are those of the epoch that was begun last, at first of epoch 0; `follow` keeps
-    step with `fit`.
+    Its batches are those of the epoch that was begun last, at first of epoch 0; use it as
+    `model.fit(**data.fit_arguments(callbacks), epochs=...)`, and each epoch begins its own.
 
     Args:
         splits: the split dataset.
@@ -49,11 +43,14 @@ class DeviceBatches(keras.utils.PyDataset):
         steps_per_epoch: batches an epoch.
 
     Raises:
-        InputError: if there is nothing to train on or some user leaves no item as a negative.
+        InputError: if there is nothing to train on, some user leaves no item as a negative, or the
+            device has no room for the log.
     """
 
     def __init__(self, splits: Splits, config: HMARConfig, seed: int, few_lengths: bool = True):
         super().__init__()
+        if splits.dataset.num_events > _MOST_EVENTS:
+            raise InputError(f"the log has more than {_MOST_EVENTS:,} events; {_ON_HOST}")
         examples = TrainingExamples.of(splits, config, few_lengths)
         plan, excluded = examples.plan, examples.excluded
         self.num_windows = len(examples.windows)
@@ -75,7 +72,7 @@ class DeviceBatches(keras.utils.PyDataset):
             "outside": excluded.outside(),
         }
         small = {n: v if v.dtype == bool else v.astype(np.int32) for n, v in held.items()}
-        self._held = jax.device_put(small)
+        self._held = _on_device(small)
         # Waiting there, too, or each would be sent when its batch is asked for.
         self._batch_ids = jax.device_put(list(np.arange(plan.num_batches, dtype=np.int32)))
         halvings = int(np.diff(excluded.starts).max()).bit_length()
@@ -100,9 +97,15 @@ class DeviceBatches(keras.utils.PyDataset):
         self._numbers = np.asarray(jax.random.permutation(keys[1], self.steps_per_epoch))
         self._key = keys[2]
 
-    def follow(self) -> keras.callbacks.Callback:
-        """A callback of `fit` that begins every epoch with it."""
-        return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: self.begin(epoch))
+    def fit_arguments(self, callbacks: list, initial_epoch: int = 0, distribute=None) -> dict:
+        """As of `TrainingData`, on one device."""
+        begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: self.begin(epoch))
+        return {
+            "x": self,  # whose epochs end by themselves
+            "initial_epoch": initial_epoch,
+            "callbacks": [begin, *callbacks],
+            "shuffle": False,  # Keras would do it beside the seed
+        }
 
     def __getitem__(self, index: int):
         """A batch of the epoch: `(inputs, targets)`, see `TrainingData.dataset`."""
@@ -110,6 +113,16 @@ class DeviceBatches(keras.utils.PyDataset):
         rows, length = self._shapes[number]
         batch_id = self._batch_ids[number]
         return self._make(self._held, self._order, self._key, batch_id, rows=rows, length=length)
+
+
+def _on_device(arrays):
+    try:
+        return jax.block_until_ready(jax.device_put(arrays))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        size = sum(array.nbytes for array in arrays.values()) / 2**30
+        raise InputError(f"the device has no {size:.1f} GiB for the log; {_ON_HOST}") from error
 
 
 def _shuffled(key, classes):
@@ -139,13 +152,14 @@ def _batch(config, halvings, held, order, key, number, rows, length):
 def _negatives(held, halvings, users, shape, key):
     """As `ExcludedItems.items_at`, at uniform places."""
     places = jax.random.randint(key, shape, 0, held["outside"][users])
-    first, last = held["below_starts"][users], held["below_starts"][users + 1]
+    first = held["below_starts"][users]
+    count = held["below_starts"][users + 1] - first
     # How many excluded items are at or below a place is found bit by bit, from the highest on.
     found = jnp.zeros_like(places)
     for bit in reversed(range(halvings)):
-        more = first + found + 2**bit
-        fits_in = (more <= last) & (held["below"][jnp.minimum(more, last) - 1] <= places)
-        found = jnp.where(fits_in, found + 2**bit, found)
+        more = found + 2**bit
+        highest = held["below"][first + jnp.minimum(more, count) - 1]
+        found = jnp.where((more <= count) & (highest <= places), more, found)
     return places + found + 1
 
 
@@ -155,6 +169,6 @@ def in_random_order(items, behaviors, key):
     # Of an item its first place.
     first = jnp.argmax(items[:, :, None] == items[:, None, :], axis=2).astype(jnp.int32)
     keys = jnp.where(items > 0, jnp.take_along_axis(numbers, first, axis=1), -1.0)
-    order = jnp.argsort(keys, axis=1, stable=True)
+    order = jnp.lexsort((first, keys), axis=1)
     is_first = first == jnp.arange(items.shape[1])
     return tuple(jnp.take_along_axis(x, order, axis=1) for x in (items, behaviors, is_first))

@@ -13,7 +13,7 @@ from pipelines.cache_directory import cache_directory
 from pipelines.errors import InputError
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-_STEPS_ON_GPU = 16  # enough to hide what Python takes between two steps of a small model
+STEPS_ON_GPU = 16  # enough to hide what Python takes between two steps of a small model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Hardware:
             under JAX and on a GPU, no on CPUs under TensorFlow, where it makes the step slower.
         steps_per_execution: at most this many steps at once, without Keras between them; None
             for 16 on one GPU and otherwise 1.
-        data_on_device: whether the log waits in the device's memory and batches are made there,
-            if it takes no more than a quarter of it; under JAX on one device alone, and None for
-            yes there on a GPU. Otherwise the host makes the batches.
+        data_on_device: whether the log waits in the device's memory and batches are made there;
+            under JAX on one device alone, and None for yes there on a GPU. Otherwise the host
+            makes the batches.
 
     Raises:
         InputError: if a value will not do on any machine.
@@ -63,8 +63,7 @@ class Hardware:
         Raises:
             InputError: if the backend or the machine cannot do what is asked for.
         """
-        if _backend() == "jax":
-            _hide_gpus_from_tensorflow()
+        keep_tensorflow_off_gpus_of_jax()
         if self.devices > 1:
             _make_cpu_devices(self.devices)
         self.resolved()
@@ -95,7 +94,7 @@ class Hardware:
         return dataclasses.replace(
             self,
             jit_compile=_or(self.jit_compile, _backend() == "jax" or alone_on_gpu),
-            steps_per_execution=_or(self.steps_per_execution, _STEPS_ON_GPU if alone_on_gpu else 1),
+            steps_per_execution=_or(self.steps_per_execution, STEPS_ON_GPU if alone_on_gpu else 1),
             data_on_device=_or(self.data_on_device, _backend() == "jax" and alone_on_gpu),
         )
 
@@ -154,7 +153,14 @@ def _backend():
     return keras.backend.backend()
 
 
-def _hide_gpus_from_tensorflow():
+def keep_tensorflow_off_gpus_of_jax() -> None:
+    """Under JAX leaves it the GPUs, which TensorFlow would take, too.
+
+    Raises:
+        InputError: if TensorFlow has them already.
+    """
+    if _backend() != "jax":
+        return
     import tensorflow as tf
 
     try:

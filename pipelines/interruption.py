@@ -1,4 +1,4 @@
-"""Ctrl-C in a training: it ends between two steps."""
+"""Ctrl-C in a training: it ends between two steps, or executions of several."""
 
 from __future__ import annotations
 

@@ -9,19 +9,19 @@ import warnings
 from rich.console import Console
 
 from pipelines.errors import InputError
-from pipelines.hardware import Hardware
+from pipelines.hardware import Hardware, keep_tensorflow_off_gpus_of_jax
 from pipelines.own_models import import_chosen_files
 
 _BACKENDS = ("tensorflow", "jax")
 
 
 def prepare_keras(hardware: Hardware | None = None, backend: str | None = None) -> None:
-    """Imports Keras without the noise that TensorFlow makes, makes the devices, imports models.
+    """Imports Keras without the noise that TensorFlow makes, imports the user's own models.
 
     Call it before anything that imports Keras or TensorFlow.
 
     Args:
-        hardware: what to compute on; None for one device.
+        hardware: what to train on, whose devices are made; None to touch no device yet.
         backend: the one that is needed, whatever KERAS_BACKEND says; None for the user's choice.
 
     Raises:
@@ -48,7 +48,10 @@ def prepare_keras(hardware: Hardware | None = None, backend: str | None = None) 
             raise InputError(
                 f"KERAS_BACKEND={os.environ['KERAS_BACKEND']} needs {error.name}; install it."
             ) from error
-        (hardware or Hardware()).prepare()
+        if hardware:
+            hardware.prepare()
+        else:
+            keep_tensorflow_off_gpus_of_jax()
     import_chosen_files()
 
 

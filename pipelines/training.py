@@ -83,21 +83,11 @@ def _fit(splits, config, run, seed, hardware, last):
         progress,
         interruption,
     ]
-    if isinstance(data, TrainingData):
-        batches = devices.distribute(data.dataset(initial_epoch=len(scores)))
-        steps = data.steps_per_epoch
-    else:
-        batches, steps = data, None  # its epochs end by themselves
-        callbacks.insert(0, data.follow())
     try:
         with interruption.listening(), devices.training(), gradients_forgotten():
             model.fit(
-                batches,
-                initial_epoch=len(scores),
+                **data.fit_arguments(callbacks, len(scores), devices.distribute),
                 epochs=last,
-                steps_per_epoch=steps,
-                callbacks=callbacks,
-                shuffle=False,  # the data comes in the order of the seed
                 verbose=0,
             )
     finally:
@@ -117,10 +107,9 @@ def training_data(splits: Splits, config: HMARConfig, seed: int, hardware: Hardw
         InputError: if the dataset cannot be trained on.
     """
     if hardware.data_on_device:
-        from pipelines.device_batches import DeviceBatches, fits  # needs JAX
+        from pipelines.device_batches import DeviceBatches  # needs JAX
 
-        if fits(splits):
-            return DeviceBatches(splits, config, seed)
+        return DeviceBatches(splits, config, seed)
     return TrainingData(splits, config, seed, few_lengths=hardware.jit_compile)
 
 

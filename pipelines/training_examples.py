@@ -1,6 +1,6 @@
 """What is learned from a split dataset: windows, the items that are no negatives, and targets.
 
-NumPy alone. `pipelines/input_pipeline.py` makes batches of it with tf.data, and
+Without TensorFlow. `pipelines/input_pipeline.py` makes batches of it with tf.data, and
 `pipelines/device_batches.py` makes them on the device.
 """
 
@@ -67,7 +67,6 @@ class TrainingExamples:
     """All that an epoch is made of.
 
     Args:
-        config: lengths, batch size and number of negatives.
         windows: int64 [windows, 3], see `training_windows`.
         item_ids: int32 [events].
         behavior_ids: int32 [events].
@@ -76,7 +75,6 @@ class TrainingExamples:
         plan: which windows share a batch.
     """
 
-    config: HMARConfig
     windows: np.ndarray
     item_ids: np.ndarray
     behavior_ids: np.ndarray
@@ -111,7 +109,7 @@ class TrainingExamples:
             )
         plan = BatchPlan.of(windows[:, 2] - windows[:, 1] - 1, config, few_lengths)
         first = first_on_its_item(dataset)
-        return cls(config, windows, dataset.item_ids, dataset.behavior_ids, first, excluded, plan)
+        return cls(windows, dataset.item_ids, dataset.behavior_ids, first, excluded, plan)
 
 
 def inputs_and_targets(xp, config: HMARConfig, items, behaviors, is_first, negatives):

@@ -131,6 +131,12 @@ def training_command(run: OpenedRun) -> str:
     for option, usual in (("devices", 1), ("precision", "float32")):
         if used.get(option, usual) != usual:
             words += [f"--{option}", str(used[option])]
+    backend, on_device = used.get("backend", "tensorflow"), used.get("data_on_device", False)
+    if backend == "jax":
+        words = ["KERAS_BACKEND=jax", *words]
+        alone_on_gpu = used["accelerator"] and used["devices"] == 1
+        if on_device != alone_on_gpu:
+            words.append("--data-on-device" if on_device else "--no-data-on-device")
     return shlex.join(shown(word, 1000) for word in words)
 
 

@@ -11,10 +11,9 @@ from hmar_keras.config import HMARConfig
 from hmar_keras.models import SequentialRecommender
 from pipelines.custom_gradients import gradients_forgotten
 from pipelines.hardware import Hardware
-from pipelines.input_pipeline import TrainingData
 from pipelines.item_initialization import start_items
 from pipelines.splits import Splits
-from pipelines.training import compiled_model, learning_rate
+from pipelines.training import compiled_model, learning_rate, training_data
 from pipelines.tuning.space import SearchSpace
 from pipelines.validation import MONITORED, Validation
 
@@ -104,23 +103,14 @@ class HMARHyperModel(keras_tuner.HyperModel):
         """
         config = self.config(hp)
         epochs = epochs or config.epochs
-        data = TrainingData(
-            self._splits,
-            config.replace(epochs=epochs),
-            self._seed,
-            few_lengths=Hardware().resolved().jit_compile,
+        data = training_data(
+            self._splits, config.replace(epochs=epochs), self._seed, Hardware().resolved()
         )
-        return model.fit(
-            data.dataset(initial_epoch=initial_epoch),
-            initial_epoch=initial_epoch,
-            epochs=epochs,
-            steps_per_epoch=data.steps_per_epoch,
-            callbacks=[
-                Validation(self._splits, config, self._seed),
-                keras.callbacks.EarlyStopping(MONITORED, mode="max", patience=config.patience),
-                keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
-                *callbacks,
-            ],
-            shuffle=False,  # the data comes in the order of the seed
-            verbose=verbose,
-        )
+        callbacks = [
+            Validation(self._splits, config, self._seed),
+            keras.callbacks.EarlyStopping(MONITORED, mode="max", patience=config.patience),
+            keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
+            *callbacks,
+        ]
+        fed = data.fit_arguments(callbacks, initial_epoch)
+        return model.fit(**fed, epochs=epochs, verbose=verbose)

@@ -97,7 +97,9 @@ class Tuning:
     def hardware(self) -> Hardware:
         """What trials are trained on."""
         used = self.content["hardware"][-1]
-        return Hardware(**{each.name: used[each.name] for each in dataclasses.fields(Hardware)})
+        # Searches of before there was data_on_device had it on the host.
+        known = {"data_on_device": False, **used}
+        return Hardware(**{each.name: known[each.name] for each in dataclasses.fields(Hardware)})
 
     @property
     def source(self) -> dict:

@@ -262,6 +262,9 @@ def test_jax_trains_evaluates_and_exports(home, finished):
             "run",
             *TINY,
             *SMALL,
+            "--data-on-device",
+            "--steps-per-execution",
+            "5",
             "--output",
             "jax",
             "--models",
@@ -277,6 +280,8 @@ def test_jax_trains_evaluates_and_exports(home, finished):
     (used,) = json.loads((home / "jax" / "run.json").read_text())["hardware"]
     assert used["backend"] == "jax"
     assert used["jit_compile"]
+    assert used["data_on_device"]
+    assert used["steps_per_execution"] == 5
     metrics = json.loads((home / "jax" / "metrics.json").read_text())
     history = json.loads((home / "jax" / "history.json").read_text())
     best = history[metrics["best_epoch"] - 1]

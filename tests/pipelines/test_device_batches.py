@@ -1,11 +1,10 @@
 """Trainings whose batches are made on the device, under JAX, in processes of their own."""
 
-import types
-
 import numpy as np
 import pytest
 
 from hmar_keras.config import HMARConfig
+from pipelines.errors import InputError
 from pipelines.run_directory import RunDirectory
 from pipelines.splits import split
 
@@ -17,7 +16,7 @@ from .runs import last_state, without_times
 def runs(tmp_path_factory, log):
     """One training three ways: fed by the host, on the device, there in executions of 4 steps.
 
-    The last one also resumed after its first epoch.
+    The last one also resumed after its first epoch, and one beside it that learns nothing.
     """
     pytest.importorskip("jax")
     config = HMARConfig(
@@ -32,7 +31,12 @@ def runs(tmp_path_factory, log):
     for name, hardware in ways.items():
         home = tmp_path_factory.mktemp(name)
         resumed = home / "resumed" if name == "executions" else None
-        plan = Plan(log, hardware, [(home / "run", config)], resumed)
+        trainings = [(home / "run", config)]
+        if resumed:
+            still = config.replace(learning_rate=1e-12, dropout=0.0)
+            trainings.insert(0, (home / "still", still))
+            found["still"] = RunDirectory(home / "still")
+        plan = Plan(log, hardware, trainings, resumed)
         train_elsewhere(home / "plan", "jax", plan)
         found[name] = RunDirectory(home / "run")
     return {**found, "resumed": RunDirectory(resumed)}
@@ -59,16 +63,24 @@ def test_resuming_is_exact(runs):
     assert [name for name in state if not np.array_equal(state[name], state_again[name])] == []
 
 
-def test_a_log_too_large_for_the_device_stays_with_the_host(monkeypatch, log):
-    jax = pytest.importorskip("jax")
-    from pipelines.device_batches import fits
+def test_every_epoch_of_fit_has_its_own_negatives(runs):
+    """Nothing is learned and nothing dropped, so that else all losses would be alike."""
+    losses = [entry["loss"] for entry in runs["still"].history()]
+    assert len(set(losses)) == 3
+    assert max(losses) - min(losses) > 1e-4
 
-    splits = split(log)
-    needed = 4 * 13 * log.num_events
-    for limit, expected in [(needed, True), (needed - 1, False)]:
-        device = types.SimpleNamespace(memory_stats=lambda limit=limit: {"bytes_limit": limit})
-        monkeypatch.setattr(jax, "local_devices", lambda device=device: [device])
-        assert fits(splits) is expected
-    device = types.SimpleNamespace(memory_stats=lambda: None)  # as a CPU says
-    monkeypatch.setattr(jax, "local_devices", lambda: [device])
-    assert fits(splits)
+
+def test_a_log_too_large_for_the_device_is_an_error(monkeypatch, log, config):
+    jax = pytest.importorskip("jax")
+    from pipelines import device_batches
+
+    def full(arrays):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jax, "device_put", full)
+        with pytest.raises(InputError, match=r"no 0\.0 GiB for the log; .*--no-data-on-device"):
+            device_batches.DeviceBatches(split(log), config, 0)
+    monkeypatch.setattr(device_batches, "_MOST_EVENTS", log.num_events - 1)
+    with pytest.raises(InputError, match=r"more than .* events; .*--no-data-on-device"):
+        device_batches.DeviceBatches(split(log), config, 0)

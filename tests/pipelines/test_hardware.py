@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from pipelines import hardware as module
@@ -73,9 +77,47 @@ def test_what_a_backend_cannot_do_is_refused(machine, backend, arguments, part):
         Hardware(**arguments).resolved()
 
 
+@pytest.mark.parametrize("chosen", [None, "/somewhere/else"])
+def test_compiled_steps_are_kept_where_the_user_says(machine, monkeypatch, tmp_path, chosen):
+    jax = pytest.importorskip("jax")
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    monkeypatch.setenv("HMAR_CACHE", str(tmp_path))
+    monkeypatch.setattr(module, "keep_tensorflow_off_gpus_of_jax", lambda: None)
+    try:
+        jax.config.update("jax_compilation_cache_dir", chosen)
+        for accelerator, expected in [
+            (False, chosen),
+            (True, chosen or str(tmp_path / "compiled")),
+        ]:
+            machine("jax", accelerator)
+            Hardware().prepare()
+            assert jax.config.jax_compilation_cache_dir == expected
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
 def test_more_accelerators_than_there_are_are_refused(machine, monkeypatch):
     machine("tensorflow", accelerator=True)
     monkeypatch.setattr(module, "_device_names", lambda: ["GPU:0", "GPU:1"])
     assert Hardware(devices=2).device_names() == ["GPU:0", "GPU:1"]
     with pytest.raises(InputError, match="has 2 accelerators"):
         Hardware(devices=3).device_names()
+
+
+def test_devices_can_be_made_after_keras_is_prepared_without():
+    """As a worker of a search does, which learns from its chief what it is to compute on."""
+    pytest.importorskip("jax")
+    code = (
+        "from pipelines.terminal import prepare_keras; prepare_keras()\n"
+        "from pipelines.hardware import Hardware; Hardware(devices=2).prepare()\n"
+        "print(len(Hardware(devices=2).device_names()))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.stdout.split() == ["2"], ran.stderr

@@ -279,20 +279,39 @@ def test_batches_of_all_lengths_come_in_an_order_of_chance(way, datasets, config
     assert np.abs(share - 1 / 4).max() < 5 * np.sqrt(3 / 16 / epochs)
 
 
-def test_the_host_and_the_device_have_the_same_windows_in_a_batch(log, config):
-    """But for the draw: batches have the same shapes, and their classes the same windows."""
+def test_every_batch_epoch_and_position_has_its_own_draw(way, datasets, config):
+    """Among users who are all alike only the draw can differ."""
+    users = [[(1, 1), (2, 1), (3, 1), (4, 1)]] * 32 + [[(5, 3), (6, 3), (7, 3)]]
+    splits = split(datasets["make"](users, num_items=10_000))
+    config = config.replace(batch_size=16, max_length=3, num_negatives=2)
+    drawn = [
+        inputs["candidate_ids"][:, :, 1:].ravel().tolist()
+        for seed in range(2)
+        for inputs, _ in epochs_of(way(splits, config, seed), 0, 2)
+    ]
+    assert len(drawn) == 8
+    # 96 numbers out of 9,996 a batch; two draws share one number in a hundred.
+    for one, other in itertools.combinations(drawn, 2):
+        assert len(set(one) & set(other)) < 20
+    assert all(len(set(each)) > 85 for each in drawn)
+
+
+def test_the_host_and_the_device_have_the_same_windows(log, config):
+    """But for their order: as many rows of every length, and the same ones."""
     pytest.importorskip("jax")
     from pipelines.device_batches import DeviceBatches
 
     config = config.replace(max_length=20, batch_size=5)
-    host, device = (
-        sorted(inputs["item_ids"].shape for inputs, _ in epochs_of(data, 0, 1))
-        for data in (
-            TrainingData(split(log), config, 0, few_lengths=True),
-            DeviceBatches(split(log), config, 0),
-        )
-    )
-    assert host == device
+    found = []
+    for data in (
+        TrainingData(split(log), config, 0, few_lengths=True),
+        DeviceBatches(split(log), config, 0),
+    ):
+        epoch = epochs_of(data, 0, 1)
+        shapes = sorted(inputs["item_ids"].shape for inputs, _ in epoch)
+        rows = [padded(inputs["item_ids"], 20).tolist() for inputs, _ in epoch]
+        found.append((shapes, sorted(itertools.chain.from_iterable(rows))))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(("at_most", "host", "device"), [(1, 1, 1), (8, 6, 8), (99, 12, 12)])

@@ -51,6 +51,26 @@ def test_the_command_on_the_page_trains_the_same(hostile):
     assert "--log" in command
     assert "--target 'buy \"now\"'" in command
     assert "--config" in command
+    assert "KERAS_BACKEND" not in command
+
+
+@pytest.mark.parametrize(
+    ("used", "option"),
+    [
+        ({"accelerator": False, "data_on_device": False}, None),
+        ({"accelerator": False, "data_on_device": True}, "--data-on-device"),
+        ({"accelerator": True, "data_on_device": True}, None),
+        ({"accelerator": True, "data_on_device": False}, "--no-data-on-device"),
+    ],
+)
+def test_the_command_says_who_made_the_batches(hostile, used, option):
+    from pipelines.report.run_sections import training_command
+
+    run = open_run(hostile)
+    run.settings["hardware"] = [{"backend": "jax", "devices": 1, **used}]
+    words = training_command(run).split()
+    assert words[:3] == ["KERAS_BACKEND=jax", "hmar", "train"]
+    assert [word for word in words if word.endswith("data-on-device")] == [option] * bool(option)
 
 
 def test_bad_input_is_one_sentence(hmar, shop):

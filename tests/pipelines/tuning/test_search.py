@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hmar_keras.config import HMARConfig
+from pipelines.tuning.request import Tuning
 
 from ..commands import fails
 
@@ -199,3 +200,8 @@ def test_a_worker_never_throws_a_search_away(hmar, killed):
     assert len(table(path)) == TRIALS
     del variables["KERASTUNER_ORACLE_PORT"]
     fails(hmar("tune", "--output", path, **variables), "KERASTUNER_ORACLE_PORT is not")
+
+
+def test_a_search_of_before_batches_were_made_on_devices_goes_on_with_the_host(tmp_path):
+    used = {"devices": 1, "precision": "float32", "jit_compile": True, "steps_per_execution": 1}
+    assert not Tuning(tmp_path, {"hardware": [used]}).hardware.data_on_device

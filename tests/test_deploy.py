@@ -158,7 +158,10 @@ def server(change=lambda row, answer: answer, state="AVAILABLE", status=200):
         def log_message(self, *arguments):
             pass
 
-    http_server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(http.server.ThreadingHTTPServer):
+        request_queue_size = 64  # of five, a busy machine resets connections of clients at once
+
+    http_server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=http_server.serve_forever)
     thread.start()
     try:

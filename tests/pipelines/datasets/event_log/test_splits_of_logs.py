@@ -8,8 +8,8 @@ from hmar_keras.config import HMARConfig
 from pipelines.datasets import load_log
 from pipelines.datasets.event_log import LogSpec
 from pipelines.errors import InputError
-from pipelines.input_pipeline import training_windows
 from pipelines.splits import split
+from pipelines.training_examples import training_windows
 
 ROWS = st.lists(
     st.tuples(

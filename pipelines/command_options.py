@@ -110,8 +110,8 @@ DataOnDevice = Annotated[
     bool | None,
     typer.Option(
         "--data-on-device/--no-data-on-device",
-        help="Keep the log in the device's memory, where it fits, and make the batches there. "
-        "Under JAX alone, and by default on one GPU.",
+        help="Keep the log in the device's memory and make the batches there. Under JAX alone, and "
+        "by default on one GPU.",
         show_default=False,
         rich_help_panel=_HARDWARE,
     ),

@@ -47,7 +47,10 @@ class Devices:
         return self._distribution.scope() if self._distribution else contextlib.nullcontext()
 
     def distribute(self, dataset: tf.data.Dataset):
-        """What `fit` takes for a dataset of batches, every tensor `[rows, ...]`."""
+        """What `fit` takes for a dataset of batches, every tensor `[rows, ...]`.
+
+        On one device the same, whatever it is.
+        """
         if self._number == 1:
             return dataset
         dataset = pad_rows(dataset, self._number)

@@ -97,8 +97,8 @@ class DeviceBatches(keras.utils.PyDataset):
         self._numbers = np.asarray(jax.random.permutation(keys[1], self.steps_per_epoch))
         self._key = keys[2]
 
-    def fit_arguments(self, callbacks: list, initial_epoch: int = 0, distribute=None) -> dict:
-        """As of `TrainingData`, on one device."""
+    def fit_arguments(self, callbacks: list, initial_epoch: int = 0) -> dict:
+        """As of `TrainingData`."""
         begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: self.begin(epoch))
         return {
             "x": self,  # whose epochs end by themselves

@@ -84,17 +84,15 @@ class TrainingData:
         """
         return max(n for n in range(1, at_most + 1) if self.steps_per_epoch % n == 0)
 
-    def fit_arguments(self, callbacks: list, initial_epoch: int = 0, distribute=None) -> dict:
+    def fit_arguments(self, callbacks: list, initial_epoch: int = 0) -> dict:
         """Arguments of `fit` that depend on who makes the batches.
 
         Args:
             callbacks: of the training.
             initial_epoch: the epoch to begin with, from 0.
-            distribute: what gives several devices their parts of the dataset.
         """
-        batches = self.dataset(initial_epoch)
         return {
-            "x": distribute(batches) if distribute else batches,
+            "x": self.dataset(initial_epoch),
             "steps_per_epoch": self.steps_per_epoch,
             "initial_epoch": initial_epoch,
             "callbacks": callbacks,

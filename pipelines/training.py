@@ -83,13 +83,11 @@ def _fit(splits, config, run, seed, hardware, last):
         progress,
         interruption,
     ]
+    fed = data.fit_arguments(callbacks, initial_epoch=len(scores))
+    fed["x"] = devices.distribute(fed["x"])
     try:
         with interruption.listening(), devices.training(), gradients_forgotten():
-            model.fit(
-                **data.fit_arguments(callbacks, len(scores), devices.distribute),
-                epochs=last,
-                verbose=0,
-            )
+            model.fit(**fed, epochs=last, verbose=0)
     finally:
         progress.close()
 

@@ -16,7 +16,6 @@ def epochs_of(data, first, last):
     found = []
     for epoch in range(first, last):
         data.begin(epoch)
-        for inputs, targets in data:
-            batch = (inputs, targets)
+        for batch in data:
             found.append(tuple({k: np.asarray(x) for k, x in part.items()} for part in batch))
     return found

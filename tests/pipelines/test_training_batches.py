@@ -314,10 +314,13 @@ def test_the_host_and_the_device_have_the_same_windows(log, config):
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize(("at_most", "host", "device"), [(1, 1, 1), (8, 6, 8), (99, 12, 12)])
-def test_an_execution_ends_with_the_epoch(way, datasets, config, at_most, host, device):
+@pytest.mark.parametrize(
+    ("steps", "at_most", "host", "device"),
+    [(12, 1, 1, 1), (12, 8, 6, 8), (12, 99, 12, 12), (7, 6, 1, 6), (4, 16, 4, 4)],
+)
+def test_an_execution_ends_with_the_epoch(way, datasets, config, steps, at_most, host, device):
     """tf.data goes on with the next epoch, so there an execution has to divide it."""
-    users = [[(1, 1), (2, 1)] for _ in range(12)] + [[(12, 3), (13, 3), (14, 3)]]
+    users = [[(1, 1), (2, 1)] for _ in range(steps)] + [[(12, 3), (13, 3), (14, 3)]]
     data = way(split(datasets["make"](users, num_items=14)), config.replace(batch_size=1), 0)
-    assert data.steps_per_epoch == 12
+    assert data.steps_per_epoch == steps
     assert data.steps_per_execution(at_most) == (host if way is TrainingData else device)

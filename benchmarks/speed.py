@@ -49,9 +49,14 @@ def section_function(name: str) -> Callable:
 
 
 def measure(function: str, quick: bool, repeats: int | None = None) -> list[dict]:
-    """The rows of `module:function`, measured in this process."""
+    """The rows of `module:function`, measured in this process.
+
+    What trains gets its threads as in `hmar train`, unless TensorFlow has started.
+    """
     import workload
 
+    if function.startswith("training_speed:"):
+        workload.Hardware().prepare()
     size = workload.QUICK if quick else workload.FULL
     if repeats:
         size = dataclasses.replace(size, repeats=repeats)

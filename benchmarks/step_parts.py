@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import tensorflow as tf
-from workload import signature
+from workload import row_parts, signature
 
 from hmar_keras import HMAR
 from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
@@ -14,7 +14,8 @@ from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
 class StepParts:
     """The parts of a compiled, built `HMAR` with one block of each encoder.
 
-    Every part is a `tf.function`; those of layers are forward and backward in training.
+    Every part is a `tf.function`; those of layers are forward and backward in training, by the
+    parts of rows that the whole step has.
 
     Args:
         model: the model.
@@ -24,6 +25,7 @@ class StepParts:
     def __init__(self, model: HMAR, batch: tuple[dict, dict]):
         self._model = model
         self._backbone = model.backbone
+        self._map_rows = row_parts()
         self.forward = tf.function(self._losses, signature(batch))
         self.gradients = tf.function(self._gradients, signature(batch))
         self.update = _function(
@@ -43,9 +45,9 @@ class StepParts:
         sequence_calls = [(x, embedded[i], ids[i][0]) for i, x in enumerate(encoded)]
         head_calls = [(x, *batches[i]) for i, x in enumerate(states)]
         return {
-            "items and positions": (self._both_ways(self._embed), ids),
-            "behaviour encoder": (self._both_ways(self._encode_behaviors), behavior_calls),
-            "sequence encoder": (self._both_ways(self._encode_sequence), sequence_calls),
+            "items and positions": (self._of_layer(self._embed), ids),
+            "behaviour encoder": (self._of_layer(self._encode_behaviors), behavior_calls),
+            "sequence encoder": (self._of_layer(self._encode_sequence), sequence_calls),
             "heads and losses": (self._both_ways(self._heads), head_calls),
             "optimiser": self.update_job(batches),
         }
@@ -62,6 +64,12 @@ class StepParts:
         with tf.GradientTape() as tape:
             loss = self._losses(inputs, targets)
         return tape.gradient(loss, self._model.trainable_variables)
+
+    def _of_layer(self, part):
+        def in_parts(*arguments):
+            return self._map_rows(lambda rows: part(*rows), arguments)
+
+        return self._both_ways(in_parts)
 
     def _both_ways(self, part):
         def run(*arguments):
@@ -92,14 +100,18 @@ class StepParts:
         return encoder(encoded, embedded, item_ids, training=True)
 
     def _heads(self, states, inputs, targets):
-        encoder, candidates = self._backbone.item_encoder, inputs[CANDIDATE_IDS]
+        outputs = self._map_rows(self._outputs, {"states": states, **inputs})
+        return self._model.compute_loss(inputs, targets, outputs)
+
+    def _outputs(self, inputs):
+        encoder = self._backbone.item_encoder
+        candidates, states = inputs[CANDIDATE_IDS], inputs["states"]
         counts = self._backbone.indicators(inputs[ITEM_IDS], inputs[BEHAVIOR_IDS], candidates)
         following = encoder(candidates[:, :, 0], counts[:, :, 0])
-        outputs = {
+        return {
             "ranking": encoder(candidates, counts, states),
             "behavior": self._model.get_layer(BEHAVIOR)(states, following),
         }
-        return self._model.compute_loss(inputs, targets, outputs)
 
 
 def _function(function):

@@ -17,7 +17,9 @@ from pipelines.datasets import load_dataset
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.datasets.numbered_log import group_numbered
 from pipelines.datasets.synthetic_shop import simulator
+from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData
+from pipelines.row_parts import RowParts
 from pipelines.splits import Splits, split
 
 SEED = 0
@@ -111,7 +113,14 @@ def batches(splits: Splits, config: HMARConfig, count: int) -> list[tuple[dict, 
 
 def fast_model(config: HMARConfig, **changes) -> HMAR:
     """A model compiled as `hmar train` does it on CPUs, apart from `changes`."""
-    return _compiled(HMAR(config), {**compile_arguments(config), **changes})
+    model = _compiled(HMAR(config), {**compile_arguments(config), **changes})
+    model.map_rows = row_parts()
+    return model
+
+
+def row_parts() -> RowParts:
+    """The parts that `hmar train` cuts batches into on this machine."""
+    return RowParts(Hardware().resolved().batch_parts)
 
 
 def plain_config(config: HMARConfig) -> HMARConfig:

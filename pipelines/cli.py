@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from pipelines.command_options import (
+    BatchParts,
     Config,
     DataDir,
     DataOnDevice,
@@ -107,11 +108,12 @@ def run_command(
     xla: Xla = None,
     steps_per_execution: StepsPerExecution = None,
     data_on_device: DataOnDevice = None,
+    batch_parts: BatchParts = None,
     models: Models = "saved_models",
     log: LogSpec | None = None,
 ):
     """Everything: train, evaluate, export, and answer one user from the export."""
-    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
     prepare_keras(hardware)
     from pipelines.export import make_temporary
 
@@ -147,10 +149,11 @@ def train_command(
     xla: Xla = None,
     steps_per_execution: StepsPerExecution = None,
     data_on_device: DataOnDevice = None,
+    batch_parts: BatchParts = None,
     log: LogSpec | None = None,
 ):
     """Train, with early stopping on the validation split."""
-    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
     prepare_keras(hardware)
     request = request_of(
         dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model

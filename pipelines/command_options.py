@@ -67,7 +67,7 @@ Resume = Annotated[
         "--resume",
         help="Continue the interrupted run in --output. On the same hardware the result is the "
         "same bit for bit; other --devices, --xla or --steps-per-execution change its last digits, "
-        "and --data-on-device draws other negatives.",
+        "--data-on-device draws other negatives, and --batch-parts another dropout.",
     ),
 ]
 _HARDWARE = "Hardware"
@@ -113,6 +113,16 @@ DataOnDevice = Annotated[
         help="Keep the log in the device's memory and make the batches there. Under JAX alone, and "
         "by default on one GPU.",
         show_default=False,
+        rich_help_panel=_HARDWARE,
+    ),
+]
+BatchParts = Annotated[
+    int | None,
+    typer.Option(
+        help="Cut every batch into this many parts, which the cores of a CPU compute side by side. "
+        r"\[default: under TensorFlow on CPUs one a core, at most 4]",
+        show_default=False,
+        min=1,
         rich_help_panel=_HARDWARE,
     ),
 ]

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from pipelines.command_options import (
+    BatchParts,
     Config,
     DataDir,
     DataOnDevice,
@@ -81,10 +82,11 @@ def experiment_command(
     xla: Xla = None,
     steps_per_execution: StepsPerExecution = None,
     data_on_device: DataOnDevice = None,
+    batch_parts: BatchParts = None,
     log: LogSpec | None = None,
 ):
     """Train and compare variants over several seeds: the paper's tables for any data."""
-    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
     prepare_keras(hardware)
     from pipelines.experiments.request import create, resumed
     from pipelines.experiments.table import experiment_tables

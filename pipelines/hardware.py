@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 
 from pipelines.cache_directory import cache_directory
 from pipelines.errors import InputError
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STEPS_ON_GPU = 16  # enough to hide what Python takes between two steps of a small model
+_MOST_PARTS = 4  # each adds operations, to a step and to what is traced before the first one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Hardware:
         data_on_device: whether the log waits in the device's memory and batches are made there;
             under JAX on one device alone, and None for yes there on a GPU. Otherwise the host
             makes the batches.
+        batch_parts: into how many parts the rows of a batch are cut, which cores compute side by
+            side; see `row_parts`. Under TensorFlow on CPUs alone, and there None for one a core,
+            at most 4. Otherwise 1.
 
     Raises:
         InputError: if a value will not do on any machine.
@@ -41,6 +46,7 @@ class Hardware:
     jit_compile: bool | None = None
     steps_per_execution: int | None = None
     data_on_device: bool | None = None
+    batch_parts: int | None = None
 
     def __post_init__(self):
         if self.devices < 1:
@@ -53,12 +59,16 @@ class Hardware:
             raise InputError(
                 f"the steps per execution must be at least 1, got {self.steps_per_execution}."
             )
+        if self.batch_parts is not None and self.batch_parts < 1:
+            raise InputError(f"the parts of a batch must be at least 1, got {self.batch_parts}.")
 
     def prepare(self) -> None:
         """Makes the devices. Call it first; what it made stays until the process ends.
 
         Under JAX it also keeps TensorFlow, which only feeds the data, off the GPUs, and on these
-        it keeps compiled steps for later trainings, in the cache directory.
+        it keeps compiled steps for later trainings, in the cache directory. Where batches have a
+        part for every core, TensorFlow's operations get a thread each, unless the user has
+        said how many (`tf.config.threading`, TF_NUM_INTRAOP_THREADS).
 
         Raises:
             InputError: if the backend or the machine cannot do what is asked for.
@@ -66,7 +76,8 @@ class Hardware:
         keep_tensorflow_off_gpus_of_jax()
         if self.devices > 1:
             _make_cpu_devices(self.devices)
-        self.resolved()
+        if self.resolved().batch_parts >= cores() > 1:
+            _give_operations_one_thread()
         if self.devices > 1:
             self.device_names()
         if _backend() == "jax" and self.has_accelerator():
@@ -91,11 +102,19 @@ class Hardware:
                 "out --data-on-device."
             )
         alone_on_gpu = self.devices == 1 and self.has_accelerator()
+        jit_compile = _or(self.jit_compile, _backend() == "jax" or alone_on_gpu)
+        one_by_one = self.devices == 1 and not (jit_compile or self.has_accelerator())
+        if not one_by_one and (self.batch_parts or 1) > 1:
+            raise InputError(
+                "batches are cut into parts under TensorFlow on one CPU device and without XLA; "
+                "leave out --batch-parts."
+            )
         return dataclasses.replace(
             self,
-            jit_compile=_or(self.jit_compile, _backend() == "jax" or alone_on_gpu),
+            jit_compile=jit_compile,
             steps_per_execution=_or(self.steps_per_execution, STEPS_ON_GPU if alone_on_gpu else 1),
             data_on_device=_or(self.data_on_device, _backend() == "jax" and alone_on_gpu),
+            batch_parts=_or(self.batch_parts, min(cores(), _MOST_PARTS) if one_by_one else 1),
         )
 
     def has_accelerator(self) -> bool:
@@ -170,6 +189,34 @@ def keep_tensorflow_off_gpus_of_jax() -> None:
             "TensorFlow has already taken the GPUs that JAX shall use; call Hardware.prepare() "
             "first in a new process."
         ) from error
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _give_operations_one_thread():
+    import tensorflow as tf
+
+    threads = tf.config.threading
+    if threads.get_intra_op_parallelism_threads() or "TF_NUM_INTRAOP_THREADS" in os.environ:
+        return  # the user has chosen
+    with contextlib.suppress(RuntimeError):  # it has started with what it has
+        threads.set_intra_op_parallelism_threads(1)
+        threads.set_inter_op_parallelism_threads(cores())
+
+
+def operations_at_once() -> int:
+    """How many operations TensorFlow computes at once where each has one thread; otherwise 1."""
+    if _backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    alone = tf.config.threading.get_intra_op_parallelism_threads() == 1
+    return min(cores(), _MOST_PARTS) if alone else 1
 
 
 def _keep_compiled_steps():

@@ -11,7 +11,9 @@ import numpy as np
 from hmar_keras.models import SequentialRecommender
 from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
 from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.hardware import operations_at_once
 from pipelines.input_pipeline import history_arrays
+from pipelines.row_parts import RowParts
 from pipelines.splits import EvaluationSet, visible_events
 
 _LENGTH_STEP = 8  # histories are trimmed to multiples of it
@@ -90,10 +92,14 @@ class _Scores(keras.Model):
     def __init__(self, model):
         super().__init__(name="scores")
         self.model = model
+        self.map_rows = RowParts(operations_at_once() if model.independent_rows else 1)
         self.built = True  # all there is to build
 
     def call(self, inputs):
         """Scores the candidates, or the catalogue."""
+        return self.map_rows(self._whole, inputs)
+
+    def _whole(self, inputs):
         if CANDIDATE_IDS in inputs:
             return self.model.score_candidates(**inputs)
         return self.model.score_catalog(**inputs)

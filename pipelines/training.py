@@ -18,6 +18,7 @@ from pipelines.input_pipeline import TrainingData
 from pipelines.interruption import Interruption
 from pipelines.item_initialization import start_items
 from pipelines.progress import TrainingProgress
+from pipelines.row_parts import RowParts
 from pipelines.run_directory import RunDirectory, written_at_once
 from pipelines.splits import Splits
 from pipelines.validation import MONITORED, LossOverEvents, Validation
@@ -142,6 +143,8 @@ def compiled_model(
         steps_per_execution: steps without Keras between them.
     """
     model = build_model(config, dtype=hardware.precision)
+    if hardware.batch_parts > 1 and model.independent_rows:
+        model.map_rows = RowParts(hardware.batch_parts)
     arguments = compile_arguments(config)
     if hardware.precision == "mixed_float16":
         # By itself Keras does so only for a model whose heads, too, are mixed.

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.command_options import (
+    BatchParts,
     Config,
     DataDir,
     DataOnDevice,
@@ -121,6 +122,7 @@ def tune_command(
     xla: Xla = None,
     steps_per_execution: StepsPerExecution = None,
     data_on_device: DataOnDevice = None,
+    batch_parts: BatchParts = None,
     log: LogSpec | None = None,
 ):
     """Search for settings with KerasTuner, from those that a training would take.
@@ -129,7 +131,7 @@ def tune_command(
     chief or a worker of a search on several machines, which share the directory --output.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the workers need it
-    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them.")
     prepare_keras(hardware)

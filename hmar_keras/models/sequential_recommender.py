@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -79,16 +80,38 @@ class SequentialRecommender(keras.Model):
     Outputs, a dict:
         `ranking`: float32 `[batch, steps, candidates + negatives]`, logits.
 
+    Attributes:
+        independent_rows: whether parts of a batch may be computed one by one in training: no row's
+            outputs depend on other rows, and no layer calls `add_loss`. A class of which that
+            is not true sets it to False.
+        map_rows: None, or how a batch is computed in training: `map_rows(function, inputs)`
+            gives what `function(inputs)` would, as `pipelines.row_parts.RowParts` does.
+
     Args:
         config: an `HMARConfig`.
         **kwargs: as in `keras.Model`.
     """
 
     outputs_in_order: tuple[str, ...] = (RANKING,)
+    independent_rows = True
+    map_rows: Callable | None = None
 
     def __init__(self, config: HMARConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config
+
+    def call(self, inputs, training=None, mask=None):
+        """The outputs, in training by way of `map_rows`."""
+        whole = functools.partial(super().call, training=training, mask=mask)
+        if not training or self.map_rows is None:
+            return whole(inputs)
+        outputs = self.map_rows(whole, inputs)
+        if any(layer._losses for layer in self._flatten_layers()):
+            raise ValueError(
+                f"a layer of {type(self).__name__} calls add_loss, so its batches must stay whole; "
+                "set independent_rows = False in the class."
+            )
+        return outputs
 
     @property
     def item_table(self):

@@ -36,13 +36,24 @@ def test_what_is_left_open_suits_the_machine(
 ):
     machine(backend, accelerator)
     resolved = Hardware(devices=devices).resolved()
-    assert resolved == Hardware(devices, "float32", jit_compile, steps, on_device)
+    parts = 1 if accelerator or backend == "jax" else min(module.cores(), 4)
+    assert resolved == Hardware(devices, "float32", jit_compile, steps, on_device, parts)
     assert resolved.resolved() == resolved
+
+
+@pytest.mark.parametrize(("cores", "parts"), [(1, 1), (2, 2), (4, 4), (64, 4)])
+def test_a_batch_has_a_part_for_every_core(machine, monkeypatch, cores, parts):
+    machine("tensorflow", accelerator=False)
+    monkeypatch.setattr(module, "cores", lambda: cores)
+    assert Hardware().resolved().batch_parts == parts
+    assert Hardware(jit_compile=True).resolved().batch_parts == 1
+    assert Hardware(devices=2).resolved().batch_parts == 1
+    assert Hardware(batch_parts=3).resolved().batch_parts == 3
 
 
 def test_what_is_asked_for_is_done(machine):
     machine("tensorflow", True)
-    asked = Hardware(1, "mixed_float16", False, 3, False)
+    asked = Hardware(1, "mixed_float16", False, 3, False, 1)
     assert asked.resolved() == asked
 
 
@@ -52,6 +63,7 @@ def test_what_is_asked_for_is_done(machine):
         ({"devices": 0}, "at least 1, got 0"),
         ({"precision": "float8"}, "mixed_bfloat16, mixed_float16, got 'float8'"),
         ({"steps_per_execution": 0}, "at least 1, got 0"),
+        ({"batch_parts": 0}, "at least 1, got 0"),
     ],
 )
 def test_what_no_machine_can_do_is_refused(arguments, part):
@@ -67,6 +79,9 @@ def test_what_no_machine_can_do_is_refused(arguments, part):
         ("jax", {"devices": 2, "data_on_device": True}, "one device alone"),
         ("tensorflow", {"data_on_device": True}, "KERAS_BACKEND=jax"),
         ("tensorflow", {"devices": 2, "jit_compile": True}, "XLA"),
+        ("tensorflow", {"devices": 2, "batch_parts": 2}, "--batch-parts"),
+        ("tensorflow", {"jit_compile": True, "batch_parts": 2}, "--batch-parts"),
+        ("jax", {"batch_parts": 2}, "--batch-parts"),
         ("tensorflow", {"devices": 2, "steps_per_execution": 2}, "steps? per execution"),
         ("tensorflow", {"devices": 2, "precision": "mixed_float16"}, "mixed_bfloat16"),
     ],
@@ -121,3 +136,30 @@ def test_devices_can_be_made_after_keras_is_prepared_without():
         text=True,
     )
     assert ran.stdout.split() == ["2"], ran.stderr
+
+
+@pytest.mark.skipif(module.cores() not in (2, 3, 4), reason="not a part for every core")
+@pytest.mark.parametrize(
+    ("before", "asked", "variables", "threads"),
+    [
+        ("", "", {}, 1),
+        ("", "batch_parts=1", {}, 0),
+        ("", "", {"TF_NUM_INTRAOP_THREADS": "2"}, 0),
+        ("tf.config.threading.set_intra_op_parallelism_threads(2)", "", {}, 2),
+        ("tf.constant(1)", "", {}, 0),
+    ],
+    ids=["by default", "whole", "user's variable", "user's call", "started"],
+)
+def test_operations_get_a_thread_each_unless_someone_has_chosen(before, asked, variables, threads):
+    code = (
+        f"import tensorflow as tf\n{before}\n"
+        "from pipelines.hardware import Hardware, operations_at_once\n"
+        f"Hardware({asked}).prepare()\n"
+        "print(tf.config.threading.get_intra_op_parallelism_threads(), operations_at_once())"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", **variables}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    at_once = module.cores() if threads == 1 else 1
+    assert ran.stdout.split() == [str(threads), str(at_once)], ran.stderr

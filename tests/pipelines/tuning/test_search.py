@@ -202,6 +202,8 @@ def test_a_worker_never_throws_a_search_away(hmar, killed):
     fails(hmar("tune", "--output", path, **variables), "KERASTUNER_ORACLE_PORT is not")
 
 
-def test_a_search_of_before_batches_were_made_on_devices_goes_on_with_the_host(tmp_path):
-    used = {"devices": 1, "precision": "float32", "jit_compile": True, "steps_per_execution": 1}
-    assert not Tuning(tmp_path, {"hardware": [used]}).hardware.data_on_device
+def test_a_search_of_before_there_were_some_settings_goes_on_as_it_began(tmp_path):
+    used = {"devices": 1, "precision": "float32", "jit_compile": False, "steps_per_execution": 1}
+    hardware = Tuning(tmp_path, {"hardware": [used]}).hardware
+    assert not hardware.data_on_device
+    assert hardware.batch_parts == 1

@@ -34,8 +34,8 @@ class Hardware:
             under JAX on one device alone, and None for yes there on a GPU. Otherwise the host
             makes the batches.
         batch_parts: into how many parts the rows of a batch are cut, which cores compute side by
-            side; see `row_parts`. Under TensorFlow on CPUs alone, and there None for one a core,
-            at most 4. Otherwise 1.
+            side; see `row_parts`. None for one a core, at most 4. Only under TensorFlow on one
+            CPU device and without XLA; elsewhere batches are whole whatever is asked for.
 
     Raises:
         InputError: if a value will not do on any machine.
@@ -68,7 +68,7 @@ class Hardware:
         Under JAX it also keeps TensorFlow, which only feeds the data, off the GPUs, and on these
         it keeps compiled steps for later trainings, in the cache directory. Where batches have a
         part for every core, TensorFlow's operations get a thread each, unless the user has
-        said how many (`tf.config.threading`, TF_NUM_INTRAOP_THREADS).
+        said how many (`tf.config.threading`, TF_NUM_INTRAOP_THREADS, TF_NUM_INTEROP_THREADS).
 
         Raises:
             InputError: if the backend or the machine cannot do what is asked for.
@@ -104,17 +104,13 @@ class Hardware:
         alone_on_gpu = self.devices == 1 and self.has_accelerator()
         jit_compile = _or(self.jit_compile, _backend() == "jax" or alone_on_gpu)
         one_by_one = self.devices == 1 and not (jit_compile or self.has_accelerator())
-        if not one_by_one and (self.batch_parts or 1) > 1:
-            raise InputError(
-                "batches are cut into parts under TensorFlow on one CPU device and without XLA; "
-                "leave out --batch-parts."
-            )
+        parts = _or(self.batch_parts, min(cores(), _MOST_PARTS))
         return dataclasses.replace(
             self,
             jit_compile=jit_compile,
             steps_per_execution=_or(self.steps_per_execution, STEPS_ON_GPU if alone_on_gpu else 1),
             data_on_device=_or(self.data_on_device, _backend() == "jax" and alone_on_gpu),
-            batch_parts=_or(self.batch_parts, min(cores(), _MOST_PARTS) if one_by_one else 1),
+            batch_parts=parts if one_by_one else 1,
         )
 
     def has_accelerator(self) -> bool:
@@ -202,21 +198,28 @@ def _give_operations_one_thread():
     import tensorflow as tf
 
     threads = tf.config.threading
-    if threads.get_intra_op_parallelism_threads() or "TF_NUM_INTRAOP_THREADS" in os.environ:
-        return  # the user has chosen
     with contextlib.suppress(RuntimeError):  # it has started with what it has
-        threads.set_intra_op_parallelism_threads(1)
-        threads.set_inter_op_parallelism_threads(cores())
+        if not _threads_an_operation():
+            threads.set_intra_op_parallelism_threads(1)
+        if not (
+            threads.get_inter_op_parallelism_threads() or "TF_NUM_INTEROP_THREADS" in os.environ
+        ):
+            threads.set_inter_op_parallelism_threads(cores())
+
+
+def _threads_an_operation():
+    """What has been chosen for TensorFlow; 0 for nothing."""
+    import tensorflow as tf
+
+    chosen = tf.config.threading.get_intra_op_parallelism_threads()
+    return chosen or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
 
 
 def operations_at_once() -> int:
     """How many operations TensorFlow computes at once where each has one thread; otherwise 1."""
-    if _backend() != "tensorflow":
+    if _backend() != "tensorflow" or Hardware().has_accelerator():
         return 1
-    import tensorflow as tf
-
-    alone = tf.config.threading.get_intra_op_parallelism_threads() == 1
-    return min(cores(), _MOST_PARTS) if alone else 1
+    return cores() if _threads_an_operation() == 1 else 1
 
 
 def _keep_compiled_steps():

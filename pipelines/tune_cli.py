@@ -134,15 +134,16 @@ def tune_command(
     hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them.")
-    prepare_keras(hardware)
+    prepare_keras()
     from pipelines.tuning.request import FILE, Asked, create, resumed
     from pipelines.tuning.search import Search, role
 
     own_role = role()
     if own_role and (output is None or workers is not None):
         raise InputError("on several machines give --output, the same for all, and no --workers.")
-    if own_role == "worker":
+    if own_role == "worker":  # on what its chief says
         return _work(output, overwrite)
+    hardware.prepare()
     asked = Asked(algorithm, objective, max_trials, space, tuple(over) if over else None)
     request = request_of(
         dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model

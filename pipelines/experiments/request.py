@@ -14,6 +14,7 @@ from pipelines.log_options import load_chosen
 from pipelines.run_directory import new_directory, read_json_object, written_at_once
 from pipelines.workflow import (
     Request,
+    as_before,
     check_trained_alike,
     load_source,
     requested_config,
@@ -85,10 +86,12 @@ def resumed(
                 "--preset, --config, --set and --epochs, or start a new experiment."
             )
     check_trained_alike(path, content, request.hardware)
+    hardware = as_before(request.hardware, content["hardware"])
+    content["hardware"] = [used_hardware(hardware, 0)]  # of the trainings to come
     content |= _asked(
         suites or content["suites"], len(content["seeds"]) if seeds is None else seeds
     )
-    experiment = Experiment(path, content, dataset, request.hardware)
+    experiment = Experiment(path, content, dataset, hardware)
     _write(path, content)
     return experiment, dataset
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from pipelines.errors import InputError
+from pipelines.hardware import cores
 
 _MOST_STARTS_IN_VAIN = 3
 _SECONDS_TO_END = 10
@@ -93,13 +94,11 @@ class LocalWorkers:
 
     def _environment(self, worker):
         host, port = self._address
-        threads = max(1, (os.cpu_count() or 1) // self._number)
         own = {
             "KERASTUNER_TUNER_ID": f"worker-{worker}",
             "KERASTUNER_ORACLE_IP": host,
             "KERASTUNER_ORACLE_PORT": port,
-            # Several share what the machine has.
-            "TF_NUM_INTRAOP_THREADS": str(threads),
+            **_threads(self._number),
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             **_gpus(worker, self._devices),
@@ -112,6 +111,14 @@ class LocalWorkers:
     def _last_line(self, worker):
         lines = self._log(worker).read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "nothing"
+
+
+def _threads(workers):
+    """Several share what the machine has."""
+    if workers == 1:
+        return {}
+    share = str(max(1, cores() // workers))
+    return {"TF_NUM_INTRAOP_THREADS": share, "TF_NUM_INTEROP_THREADS": share}
 
 
 def _gpus(worker, devices):

@@ -7,6 +7,9 @@ import pytest
 from pipelines import hardware as module
 from pipelines.errors import InputError
 from pipelines.hardware import Hardware
+from pipelines.workflow import as_before
+
+CORES = module.cores()
 
 
 @pytest.fixture
@@ -46,9 +49,23 @@ def test_a_batch_has_a_part_for_every_core(machine, monkeypatch, cores, parts):
     machine("tensorflow", accelerator=False)
     monkeypatch.setattr(module, "cores", lambda: cores)
     assert Hardware().resolved().batch_parts == parts
-    assert Hardware(jit_compile=True).resolved().batch_parts == 1
-    assert Hardware(devices=2).resolved().batch_parts == 1
     assert Hardware(batch_parts=3).resolved().batch_parts == 3
+
+
+@pytest.mark.parametrize(
+    ("backend", "accelerator", "arguments"),
+    [
+        ("tensorflow", True, {}),
+        ("tensorflow", False, {"jit_compile": True}),
+        ("tensorflow", False, {"devices": 2}),
+        ("jax", False, {}),
+    ],
+)
+def test_elsewhere_batches_are_whole_also_where_a_chief_without_gpu_asks(
+    machine, backend, accelerator, arguments
+):
+    machine(backend, accelerator)
+    assert Hardware(batch_parts=2, **arguments).resolved().batch_parts == 1
 
 
 def test_what_is_asked_for_is_done(machine):
@@ -79,9 +96,6 @@ def test_what_no_machine_can_do_is_refused(arguments, part):
         ("jax", {"devices": 2, "data_on_device": True}, "one device alone"),
         ("tensorflow", {"data_on_device": True}, "KERAS_BACKEND=jax"),
         ("tensorflow", {"devices": 2, "jit_compile": True}, "XLA"),
-        ("tensorflow", {"devices": 2, "batch_parts": 2}, "--batch-parts"),
-        ("tensorflow", {"jit_compile": True, "batch_parts": 2}, "--batch-parts"),
-        ("jax", {"batch_parts": 2}, "--batch-parts"),
         ("tensorflow", {"devices": 2, "steps_per_execution": 2}, "steps? per execution"),
         ("tensorflow", {"devices": 2, "precision": "mixed_float16"}, "mixed_bfloat16"),
     ],
@@ -90,6 +104,15 @@ def test_what_a_backend_cannot_do_is_refused(machine, backend, arguments, part):
     machine(backend, accelerator=False)
     with pytest.raises(InputError, match=part):
         Hardware(**arguments).resolved()
+
+
+def test_what_goes_on_has_the_parts_that_it_had_unless_others_are_asked_for(machine):
+    machine("tensorflow", accelerator=False)
+    used = [{"devices": 1, "batch_parts": 2}, {"devices": 1, "batch_parts": 3}]
+    assert as_before(Hardware(), used).batch_parts == 3
+    assert as_before(Hardware(), [*used[:1], {"devices": 1}]).batch_parts == 1  # of before
+    assert as_before(Hardware(batch_parts=2), used).batch_parts == 2
+    assert as_before(Hardware(), []).batch_parts is None
 
 
 @pytest.mark.parametrize("chosen", [None, "/somewhere/else"])
@@ -138,28 +161,33 @@ def test_devices_can_be_made_after_keras_is_prepared_without():
     assert ran.stdout.split() == ["2"], ran.stderr
 
 
-@pytest.mark.skipif(module.cores() not in (2, 3, 4), reason="not a part for every core")
+@pytest.mark.skipif(CORES not in (2, 3, 4), reason="not a part for every core")
 @pytest.mark.parametrize(
-    ("before", "asked", "variables", "threads"),
+    ("before", "asked", "variables", "threads", "at_once"),
     [
-        ("", "", {}, 1),
-        ("", "batch_parts=1", {}, 0),
-        ("", "", {"TF_NUM_INTRAOP_THREADS": "2"}, 0),
-        ("tf.config.threading.set_intra_op_parallelism_threads(2)", "", {}, 2),
-        ("tf.constant(1)", "", {}, 0),
+        ("", "", {}, (1, CORES), CORES),
+        ("", "batch_parts=1", {}, (0, 0), 1),
+        ("", "", {"TF_NUM_INTRAOP_THREADS": "2"}, (0, CORES), 1),
+        ("", "", {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}, (0, 0), CORES),
+        ("tf.config.threading.set_intra_op_parallelism_threads(2)", "", {}, (2, CORES), 1),
+        ("tf.config.threading.set_inter_op_parallelism_threads(1)", "", {}, (1, 1), CORES),
+        ("tf.constant(1)", "", {}, (0, 0), 1),
     ],
-    ids=["by default", "whole", "user's variable", "user's call", "started"],
+    ids=["default", "whole", "variable", "variables", "user's", "user's other", "started"],
 )
-def test_operations_get_a_thread_each_unless_someone_has_chosen(before, asked, variables, threads):
+def test_operations_get_a_thread_each_unless_someone_has_chosen(
+    before, asked, variables, threads, at_once
+):
     code = (
         f"import tensorflow as tf\n{before}\n"
         "from pipelines.hardware import Hardware, operations_at_once\n"
         f"Hardware({asked}).prepare()\n"
-        "print(tf.config.threading.get_intra_op_parallelism_threads(), operations_at_once())"
+        "threads = tf.config.threading\n"
+        "print(threads.get_intra_op_parallelism_threads(), end=' ')\n"
+        "print(threads.get_inter_op_parallelism_threads(), operations_at_once())"
     )
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", **variables}
     ran = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
-    at_once = module.cores() if threads == 1 else 1
-    assert ran.stdout.split() == [str(threads), str(at_once)], ran.stderr
+    assert [int(word) for word in ran.stdout.split()] == [*threads, at_once], ran.stderr

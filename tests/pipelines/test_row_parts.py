@@ -148,6 +148,7 @@ def test_a_model_that_says_so_keeps_its_batches_whole(trained_on, monkeypatch):
     assert model.map_rows is not None
     monkeypatch.setattr(type(model), "independent_rows", False)
     assert compiled_model(config, hardware).map_rows is None
+    assert not SequentialRecommender.independent_rows  # a model of one's own has to say so
 
 
 @pytest.mark.parametrize("parts", [2, 3])

@@ -51,12 +51,12 @@ def section_function(name: str) -> Callable:
 def measure(function: str, quick: bool, repeats: int | None = None) -> list[dict]:
     """The rows of `module:function`, measured in this process.
 
-    What trains gets its threads as in `hmar train`, unless TensorFlow has started.
+    What trains is cut into parts, with the threads of `hmar train --batch-parts`.
     """
     import workload
 
     if function.startswith("training_speed:"):
-        workload.Hardware().prepare()
+        workload.hardware().prepare()
     size = workload.QUICK if quick else workload.FULL
     if repeats:
         size = dataclasses.replace(size, repeats=repeats)

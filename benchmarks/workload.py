@@ -17,7 +17,7 @@ from pipelines.datasets import load_dataset
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.datasets.numbered_log import group_numbered
 from pipelines.datasets.synthetic_shop import simulator
-from pipelines.hardware import Hardware
+from pipelines.hardware import Hardware, cores
 from pipelines.input_pipeline import TrainingData
 from pipelines.row_parts import RowParts
 from pipelines.splits import Splits, split
@@ -119,8 +119,13 @@ def fast_model(config: HMARConfig, **changes) -> HMAR:
 
 
 def row_parts() -> RowParts:
-    """The parts that `hmar train` cuts batches into on this machine."""
-    return RowParts(Hardware().resolved().batch_parts)
+    """A part of every batch for each core, as `hmar train --batch-parts` has them."""
+    return RowParts(hardware().resolved().batch_parts)
+
+
+def hardware() -> Hardware:
+    """What trainings are measured on."""
+    return Hardware(batch_parts=min(cores(), 4))
 
 
 def plain_config(config: HMARConfig) -> HMARConfig:

@@ -15,7 +15,6 @@ from pipelines.errors import InputError
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STEPS_ON_GPU = 16  # enough to hide what Python takes between two steps of a small model
-_MOST_PARTS = 4  # each adds operations, to a step and to what is traced before the first one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +33,8 @@ class Hardware:
             under JAX on one device alone, and None for yes there on a GPU. Otherwise the host
             makes the batches.
         batch_parts: into how many parts the rows of a batch are cut, which cores compute side by
-            side; see `row_parts`. None for one a core, at most 4. Only under TensorFlow on one
-            CPU device and without XLA; elsewhere batches are whole whatever is asked for.
+            side; see `row_parts`. None for whole batches. Only under TensorFlow on one CPU
+            device and without XLA; elsewhere batches are whole whatever is asked for.
 
     Raises:
         InputError: if a value will not do on any machine.
@@ -104,13 +103,12 @@ class Hardware:
         alone_on_gpu = self.devices == 1 and self.has_accelerator()
         jit_compile = _or(self.jit_compile, _backend() == "jax" or alone_on_gpu)
         one_by_one = self.devices == 1 and not (jit_compile or self.has_accelerator())
-        parts = _or(self.batch_parts, min(cores(), _MOST_PARTS))
         return dataclasses.replace(
             self,
             jit_compile=jit_compile,
             steps_per_execution=_or(self.steps_per_execution, STEPS_ON_GPU if alone_on_gpu else 1),
             data_on_device=_or(self.data_on_device, _backend() == "jax" and alone_on_gpu),
-            batch_parts=parts if one_by_one else 1,
+            batch_parts=_or(self.batch_parts, 1) if one_by_one else 1,
         )
 
     def has_accelerator(self) -> bool:

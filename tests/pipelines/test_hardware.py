@@ -10,6 +10,7 @@ from pipelines.hardware import Hardware
 from pipelines.workflow import as_before
 
 CORES = module.cores()
+PARTS = "batch_parts=CORES"
 
 
 @pytest.fixture
@@ -39,16 +40,12 @@ def test_what_is_left_open_suits_the_machine(
 ):
     machine(backend, accelerator)
     resolved = Hardware(devices=devices).resolved()
-    parts = 1 if accelerator or backend == "jax" else min(module.cores(), 4)
-    assert resolved == Hardware(devices, "float32", jit_compile, steps, on_device, parts)
+    assert resolved == Hardware(devices, "float32", jit_compile, steps, on_device, 1)
     assert resolved.resolved() == resolved
 
 
-@pytest.mark.parametrize(("cores", "parts"), [(1, 1), (2, 2), (4, 4), (64, 4)])
-def test_a_batch_has_a_part_for_every_core(machine, monkeypatch, cores, parts):
+def test_batches_have_the_parts_that_are_asked_for(machine):
     machine("tensorflow", accelerator=False)
-    monkeypatch.setattr(module, "cores", lambda: cores)
-    assert Hardware().resolved().batch_parts == parts
     assert Hardware(batch_parts=3).resolved().batch_parts == 3
 
 
@@ -161,19 +158,37 @@ def test_devices_can_be_made_after_keras_is_prepared_without():
     assert ran.stdout.split() == ["2"], ran.stderr
 
 
-@pytest.mark.skipif(CORES not in (2, 3, 4), reason="not a part for every core")
+@pytest.mark.skipif(CORES == 1, reason="nothing to share")
 @pytest.mark.parametrize(
     ("before", "asked", "variables", "threads", "at_once"),
     [
-        ("", "", {}, (1, CORES), CORES),
-        ("", "batch_parts=1", {}, (0, 0), 1),
-        ("", "", {"TF_NUM_INTRAOP_THREADS": "2"}, (0, CORES), 1),
-        ("", "", {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}, (0, 0), CORES),
-        ("tf.config.threading.set_intra_op_parallelism_threads(2)", "", {}, (2, CORES), 1),
-        ("tf.config.threading.set_inter_op_parallelism_threads(1)", "", {}, (1, 1), CORES),
-        ("tf.constant(1)", "", {}, (0, 0), 1),
+        ("", PARTS, {}, (1, CORES), CORES),
+        ("", "", {}, (0, 0), 1),
+        ("", PARTS, {"TF_NUM_INTRAOP_THREADS": "2"}, (0, CORES), 1),
+        (
+            "",
+            PARTS,
+            {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"},
+            (0, 0),
+            CORES,
+        ),
+        (
+            "tf.config.threading.set_intra_op_parallelism_threads(2)",
+            PARTS,
+            {},
+            (2, CORES),
+            1,
+        ),
+        (
+            "tf.config.threading.set_inter_op_parallelism_threads(1)",
+            PARTS,
+            {},
+            (1, 1),
+            CORES,
+        ),
+        ("tf.constant(1)", PARTS, {}, (0, 0), 1),
     ],
-    ids=["default", "whole", "variable", "variables", "user's", "user's other", "started"],
+    ids=["parts", "whole", "variable", "variables", "user's", "user's other", "started"],
 )
 def test_operations_get_a_thread_each_unless_someone_has_chosen(
     before, asked, variables, threads, at_once
@@ -181,7 +196,7 @@ def test_operations_get_a_thread_each_unless_someone_has_chosen(
     code = (
         f"import tensorflow as tf\n{before}\n"
         "from pipelines.hardware import Hardware, operations_at_once\n"
-        f"Hardware({asked}).prepare()\n"
+        f"CORES = {CORES}; Hardware({asked}).prepare()\n"
         "threads = tf.config.threading\n"
         "print(threads.get_intra_op_parallelism_threads(), end=' ')\n"
         "print(threads.get_inter_op_parallelism_threads(), operations_at_once())"

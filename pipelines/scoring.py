@@ -92,7 +92,9 @@ class _Scores(keras.Model):
     def __init__(self, model):
         super().__init__(name="scores")
         self.model = model
-        self.map_rows = RowParts(operations_at_once() if model.independent_rows else 1)
+        # A model need not be a `SequentialRecommender` to be asked.
+        may_be_cut = getattr(model, "independent_rows", False)
+        self.map_rows = RowParts(operations_at_once() if may_be_cut else 1)
         self.built = True  # all there is to build
 
     def call(self, inputs):

@@ -112,7 +112,7 @@ def batches(splits: Splits, config: HMARConfig, count: int) -> list[tuple[dict, 
 
 
 def fast_model(config: HMARConfig, **changes) -> HMAR:
-    """A model compiled as `hmar train` does it on CPUs, apart from `changes`."""
+    """A model compiled as `hmar train --batch-parts` does it on CPUs, apart from `changes`."""
     model = _compiled(HMAR(config), {**compile_arguments(config), **changes})
     model.map_rows = row_parts()
     return model

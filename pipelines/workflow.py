@@ -124,7 +124,7 @@ def resume(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, I
 def as_before(hardware: Hardware, used: list[dict]) -> Hardware:
     """Hardware for what goes on, with the parts of batches that it had unless others are asked for.
 
-    On another machine the default may be another number, with which dropout differs.
+    With another number of them dropout would draw other numbers.
 
     Args:
         hardware: asked for now.

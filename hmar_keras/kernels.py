@@ -133,6 +133,23 @@ def _permute(rows, order, places):
     return ops.take(rows, order, axis=0), gradient
 
 
+def at_every_position(layer, inputs):
+    """`layer` as it is for matrices, at every position.
+
+    On TensorFlow the product, bias and activation of a dense layer are one operation then.
+
+    Args:
+        layer: of `[rows, dim]` to `[rows, units]`.
+        inputs: float `[batch, length, dim]`.
+
+    Returns:
+        `[batch, length, units]`.
+    """
+    batch, length, dim = ops.shape(inputs)
+    rows = layer(ops.reshape(inputs, (batch * length, dim)))
+    return ops.reshape(rows, (batch, length, rows.shape[-1]))
+
+
 def values_of_behaviors(values, behavior_ids):
     """The value of every position's behaviour.
 
@@ -197,13 +214,32 @@ def plain_attention(query, key, value, mask):
     """`masked_attention` by two matrix products."""
     dtype, dim = query.dtype, query.shape[-1]
     query, key, value = (_swap_heads(x) for x in (query, key, value))
-    scores = ops.matmul(query * (1 / math.sqrt(dim)), ops.transpose(key, (0, 1, 3, 2)))
+    scores = _dot_keys(query * (1 / math.sqrt(dim)), key)
     # In half precision the sum of a long row would lose its last digits.
-    scores = ops.cast(scores, "float32") + ops.where(mask[:, None], 0.0, -1e9)
+    hidden = (ops.cast(mask[:, None], "float32") - 1) * 1e9  # sooner there than by `where`
+    scores = ops.cast(scores, "float32") + hidden
     # Keras warns of a softmax over a single score.
     weights = ops.softmax(scores) if scores.shape[-1] != 1 else ops.ones_like(scores)
     attended = ops.matmul(ops.cast(weights, dtype), value)
     return _swap_heads(attended)
+
+
+@ops.custom_gradient
+def _dot_keys(query, key):
+    """Q K^T of `[batch, heads, length, dim]`.
+
+    The gradient is written out because TensorFlow's own keeps a transposed K, and transposes what
+    it finds for it. Here a transpose is only the way in which a product reads.
+    """
+
+    def gradient(upstream):
+        return ops.matmul(upstream, key), ops.matmul(_transposed(upstream), query)
+
+    return ops.matmul(query, _transposed(key)), gradient
+
+
+def _transposed(matrices):
+    return ops.transpose(matrices, (0, 1, 3, 2))
 
 
 def _swap_heads(x):

@@ -6,7 +6,8 @@ every class, lays the classes end to end and cuts that row into batches, and shu
 Every window comes exactly once an epoch; with whom it shares its batch is random among windows
 of its length. A batch is only as long as its longest window needs, and the shorter it is the more
 windows it holds, so that every batch has about the same number of events: a step's gradient is a
-mean over as many events as without the classes, and steps take about equally long.
+mean over as many events as without the classes, and steps take about equally long. The more
+windows there are, the finer the classes, and the less is padding.
 """
 
 from __future__ import annotations
@@ -17,24 +18,42 @@ import numpy as np
 
 from hmar_keras.config import HMARConfig
 
+_STEPS = (1, 2, 4, 8)  # between the shortest lengths of classes, the finest first
+_BATCHES_IN_A_CLASS = 2  # if all were of the average size: windows shall not always meet the same
 
-def padded_lengths(lengths: np.ndarray, max_length: int, few: bool = False) -> np.ndarray:
+
+def padded_lengths(
+    lengths: np.ndarray, max_length: int, few: bool = False, step: int = _STEPS[-1]
+) -> np.ndarray:
     """The length that a sequence is padded to, so that there are only a few lengths.
 
     Multiples of 8, from 128 on of 16, from 256 on of 32 and so on: at most an eighth too long
-    beyond 64. Or still fewer: powers of two from 16 on.
+    beyond 64. With another `step` all of it is as much finer. Or still fewer: powers of two
+    from 16 on.
 
     Args:
         lengths: int [...], from 1 to `max_length`.
         max_length: nothing is padded further.
         few: for steps that XLA compiles for every length, which takes seconds each.
+        step: 1, 2, 4 or 8.
     """
     lengths = np.asarray(lengths)
     if few:
         powers = np.ceil(np.log2(np.maximum(lengths, 16))).astype(np.int64)
         return np.minimum(2**powers, max_length)
-    step = 2 ** np.maximum(np.floor(np.log2(np.maximum(lengths, 1))) - 3, 3).astype(np.int64)
-    return np.minimum(-(-lengths // step) * step, max_length)
+    doublings = np.maximum(np.floor(np.log2(np.maximum(lengths, 1))) - 6, 0).astype(np.int64)
+    steps = step * 2**doublings
+    return np.minimum(-(-lengths // steps) * steps, max_length)
+
+
+def _finest_padded_lengths(lengths, config):
+    """`padded_lengths` with the finest step at which classes still hold several batches."""
+    for step in _STEPS:
+        padded = padded_lengths(lengths, config.max_length, step=step)
+        classes = len(np.unique(padded))
+        if len(lengths) >= _BATCHES_IN_A_CLASS * classes * config.batch_size:
+            break
+    return padded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +83,10 @@ class BatchPlan:
         """
         if config.batching == "mixed":
             padded = np.full(len(lengths), config.max_length)
+        elif few_lengths:
+            padded = padded_lengths(lengths, config.max_length, few=True)
         else:
-            padded = padded_lengths(lengths, config.max_length, few_lengths)
+            padded = _finest_padded_lengths(lengths, config)
         longest_first = np.sort(padded)[::-1]
         budget = config.batch_size * padded.mean()
         starts = [0]

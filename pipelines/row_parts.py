@@ -22,8 +22,8 @@ class RowParts:
 
     Call arguments:
         function: of a structure of tensors `[batch, ...]`, as a dict, to another one, no row of
-            which depends on the other rows. Within a `tf.function` it is traced once for all parts;
-            outside, where operations run one by one anyway, it gets the whole batch.
+            which depends on the other rows. Within a `tf.function` it is traced for every part
+            anew; outside, where operations run one by one anyway, it gets the whole batch.
         inputs: that structure.
 
     Returns:
@@ -37,11 +37,12 @@ class RowParts:
         """Calls it."""
         if self._parts == 1 or tf.executing_eagerly():
             return function(inputs)
-        part_of = tf.function(function, autograph=False, reduce_retracing=True)
         rows = tf.shape(tf.nest.flatten(inputs)[0])[0]
+        # Traced anew and not as one function for all: where functions have a state, as dropout's
+        # random numbers, TensorFlow lets a call wait for the one before it.
         ends = [part * rows // self._parts for part in range(self._parts + 1)]
         outputs = [
-            part_of(tf.nest.map_structure(lambda x, rows=slice(*part): x[rows], inputs))
+            function(tf.nest.map_structure(lambda x, rows=slice(*part): x[rows], inputs))
             for part in itertools.pairwise(ends)
         ]
         return tf.nest.map_structure(lambda *pieces: tf.concat(pieces, axis=0), *outputs)

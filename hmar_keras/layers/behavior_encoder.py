@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from hmar_keras.kernels import at_every_position
 from hmar_keras.layers.behavior_dense import BehaviorDense
 from hmar_keras.layers.feed_forward import FeedForward
 from hmar_keras.layers.rezero import ReZero
@@ -97,14 +98,17 @@ class BehaviorEncoder(keras.layers.Layer):
         encoded = self.attention(encoded, mask, behavior_ids)  # Eq. 6
         encoded = self.feed_forward(encoded, behavior_ids, training=training)  # Eq. 7
         encoded = self.rezero(inputs, encoded, behavior_ids)  # Eq. 8
-        # Eq. 9 and 10: what M_b leaves of each behaviour, summed, is everything but padding.
+        # Eq. 9 and 10: what M_b leaves of each behaviour, summed, is everything but padding. That
+        # has no network, no gamma, and so is 0 already, but for a residual.
+        if not self.feed_forward_residual:
+            return encoded
         return encoded * ops.cast(event_mask(behavior_ids)[..., None], encoded.dtype)
 
     def _project(self, inputs, behavior_ids):
         if self.projection == "none":
             return inputs
         if self.projection == "shared":
-            return self.input_dense(inputs)
+            return at_every_position(self.input_dense, inputs)
         return self.input_dense(inputs, behavior_ids)
 
     def compute_output_shape(self, inputs_shape, behavior_ids_shape):

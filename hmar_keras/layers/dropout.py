@@ -27,9 +27,10 @@ class Dropout(keras.layers.Dropout):
         shape = (*ops.shape(inputs)[:-1], inputs.shape[-1] * bits // 32)
         numbers = keras.random.randint(shape, -(2**31), 2**31 - 1, seed=self.seed_generator)
         limit = round(self.rate * 2**bits)
-        kept = ops.greater_equal(ops.view(numbers, f"uint{bits}"), limit)
-        scale = ops.cast(2**bits / (2**bits - limit), inputs.dtype)
-        return inputs * ops.where(kept, scale, ops.zeros((), inputs.dtype))
+        units = ops.view(numbers, f"uint{bits}")
+        kept = ops.greater_equal(units, ops.cast(limit, units.dtype))
+        # Not `where` with two scalars: broadcasting these takes longer than cast and product.
+        return inputs * (ops.cast(kept, inputs.dtype) * (2**bits / (2**bits - limit)))
 
 
 def _bits(rate, units):
@@ -37,4 +38,4 @@ def _bits(rate, units):
     exact_enough = abs(round(rate * 256) / 256 - rate) <= rate / 50
     if units and units % 4 == 0 and exact_enough and rate * 256 < 255.5:
         return 8
-    return 16 if units and units % 2 == 0 else 0
+    return 16 if units and units % 2 == 0 and rate * 2**16 < 2**16 - 0.5 else 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from hmar_keras.kernels import behavior_groups
+from hmar_keras.kernels import at_every_position, behavior_groups
 from hmar_keras.layers.behavior_dense import BehaviorDense
 from hmar_keras.layers.dropout import Dropout
 
@@ -62,8 +62,12 @@ class FeedForward(keras.layers.Layer):
     def call(self, inputs, behavior_ids=None, training=None):
         """Applies the network."""
         if self.num_behaviors is None:
-            hidden = self.drop(self.hidden(inputs), training=training)
-            outputs = self.drop(self.output_dense(hidden), training=training)
+
+            def network(rows):
+                hidden = self.drop(self.hidden(rows), training=training)
+                return self.drop(self.output_dense(hidden), training=training)
+
+            outputs = at_every_position(network, inputs)
         else:
             # Sorted by behaviour but once for both layers.
             groups = behavior_groups(inputs, behavior_ids)

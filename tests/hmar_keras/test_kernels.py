@@ -146,6 +146,46 @@ def test_plain_attention_is_the_fused_one(heads, length):
     assert np.isfinite(plain).all()
 
 
+class Attention(keras.layers.Layer):
+    """A form of attention whose query, key and value are weights."""
+
+    def __init__(self, form, values, **kwargs):
+        super().__init__(**kwargs)
+        self.form, self.values = form, values
+
+    def build(self, ids_shape):
+        for name, value in zip(("query", "key", "value"), self.values, strict=True):
+            self.add_weight(shape=value.shape, name=name)
+        self.set_weights(list(self.values))
+
+    def call(self, ids):
+        query, key, value = (ops.reshape(w, w.shape) for w in self.weights)
+        attended = self.form(query, key, value, history_mask(ids))
+        return attended * ops.cast(ids > 0, "float32")[..., None, None]
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_plain_attention_has_the_gradients_of_the_fused_one(heads):
+    values = rng.normal(size=(3, 2, 5, heads, 4)).astype("float32")
+    ids = np.array([[0, 0, 1, 2, 3], [1, 2, 3, 4, 5]], "int32")
+
+    def fused(query, key, value, mask):
+        return ops.dot_product_attention(query, key, value, mask=mask[:, None])
+
+    found = []
+    for form in (kernels.plain_attention, fused):
+        layer = Attention(form, values, name="attention")
+        model = keras.Model(
+            given := keras.Input(batch_shape=ids.shape, dtype="int32"), layer(given)
+        )
+        found.append(gradients(model, ids, np.ones_like(values[0]), loss="mse")[1])
+    of_plain, of_fused = found
+    assert of_plain.keys() == of_fused.keys()
+    for path, gradient in of_fused.items():
+        assert np.abs(gradient).max() > 1e-3
+        assert_close(of_plain[path], gradient, 1e-5)
+
+
 @pytest.mark.parametrize("steps", [1, 3, 5])
 def test_last_steps(steps):
     states = rng.normal(size=(2, 5, DIM)).astype("float32")

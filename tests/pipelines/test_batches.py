@@ -36,13 +36,31 @@ def test_fewer_lengths_are_enough_and_less_than_twice_too_long(length, longest):
 
 
 @property_test
-@given(length=st.integers(1, 2000), longest=st.integers(1, 2000))
-def test_padding_is_enough_and_little(length, longest):
+@given(
+    length=st.integers(1, 2000),
+    longest=st.integers(1, 2000),
+    step=st.sampled_from([1, 2, 4, 8]),
+)
+def test_padding_is_enough_and_little(length, longest, step):
     length = min(length, longest)
-    padded = int(padded_lengths(length, longest))
+    padded = int(padded_lengths(length, longest, step=step))
     assert length <= padded <= longest
-    assert padded < length + 8 or padded <= length * 1.125
-    assert padded % 8 == 0 or padded == longest
+    assert padded < length + step or padded <= length * (1 + step / 64)
+    assert padded % step == 0 or padded == longest
+
+
+@pytest.mark.parametrize(
+    ("windows", "step"),
+    # Of 48 lengths there are 6 classes by 8, 12 by 4, 24 by 2; two batches of 16 are 32 windows.
+    [(100, 8), (12 * 32 - 1, 8), (12 * 32, 4), (24 * 32 - 1, 4), (24 * 32, 2), (48 * 32, 1)],
+)
+def test_the_more_windows_the_finer_the_classes(config, windows, step):
+    lengths = np.resize(np.arange(1, 49), windows)
+    plan = plan_of(lengths, config, max_length=48, batch_size=16)
+    expected = padded_lengths(lengths, 48, step=step)
+    np.testing.assert_array_equal(np.unique(48 - plan.classes), np.unique(expected))
+    few = BatchPlan.of(lengths, config.replace(max_length=48, batch_size=16), few_lengths=True)
+    assert set(48 - few.classes) == {16, 32, 48}
 
 
 def test_there_are_few_lengths():
@@ -69,12 +87,12 @@ def test_batches_have_about_the_same_number_of_events(config):
     plan = plan_of(lengths, config, max_length=150, batch_size=128)
     assert plan.num_batches == pytest.approx(20_000 / 128, rel=0.03)
     positions = [len(rows) * length for rows, length in cut(plan)]
-    budget = 128 * padded_lengths(lengths, 150).mean()
+    budget = 128 * padded_lengths(lengths, 150, step=2).mean()
     full = sorted(positions)[1:]  # the last one holds what is left
     assert min(full) > 0.95 * budget
     assert max(full) < 1.05 * budget
     # Little of it is padding, where padding all to the same length is mostly that.
-    assert sum(lengths) > 0.85 * sum(positions)
+    assert sum(lengths) > 0.95 * sum(positions)
     assert sum(lengths) < 0.35 * 150 * len(lengths)
 
 

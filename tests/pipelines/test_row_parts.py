@@ -40,13 +40,17 @@ def test_parts_are_put_together_in_order(parts):
     np.testing.assert_array_equal(found["sums"][0], x.sum(axis=1))
 
 
-def test_a_function_is_traced_once_for_all_parts():
-    calls = []
-    signature = tf.TensorSpec((None, 3))
-    batch = tf.function(lambda x: RowParts(4)(counted(calls), {"x": x}), [signature])
-    for rows in (8, 7, 1):
-        batch(tf.zeros((rows, 3)))
-    assert len(calls) == 1
+def test_no_part_waits_for_the_one_before():
+    state = tf.Variable(0.0)
+
+    def function(inputs):
+        return {"x": inputs["x"] + state.assign_add(1.0)}
+
+    batch = tf.function(lambda x: RowParts(2)(function, {"x": x}), [tf.TensorSpec((None, 3))])
+    graph = batch.get_concrete_function().graph
+    cuts = [each for each in graph.get_operations() if each.type == "StridedSlice"]
+    assert not any(each.control_inputs for each in cuts)
+    assert not any("PartitionedCall" in each.type for each in graph.get_operations())
 
 
 def test_outside_of_a_graph_the_batch_is_whole():

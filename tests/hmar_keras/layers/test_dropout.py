@@ -38,6 +38,12 @@ def test_nothing_is_dropped_but_in_training():
     np.testing.assert_array_equal(ops.convert_to_numpy(Dropout(0.0)(inputs, training=True)), inputs)
 
 
+@pytest.mark.parametrize("rate", [1.0, 1 - 1e-7])
+def test_everything_may_be_dropped(rate):
+    outputs = ops.convert_to_numpy(Dropout(rate, seed=1)(np.ones((4, 8)), training=True))
+    assert (outputs == 0).all()
+
+
 def test_the_seed_decides():
     inputs = np.ones((20, 20), "float32")
 

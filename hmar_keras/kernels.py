@@ -140,14 +140,13 @@ def at_every_position(layer, inputs):
 
     Args:
         layer: of `[rows, dim]` to `[rows, units]`.
-        inputs: float `[batch, length, dim]`.
+        inputs: float `[..., dim]`.
 
     Returns:
-        `[batch, length, units]`.
+        `[..., units]`.
     """
-    batch, length, dim = ops.shape(inputs)
-    rows = layer(ops.reshape(inputs, (batch * length, dim)))
-    return ops.reshape(rows, (batch, length, rows.shape[-1]))
+    rows = layer(ops.reshape(inputs, (-1, inputs.shape[-1])))
+    return ops.reshape(rows, (*ops.shape(inputs)[:-1], rows.shape[-1]))
 
 
 def values_of_behaviors(values, behavior_ids):

@@ -193,6 +193,15 @@ def test_last_steps(steps):
     np.testing.assert_array_equal(ops.convert_to_numpy(last), states[:, 5 - steps :])
 
 
+@pytest.mark.parametrize("shape", [(2, 3, DIM), (5, DIM), (2, 3, 2, DIM), (0, 3, DIM)])
+def test_a_dense_layer_at_every_position(shape):
+    layer = keras.layers.Dense(UNITS, "relu")
+    inputs = rng.normal(size=shape).astype("float32")
+    found = kernels.at_every_position(layer, inputs)
+    expected = np.maximum(inputs @ ops.convert_to_numpy(layer.kernel), 0)
+    assert_close(ops.convert_to_numpy(found), expected)
+
+
 def test_values_of_behaviors_are_those_of_the_ids_and_0_at_padding():
     ids = np.array([[0, 1, 3], [2, 2, 0]], "int32")
     values = np.array([0.1, -2.0, 3.0], "float32")

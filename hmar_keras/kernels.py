@@ -231,7 +231,9 @@ def _dot_keys(query, key):
     it finds for it. Here a transpose is only the way in which a product reads.
     """
 
-    def gradient(upstream):
+    def gradient(*arguments, upstream=None):
+        if upstream is None:  # Keras names it on PyTorch alone, and gives the inputs before it.
+            (upstream,) = arguments
         return ops.matmul(upstream, key), ops.matmul(_transposed(upstream), query)
 
     return ops.matmul(query, _transposed(key)), gradient

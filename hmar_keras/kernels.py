@@ -215,8 +215,8 @@ def plain_attention(query, key, value, mask):
     query, key, value = (_swap_heads(x) for x in (query, key, value))
     scores = _dot_keys(query * (1 / math.sqrt(dim)), key)
     # In half precision the sum of a long row would lose its last digits.
-    hidden = (ops.cast(mask[:, None], "float32") - 1) * 1e9  # sooner there than by `where`
-    scores = ops.cast(scores, "float32") + hidden
+    # Not `where` with two scalars: broadcasting these takes longer than what stands here.
+    scores = ops.cast(scores, "float32") + (ops.cast(mask[:, None], "float32") - 1) * 1e9
     # Keras warns of a softmax over a single score.
     weights = ops.softmax(scores) if scores.shape[-1] != 1 else ops.ones_like(scores)
     attended = ops.matmul(ops.cast(weights, dtype), value)
@@ -232,7 +232,7 @@ def _dot_keys(query, key):
     """
 
     def gradient(*arguments, upstream=None):
-        if upstream is None:  # Keras names it on PyTorch alone, and gives the inputs before it.
+        if upstream is None:  # on PyTorch Keras names it, and gives the inputs before it
             (upstream,) = arguments
         return ops.matmul(upstream, key), ops.matmul(_transposed(upstream), query)
 

@@ -98,11 +98,11 @@ class BehaviorEncoder(keras.layers.Layer):
         encoded = self.attention(encoded, mask, behavior_ids)  # Eq. 6
         encoded = self.feed_forward(encoded, behavior_ids, training=training)  # Eq. 7
         encoded = self.rezero(inputs, encoded, behavior_ids)  # Eq. 8
-        # Eq. 9 and 10: what M_b leaves of each behaviour, summed, is everything but padding. That
-        # has no network, no gamma, and so is 0 already, but for a residual.
-        if not self.feed_forward_residual:
-            return encoded
-        return encoded * ops.cast(event_mask(behavior_ids)[..., None], encoded.dtype)
+        # Eq. 9 and 10: what M_b leaves of each behaviour, summed, is everything but padding, which
+        # has no network and no gamma: without a residual it is 0 already.
+        if self.feed_forward_residual:
+            encoded = encoded * ops.cast(event_mask(behavior_ids)[..., None], encoded.dtype)
+        return encoded
 
     def _project(self, inputs, behavior_ids):
         if self.projection == "none":

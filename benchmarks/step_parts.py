@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 from workload import row_parts, signature
 
 from hmar_keras import HMAR
+from hmar_keras.models.hmar import CandidateItems
 from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
 
 
@@ -49,12 +51,8 @@ class StepParts:
             "behaviour encoder": (self._of_layer(self._encode_behaviors), behavior_calls),
             "sequence encoder": (self._of_layer(self._encode_sequence), sequence_calls),
             "heads and losses": (self._both_ways(self._heads), head_calls),
-            "optimiser": self.update_job(batches),
+            "optimiser": (self.update, [(self.gradients(*batch),) for batch in batches]),
         }
-
-    def update_job(self, batches: list[tuple[dict, dict]]) -> tuple[Callable, list]:
-        """The optimiser by itself, with the gradients of each batch."""
-        return self.update, [(self.gradients(*batch),) for batch in batches]
 
     def _losses(self, inputs, targets):
         outputs = self._model(inputs, training=True)
@@ -107,11 +105,26 @@ class StepParts:
         encoder = self._backbone.item_encoder
         candidates, states = inputs[CANDIDATE_IDS], inputs["states"]
         counts = self._backbone.indicators(inputs[ITEM_IDS], inputs[BEHAVIOR_IDS], candidates)
-        following = encoder(candidates[:, :, 0], counts[:, :, 0])
+        items, first = CandidateItems(encoder)(candidates)
+        following = encoder(candidates[:, :, 0], counts[:, :, 0], items=first)
         return {
-            "ranking": encoder(candidates, counts, states),
+            "ranking": encoder(candidates, counts, states, items=items),
             "behavior": self._model.get_layer(BEHAVIOR)(states, following),
         }
+
+
+class NoOptimizer(keras.optimizers.SGD):
+    """Has the gradients computed and moves no weight: what a step is without its optimiser."""
+
+    def build(self, variables):
+        """Makes a place for what it is given."""
+        super().build(variables)
+        self._seen = self.add_variable((), name="seen")
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Reads one number, for TensorFlow leaves out what nothing reads."""
+        values = getattr(gradient, "values", gradient)
+        self.assign(self._seen, tf.reshape(values, [-1])[0])
 
 
 def _function(function):

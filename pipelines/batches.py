@@ -19,7 +19,7 @@ import numpy as np
 from hmar_keras.config import HMARConfig
 
 _STEPS = (1, 2, 4, 8)  # between the shortest lengths of classes, the finest first
-_BATCHES_IN_A_CLASS = 2  # if all were of the average size: windows shall not always meet the same
+_BATCHES_IN_A_CLASS = 8  # on average, so that windows do not always meet the same ones
 
 
 def padded_lengths(

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hmar_keras.kernels import last_steps, scores_shape
+from hmar_keras.kernels import dot_candidates, last_steps, scores_shape
 from hmar_keras.layers.item_table import ItemTable
 from hmar_keras.masks import event_mask
 
@@ -34,6 +34,8 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             `[batch, steps, candidates]`, for the last `steps` states.
         negative_ids: optional int `[batch, negatives]`, with `states`: more candidates, the same
             for every step, that are not in the history, so that their counts are 0.
+        items: optional float32 `[..., dim]`, what `look_up(item_ids)` has given, for calls that
+            share a lookup.
 
     Returns:
         float `[..., dim]`, zero at padding. With `states`, float32
@@ -52,7 +54,8 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         keep_items: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Whatever it computes in, `items` come in float32, as the table has them.
+        super().__init__(autocast=False, **kwargs)
         self.num_items = num_items
         self.dim = dim
         self.scale_embeddings = scale_embeddings
@@ -70,30 +73,41 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             name="combine",
         )
 
-    def build(self, item_ids_shape, indicators_shape, states_shape=None, negative_ids_shape=None):
+    def build(
+        self,
+        item_ids_shape,
+        indicators_shape,
+        states_shape=None,
+        negative_ids_shape=None,
+        items_shape=None,
+    ):
         """Creates the weights of Eq. 1 to 3."""
         self.item_table.build(item_ids_shape)
         self.item_bias = self.add_weight(shape=(self.dim,), initializer="zeros", name="item_bias")
         self.indicator_dense.build(indicators_shape)
         self.combine.build((*item_ids_shape, 2 * self.dim))
 
-    def call(self, item_ids, indicators, states=None, negative_ids=None):
+    def look_up(self, item_ids):
+        """The items' own embeddings, float32 `[..., dim]`."""
+        return self.item_table(item_ids)
+
+    def call(self, item_ids, indicators, states=None, negative_ids=None, items=None):
         """Encodes items that come with the given counts, or scores them."""
+        items = self.look_up(item_ids) if items is None else items
         if states is not None:
-            return self._score(item_ids, indicators, states, negative_ids)
-        item_kernel, effect, offset = self._linear()
-        items = ops.cast(self.item_table(item_ids), self.compute_dtype)
-        counts = ops.cast(indicators, items.dtype)
+            return self._score(item_ids, items, indicators, states, negative_ids)
+        item_kernel, effect, offset = self._linear(self.compute_dtype)
+        items, counts = (ops.cast(x, self.compute_dtype) for x in (items, indicators))
         encoded = ops.matmul(items, item_kernel) + ops.matmul(counts, effect) + offset
         return encoded * ops.cast(event_mask(item_ids)[..., None], encoded.dtype)
 
-    def _score(self, item_ids, indicators, states, negative_ids):
+    def _score(self, item_ids, items, indicators, states, negative_ids):
         """z . q = (z item_kernel^T) . item + (z effect^T) . counts + z . offset."""
         states = last_steps(ops.cast(states, "float32"), item_ids)
-        item_kernel, effect, offset = (ops.cast(part, "float32") for part in self._linear())
+        item_kernel, effect, offset = self._linear()
         by_item = ops.matmul(states, ops.transpose(item_kernel))
         by_count = ops.matmul(states, ops.transpose(effect))[:, :, None, :]
-        scores = self.item_table.dot(by_item, item_ids)
+        scores = dot_candidates(by_item, items)
         scores = scores + ops.sum(ops.cast(indicators, "float32") * by_count, axis=-1)
         constant = ops.matmul(states, offset[:, None])
         scores = (scores + constant) * ops.cast(event_mask(item_ids), "float32")
@@ -131,7 +145,7 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         offsets = ops.matmul(states, offset[:, None])
         return vectors, offsets, ops.matmul(states, ops.transpose(effect))
 
-    def _linear(self):
+    def _linear(self, dtype="float32"):
         """Eq. 1 to 3 multiplied out: q = item @ item_kernel + counts @ effect + offset."""
         kernel = ops.convert_to_tensor(self.combine.kernel)  # W_r
         item_kernel, history_kernel = kernel[: self.dim], kernel[self.dim :]
@@ -140,9 +154,10 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         offset = offset + ops.matmul(self.indicator_dense.bias[None], history_kernel)
         if self.scale_embeddings:
             item_kernel = item_kernel * math.sqrt(self.dim)
-        return item_kernel, effect, offset[0] + self.combine.bias
+        offset = offset[0] + self.combine.bias
+        return [ops.cast(part, dtype) for part in (item_kernel, effect, offset)]
 
-    def compute_output_spec(self, item_ids, indicators, states=None, negative_ids=None):
+    def compute_output_spec(self, item_ids, indicators, states=None, negative_ids=None, items=None):
         """`[..., dim]`, or `[batch, steps, candidates + negatives]` with `states`."""
         shapes = [None if x is None else x.shape for x in (item_ids, indicators, states)]
         shapes.append(None if negative_ids is None else negative_ids.shape)
@@ -150,7 +165,12 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(*shapes), dtype)
 
     def compute_output_shape(
-        self, item_ids_shape, indicators_shape, states_shape=None, negative_ids_shape=None
+        self,
+        item_ids_shape,
+        indicators_shape,
+        states_shape=None,
+        negative_ids_shape=None,
+        items_shape=None,
     ):
         """As above."""
         if states_shape is None:

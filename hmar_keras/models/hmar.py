@@ -120,6 +120,42 @@ class HMARBackbone(keras.Model):
         return cls(**config)
 
 
+class CandidateItems(keras.Operation):
+    """The items' own embeddings of all candidates, and of the first of each step, in one lookup.
+
+    Both heads need the first one. Looked up for each, it would be one row more of the table's
+    gradient. An operation of the graph and not a layer: its weights are the encoder's.
+
+    Args:
+        item_encoder: an `ItemBehaviorEmbedding`.
+
+    Call arguments:
+        candidate_ids: int `[batch, steps, candidates]`.
+
+    Returns:
+        float32 `[batch, steps, candidates, dim]` and `[batch, steps, dim]`.
+    """
+
+    def __init__(self, item_encoder):
+        super().__init__()
+        self._look_up = item_encoder.look_up
+        self._dim = item_encoder.dim
+
+    def call(self, candidate_ids):
+        """Looks them up."""
+        items = self._look_up(candidate_ids)
+        batch, steps, _, dim = ops.shape(items)
+        # Not by indexing: on TensorFlow the gradient of that is several times slower.
+        first = ops.slice(items, (0, 0, 0, 0), (batch, steps, 1, dim))
+        return items, ops.squeeze(first, axis=2)
+
+    def compute_output_spec(self, candidate_ids):
+        """As above."""
+        batch, steps, count = candidate_ids.shape
+        shapes = (batch, steps, count, self._dim), (batch, steps, self._dim)
+        return tuple(keras.KerasTensor(shape, "float32") for shape in shapes)
+
+
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class HMAR(SequentialRecommender):
     """The whole model, for stock `compile`, `fit`, `save` and `keras.saving.load_model`.
@@ -165,13 +201,16 @@ class HMAR(SequentialRecommender):
         history = {name: inputs[name] for name in (ITEM_IDS, BEHAVIOR_IDS)}
         states = backbone(history)
         counts = backbone.indicators(*history.values(), inputs[CANDIDATE_IDS])
+        items, first = CandidateItems(backbone.item_encoder)(inputs[CANDIDATE_IDS])
         scores = backbone.item_encoder(  # Eq. 14
-            inputs[CANDIDATE_IDS], counts, states, inputs.get(NEGATIVE_IDS)
+            inputs[CANDIDATE_IDS], counts, states, inputs.get(NEGATIVE_IDS), items
         )
         if neighbors is not None:
             asked = inputs[CANDIDATE_IDS], inputs.get(NEGATIVE_IDS)
             scores = scores + neighbors(*history.values(), *asked)
-        following = backbone.item_encoder(inputs[CANDIDATE_IDS][:, :, 0], counts[:, :, 0])
+        following = backbone.item_encoder(
+            inputs[CANDIDATE_IDS][:, :, 0], counts[:, :, 0], items=first
+        )
         outputs = {
             RANKING: ranking_head(scores),
             BEHAVIOR: classifier(states, following),  # Eq. 16

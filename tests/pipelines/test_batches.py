@@ -51,8 +51,8 @@ def test_padding_is_enough_and_little(length, longest, step):
 
 @pytest.mark.parametrize(
     ("windows", "step"),
-    # Of 48 lengths there are 6 classes by 8, 12 by 4, 24 by 2; two batches of 16 are 32 windows.
-    [(100, 8), (12 * 32 - 1, 8), (12 * 32, 4), (24 * 32 - 1, 4), (24 * 32, 2), (48 * 32, 1)],
+    # Of 48 lengths there are 6 classes by 8, 12 by 4, 24 by 2; eight batches of 16 are 128 windows.
+    [(100, 8), (12 * 128 - 1, 8), (12 * 128, 4), (24 * 128 - 1, 4), (24 * 128, 2), (48 * 128, 1)],
 )
 def test_the_more_windows_the_finer_the_classes(config, windows, step):
     lengths = np.resize(np.arange(1, 49), windows)
@@ -87,12 +87,12 @@ def test_batches_have_about_the_same_number_of_events(config):
     plan = plan_of(lengths, config, max_length=150, batch_size=128)
     assert plan.num_batches == pytest.approx(20_000 / 128, rel=0.03)
     positions = [len(rows) * length for rows, length in cut(plan)]
-    budget = 128 * padded_lengths(lengths, 150, step=2).mean()
+    budget = 128 * padded_lengths(lengths, 150).mean()
     full = sorted(positions)[1:]  # the last one holds what is left
     assert min(full) > 0.95 * budget
     assert max(full) < 1.05 * budget
     # Little of it is padding, where padding all to the same length is mostly that.
-    assert sum(lengths) > 0.95 * sum(positions)
+    assert sum(lengths) > 0.9 * sum(positions)
     assert sum(lengths) < 0.35 * 150 * len(lengths)
 
 

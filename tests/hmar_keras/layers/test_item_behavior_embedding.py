@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import reference
@@ -77,6 +78,27 @@ def test_a_hashed_layer(tmp_path):
     counts = np.ones((2, 3, BEHAVIORS), "float32")
     kwargs = {"num_items": ITEMS, "dim": DIM, "item_buckets": 2}
     run_layer_test(ItemBehaviorEmbedding, kwargs, (items, counts), tmp_path)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("item_buckets", [0, 2])
+def test_a_shared_lookup_gives_the_same_bits(policy, item_buckets):
+    layer = ItemBehaviorEmbedding(ITEMS, DIM, item_buckets=item_buckets, dtype=policy)
+    layer.build((None, None, None), (None, None, None, BEHAVIORS))
+    randomize(layer)
+    rng = np.random.default_rng(4)
+    items = rng.integers(0, ITEMS + 1, (2, 3, 4)).astype("int32")
+    counts = rng.integers(0, 4, (2, 3, 4, BEHAVIORS)).astype("float32")
+    states = rng.normal(size=(2, 3, DIM)).astype("float32")
+    found = layer.look_up(items)
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    for states_or_none in (None, states):
+        alone, shared = (
+            ops.convert_to_numpy(ops.cast(layer(items, counts, states_or_none, **more), "float32"))
+            for more in ({}, {"items": found})
+        )
+        np.testing.assert_array_equal(shared, alone)
+        assert np.any(alone)
 
 
 def test_fold_is_the_encoding_of_the_whole_catalogue(layer):

@@ -22,6 +22,7 @@ from reference_model import (
 )
 
 from hmar_keras import HMAR, HMARBackbone, HMARConfig
+from hmar_keras.layers import ItemTable
 from hmar_keras.layers.behavior_encoder import PROJECTIONS
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 
@@ -61,6 +62,22 @@ def test_the_cases_hold_every_pair_of_choices():
         together = {(settings[one], settings[other]) for _, settings in CASES}
         same = {one, other} == {"num_behavior_blocks", "num_sequence_blocks"}
         assert len(together) == (2 if same else 4)
+
+
+def test_a_batch_looks_its_events_and_candidates_up_once(monkeypatch):
+    config = make_config(3)
+    model, _ = make_pair(config)
+    batch = random_batch(np.random.default_rng(0), config)
+    looked_up, call_table = [], ItemTable.call
+
+    def counting(table, ids):
+        looked_up.append(np.array(ids))
+        return call_table(table, ids)
+
+    monkeypatch.setattr(ItemTable, "call", counting)
+    model(batch, training=True)
+    asked = [batch["item_ids"], batch["candidate_ids"]]
+    assert sorted(x.size for x in looked_up) == sorted(np.size(x) for x in asked)
 
 
 @each_case

@@ -165,12 +165,7 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(*shapes), dtype)
 
     def compute_output_shape(
-        self,
-        item_ids_shape,
-        indicators_shape,
-        states_shape=None,
-        negative_ids_shape=None,
-        items_shape=None,
+        self, item_ids_shape, indicators_shape, states_shape=None, negative_ids_shape=None
     ):
         """As above."""
         if states_shape is None:

@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py                              # all sections, ten minutes
     python benchmarks/speed.py --only step,pipeline --json speed.json
+    python benchmarks/speed.py --only fit --batch-parts 1   # as hmar train by default
     python benchmarks/speed.py --quick                      # shows that it runs; means nothing
 
 Every section is measured in a process of its own, and every number next to its reference in that
@@ -48,26 +49,21 @@ def section_function(name: str) -> Callable:
     return getattr(importlib.import_module(module), function)
 
 
-def measure(function: str, quick: bool, repeats: int | None = None) -> list[dict]:
-    """The rows of `module:function`, measured in this process.
-
-    What trains is cut into parts, with the threads of `hmar train --batch-parts`.
-    """
+def measure(function: str, quick: bool, changes: dict) -> list[dict]:
+    """The rows of `module:function`, measured in this process; `changes` are those of the size."""
     import workload
 
+    size = dataclasses.replace(workload.QUICK if quick else workload.FULL, **changes)
     if function.startswith("training_speed:"):
-        workload.hardware().prepare()
-    size = workload.QUICK if quick else workload.FULL
-    if repeats:
-        size = dataclasses.replace(size, repeats=repeats)
+        size.hardware().prepare()
     return [row.to_dict() for row in section_function(function)(size)]
 
 
-def measure_apart(function: str, repeats: int | None = None) -> list[dict]:
+def measure_apart(function: str, changes: dict) -> list[dict]:
     """As `measure` at full size, in a process of its own."""
     command = [sys.executable, __file__, "--function", function]
-    if repeats:
-        command += ["--repeats", str(repeats)]
+    for name, value in changes.items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
     # oneDNN as in the commands.
     environment = {"TF_ENABLE_ONEDNN_OPTS": "1", **os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     found = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -122,10 +118,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="file to write")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, all in this process")
     parser.add_argument("--repeats", type=int, help="samples of each number")
+    parser.add_argument(
+        "--batch-parts",
+        type=int,
+        help="into how many parts a batch is cut; by default one a core, where hmar train has 1",
+    )
     parser.add_argument("--function", help=argparse.SUPPRESS)  # of the process of a section
     options = parser.parse_args(arguments)
+    changes = {name: getattr(options, name) for name in ("repeats", "batch_parts")}
+    changes = {name: value for name, value in changes.items() if value is not None}
     if options.function:
-        print(json.dumps(measure(options.function, False, options.repeats)))
+        print(json.dumps(measure(options.function, False, changes)))
         return
     chosen = options.only.split(",")
     unknown = sorted(set(chosen) - set(SECTIONS))
@@ -139,9 +142,9 @@ def main(arguments: list[str] | None = None) -> None:
         results[section] = []
         for function in functions:
             if options.quick:
-                results[section] += measure(function, True, options.repeats)
+                results[section] += measure(function, True, changes)
             else:
-                results[section] += measure_apart(function, options.repeats)
+                results[section] += measure_apart(function, changes)
         console.print(table(title, results[section]))
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import keras
 import tensorflow as tf
-from workload import row_parts, signature
+from workload import signature
 
 from hmar_keras import HMAR
 from hmar_keras.models.hmar import CandidateItems
@@ -27,7 +27,7 @@ class StepParts:
     def __init__(self, model: HMAR, batch: tuple[dict, dict]):
         self._model = model
         self._backbone = model.backbone
-        self._map_rows = row_parts()
+        self._map_rows = model.map_rows
         self.forward = tf.function(self._losses, signature(batch))
         self.gradients = tf.function(self._gradients, signature(batch))
         self.update = _function(

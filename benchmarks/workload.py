@@ -43,6 +43,7 @@ class Size:
         evaluated_items: size of the catalogue that is evaluated on.
         questions: users evaluated.
         requests: calls of the exported model.
+        batch_parts: into how many parts a batch of what trains is cut; by default one a core.
     """
 
     dataset: str = "synthetic_shop/medium"
@@ -58,6 +59,11 @@ class Size:
     evaluated_items: int = 35_920
     questions: int = 3_000
     requests: int = 50
+    batch_parts: int = min(cores(), 4)
+
+    def hardware(self) -> Hardware:
+        """What trainings are measured on, as `hmar train --batch-parts` has it."""
+        return Hardware(batch_parts=self.batch_parts)
 
     def machine(self) -> list[Row]:
         """The machine's rates, measured now."""
@@ -111,21 +117,11 @@ def batches(splits: Splits, config: HMARConfig, count: int) -> list[tuple[dict, 
     return list(TrainingData(splits, config, SEED).dataset(0, 1).take(count))
 
 
-def fast_model(config: HMARConfig, **changes) -> HMAR:
-    """A model compiled as `hmar train --batch-parts` does it on CPUs, apart from `changes`."""
+def fast_model(size: Size, config: HMARConfig, **changes) -> HMAR:
+    """A model compiled as `hmar train` does it on CPUs, apart from `changes`."""
     model = _compiled(HMAR(config), {**compile_arguments(config), **changes})
-    model.map_rows = row_parts()
+    model.map_rows = RowParts(size.hardware().resolved().batch_parts)
     return model
-
-
-def row_parts() -> RowParts:
-    """A part of every batch for each core, as `hmar train --batch-parts` has them."""
-    return RowParts(hardware().resolved().batch_parts)
-
-
-def hardware() -> Hardware:
-    """What trainings are measured on."""
-    return Hardware(batch_parts=min(cores(), 4))
 
 
 def plain_config(config: HMARConfig) -> HMARConfig:

@@ -12,13 +12,15 @@ from measuring import Limit, Row
 def test_quick_run_prints_and_writes(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HMAR_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "speed.json"
-    speed.main(["--quick", "--only", "roofline,evaluation", "--json", str(path)])
+    command = ["--quick", "--only", "roofline,evaluation", "--repeats", "2", "--batch-parts", "2"]
+    speed.main([*command, "--json", str(path)])
     results = json.loads(path.read_text())
     assert list(results) == ["roofline", "evaluation"]
     rows = {row["name"]: row for section in results.values() for row in section}
     keys = {"median", "low", "high", "samples", "unit", "reference", "ratio", "limit", "met"}
     assert all(keys <= set(row) for row in rows.values())
     assert all(np.isfinite(row["samples"]).all() for row in rows.values())
+    assert len(rows["train_step"]["samples"]) == 2
     wanted = {"train_step", "real positions", "behaviour encoder", "optimiser", "full"}
     assert wanted <= set(rows)
     printed = capsys.readouterr().out

@@ -125,8 +125,10 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--function", help=argparse.SUPPRESS)  # of the process of a section
     options = parser.parse_args(arguments)
-    changes = {name: getattr(options, name) for name in ("repeats", "batch_parts")}
-    changes = {name: value for name, value in changes.items() if value is not None}
+    given = {"repeats": options.repeats, "batch_parts": options.batch_parts}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if any(value < 1 for value in changes.values()):
+        parser.error("--repeats and --batch-parts must be at least 1")
     if options.function:
         print(json.dumps(measure(options.function, False, changes)))
         return

@@ -25,7 +25,7 @@ class Dropout(keras.layers.Dropout):
         if plain or not bits or not (training and self.rate):
             return super().call(inputs, training=training)
         shape = (*ops.shape(inputs)[:-1], inputs.shape[-1] * bits // 32)
-        # All integers of 32 bits: without a range TensorFlow divides nothing, a third of the time.
+        # All integers of 32 bits: for a range TensorFlow divides, which takes half as long again.
         numbers = keras.random.randint(shape, None, None, "int32", self.seed_generator)
         limit = round(self.rate * 2**bits)
         units = ops.view(numbers, f"uint{bits}")

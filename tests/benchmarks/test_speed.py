@@ -33,6 +33,13 @@ def test_unknown_section_is_refused(capsys):
     assert "no such section: steps" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--repeats", "--batch-parts"])
+def test_less_than_one_is_refused(option, capsys):
+    with pytest.raises(SystemExit):
+        speed.main(["--only", "step", option, "0"])
+    assert "must be at least 1" in capsys.readouterr().err
+
+
 def test_every_section_exists():
     for _, functions in speed.SECTIONS.values():
         for function in functions:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import tempfile
+import zlib
 from pathlib import Path
 
 import duckdb
 
 from pipelines.datasets.event_log import files as log_files
 from pipelines.datasets.event_log import places
-from pipelines.datasets.event_log.files import CSV, JSON_LINES, LogFile
+from pipelines.datasets.event_log.files import JSON_LINES, LogFile
 from pipelines.datasets.event_log.problems import (
     JOINED,
     MALFORMED,
     MESSAGES,
+    advise,
     behavior_sql,
     problem_sql,
 )
@@ -30,11 +32,11 @@ from pipelines.datasets.event_log.sql import (
     time_form,
     time_sql,
 )
+from pipelines.datasets.event_log.survey import copy_whole_rows, survey
 from pipelines.errors import InputError
 
 FILE_BITS = 48  # the place of a row in the log: the file's number, and below it the row's
 _SAMPLE = 1000  # rows that decide whether a text column holds numbers or dates
-_ENDLESS_QUOTE = "UNQUOTED VALUE"
 
 
 class CheckedRows:
@@ -56,6 +58,7 @@ class CheckedRows:
     def __init__(self, spec, workspace, form: str | None = None):
         self._spec = spec
         self._database = workspace.database()
+        self._folder = workspace.directory
         self._files: list[LogFile] = []
         self.form = form
         self._malformed: list[Dropped] = []
@@ -70,14 +73,31 @@ class CheckedRows:
         file = log_files.inspect(path, self._spec)
         self._files.append(file)
         try:
-            rows = scan(file, self._spec, self._database)
-            self._database.execute(f"INSERT INTO raw {self._checked(file, rows)}")
+            found = survey(file, self._spec.skip_bad_rows)
+            if found.malformed:
+                with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+                    self._insert(file, found, copy_whole_rows(file, Path(folder)))
+            else:
+                self._insert(file, found, file)
         except duckdb.Error as error:
             raise InputError(_unreadable(file, error)) from error
-        if file.kind == CSV:
-            self._count_rejects(file)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(_cannot_be_unpacked(file, error)) from error
+        self._malformed += found.malformed
         if not self._spec.skip_bad_rows:
-            self._refuse_bad_rows(file)
+            self._refuse_bad_rows()
+
+    def _insert(self, file, found, whole):
+        """Reads the whole rows of a file from where they lie, and counts them."""
+        rows = scan(whole, self._spec, self._database, found.in_lines)
+        (read,) = self._database.execute(f"INSERT INTO raw {self._checked(file, rows)}").fetchone()
+        if rows.lines:  # a line of which has a list of rows
+            (read,) = self._database.execute(rows.lines).fetchone()
+        if read != found.good:
+            raise InputError(
+                f"{file.path} has {found.good:,} rows, but {read:,} of them could be read as "
+                f"{file.kind}; write it again, as Parquet if you can."
+            )
 
     def form_of(self, path: Path) -> str | None:
         """The form in which a file has its times, as far as its first rows show it.
@@ -155,35 +175,7 @@ class CheckedRows:
             return None
         return DATES if dates > numbers else NUMBERS
 
-    def _count_rejects(self, file):
-        """Rows of CSV that have another number of fields or are no text."""
-        database = self._database
-        # A line can have several errors, one a missing field; its first one counts.
-        lines = (
-            "SELECT line_byte_position AS position, arg_min(error_type, byte_position) AS kind, "
-            "arg_min(error_message, byte_position) AS message FROM rejects GROUP BY position"
-        )
-        try:
-            kinds = database.execute(
-                f"SELECT kind, count(*), min(position), arg_min(message, position) FROM ({lines}) "
-                f"GROUP BY kind ORDER BY 3"
-            ).fetchall()
-        except duckdb.CatalogException:
-            return
-        database.execute("DROP TABLE rejects")
-        database.execute("DROP TABLE scans")
-        for kind, count, position, message in kinds:
-            where = f"{file.path} {places.line_of_byte(file.path, position)}"
-            if kind == _ENDLESS_QUOTE:
-                raise InputError(
-                    f"{where}: a quotation mark is opened and the field does not end with one; "
-                    f"mend the line, for nothing after it can be told apart."
-                )
-            if not self._spec.skip_bad_rows:
-                raise InputError(_advise(f"{where}: {_reject_message(file, kind, message)}"))
-            self._malformed.append(Dropped(f"{MALFORMED} ({kind.lower()})", count, where))
-
-    def _refuse_bad_rows(self, file):
+    def _refuse_bad_rows(self):
         first = self._database.execute(
             "SELECT problem, cell, place FROM raw WHERE problem IS NOT NULL ORDER BY place LIMIT 1"
         ).fetchone()
@@ -195,7 +187,7 @@ class CheckedRows:
             DATES: "not a date such as 2024-05-31 or 2024-05-31T10:00:00Z",
         }.get(self.form, "neither a number nor a date such as 2024-05-31 or 2024-05-31T10:00:00Z")
         message = MESSAGES[problem].format(cell=cell, form=form)
-        raise InputError(_advise(f"{self._locate(place)}: {message}"))
+        raise InputError(advise(f"{self._locate(place)}: {message}"))
 
     def _locate(self, place):
         file = self._files[place >> FILE_BITS]
@@ -223,27 +215,18 @@ def check_same_form(path: Path, form: str, before: str | None) -> None:
         )
 
 
-def _reject_message(file, kind, message):
-    if kind == "INVALID ENCODING":
-        return "this is not UTF-8 text"
-    found = re.search(r"Found: (\d+)", message)
-    if found:
-        return f"this line has {found[1]} fields instead of {len(file.names)}"
-    return first_line(message)
-
-
 def _unreadable(file, error):
     reason = first_line(error)
     if file.kind == JSON_LINES and (bad := places.first_bad_object(file.path)):
-        return _advise(f"{file.path} {bad}")
+        return advise(f"{file.path} {bad}")
     if "state machine" in reason:
         return f"{file.path} has lines that end in different ways (LF, CRLF); convert the file."
-    if "GZIP" in reason:
-        return f"{file.path} is not a complete gzip file ({reason}); fetch it again."
     if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in reason:
         return f"{file.path} cannot be read in ({reason}); free the disk or use another cache."
     return f"{file.path} cannot be read as {file.kind} ({reason}); write it again."
 
 
-def _advise(message):
-    return f"{message}; mend it, or leave such rows out with --skip-bad-rows."
+def _cannot_be_unpacked(file, error):
+    if file.compression != "none":
+        return f"{file.path} is not a complete gzip file ({error}); fetch it again."
+    return f"{file.path} cannot be read ({error}); fetch or write it again."

@@ -79,3 +79,8 @@ def _level_sql(levels):
     )
     strongest = literal(levels[-1].name)
     return f"CASE {tests} ELSE {strongest} END" if tests else strongest
+
+
+def advise(message: str) -> str:
+    """The sentence of an error about a row that may be skipped."""
+    return f"{message}; correct it, or leave such rows out with --skip-bad-rows."

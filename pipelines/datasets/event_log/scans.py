@@ -25,14 +25,22 @@ class Scan:
         query: SQL of the rows described above; `joined` says whether lines were joined by a
             quotation mark in a column that is not used.
         types: DuckDB's type of the values of each role that has a column.
+        lines: SQL that counts the lines, where a line has several rows.
     """
 
     query: str
     types: dict[str, str]
+    lines: str | None = None
 
 
-def scan(file: LogFile, spec, database) -> Scan:
-    """How a file is read.
+def scan(file: LogFile, spec, database, in_parts: bool = True) -> Scan:
+    """Returns how a file is read.
+
+    Args:
+        file: the file.
+        spec: the log.
+        database: that reads it.
+        in_parts: whether DuckDB may cut a file of CSV; not within a field of several lines.
 
     Raises:
         InputError: if it lacks a column.
@@ -45,7 +53,7 @@ def scan(file: LogFile, spec, database) -> Scan:
     }
     columns = {role: column for role, column in columns.items() if column}
     if file.kind == CSV:
-        return _csv(file, columns)
+        return _csv(file, columns, in_parts)
     if file.kind == JSON_LINES:
         return _json(file, columns, spec)
     return _parquet(file, columns, database)
@@ -56,7 +64,7 @@ def _select(expressions, row, source, joined="false"):
     return f"SELECT {picked}, {row} AS row, {joined} AS joined FROM {source}"
 
 
-def _csv(file, columns):
+def _csv(file, columns, in_parts):
     """Columns are told by their place: their names may be missing, or be the same but for case."""
     places = {role: f"c{file.names.index(column)}" for role, column in columns.items()}
     fields = ", ".join(f"c{place}: '{_TEXT}'" for place in range(len(file.names)))
@@ -65,8 +73,8 @@ def _csv(file, columns):
         f"read_csv({file_literal(file.path)}, columns = {{{fields}}}, auto_detect = false, "
         f"header = {file.has_header}, skip = {file.blank_lines}, compression = "
         f"{literal(file.compression)}, delim = {literal(file.delimiter)}, quote = {mark}, "
-        f"escape = {mark}, hive_partitioning = false, ignore_errors = true, store_rejects = true, "
-        f"rejects_table = 'rejects', rejects_scan = 'scans')"
+        f"escape = {mark}, hive_partitioning = false, ignore_errors = true, "
+        f"parallel = {in_parts})"
     )
     joined = "false"
     if file.delimiter == "\t":  # whose files mostly have quotation marks that quote nothing
@@ -90,7 +98,9 @@ def _json(file, columns, spec):
         f"hive_partitioning = false, ignore_errors = {spec.skip_bad_rows})"
     )
     expressions = {role: identifier(column) for role, column in columns.items()}
+    lines = None
     if spec.events:
+        lines = f"SELECT count(*) FROM {source}"
         # A line without a list still gives one row, so that it can be counted.
         source = (
             f"(SELECT {identifier(spec.user)} AS owner, "
@@ -101,7 +111,7 @@ def _json(file, columns, spec):
         }
         expressions["user"] = "owner"
     query = _select(expressions, "row_number() OVER ()", source)
-    return Scan(query, dict.fromkeys(columns, _TEXT))
+    return Scan(query, dict.fromkeys(columns, _TEXT), lines)
 
 
 def _parquet(file, columns, database):

@@ -49,7 +49,7 @@ def test_a_bad_line_of_csv(line, message, reason, tmp_path, prepare):
     line = line if isinstance(line, bytes) else line.encode()
     path = write(tmp_path, GOOD.encode() + line + b"\nu2,c,buy,9\n")
     options = {"behaviors": ("view", "buy")}
-    refused(prepare, path, f"{message}.*; mend it, or leave such rows out with", **options)
+    refused(prepare, path, f"{message}.*; correct it, or leave such rows out with", **options)
     prepared = prepare(path, skip_bad_rows=True, **options)
     assert prepared.users == ["u1", "u2"]
     assert prepared.histories == [[(1, 1, 1), (2, 2, 2)], [(3, 2, 9)]]
@@ -167,6 +167,7 @@ def packed(keep):
             "line 1 names the column 'kind' twice",
         ),
         ("log.jsonl", "user,item,kind,time\n", "line 1: this is not a JSON object a line"),
+        ("log.jsonl", '{"a":' * 9000, "line 1: this is not a JSON object a line"),
         ("log.jsonl", "[1]\n", "line 1: every line must be a JSON object, but this is a list"),
         ("log.jsonl", "\n7\n", "line 2: every line must be a JSON object, got '7'"),
         ("log.csv", packed(1), "is packed with gzip; let its name end in .gz"),

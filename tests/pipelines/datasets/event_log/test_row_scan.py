@@ -94,13 +94,13 @@ def test_a_gzip_file_with_a_wrong_checksum_is_refused(tmp_path, prepare):
     content[-8] ^= 1
     path = tmp_path / "log.csv.gz"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="not a complete gzip file .*CRC"):
+    with pytest.raises(InputError, match=r"not a complete gzip file .*CRC"):
         prepare(path)
     path = tmp_path / "log.jsonl.gz"
     content = bytearray(gzip.compress(b'{"user": "u", "item": "i"}\n' * 50, mtime=0))
     content[-8] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match="not a complete gzip file .*CRC"):
+    with pytest.raises(InputError, match=r"not a complete gzip file .*CRC"):
         prepare(path, **PLAIN)
 
 

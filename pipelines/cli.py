@@ -40,6 +40,7 @@ from pipelines.experiment_cli import experiment_command
 from pipelines.hardware import Hardware
 from pipelines.history_text import format_history, parse_history
 from pipelines.log_options import takes_log
+from pipelines.model_name import check_model_name
 from pipelines.own_models import VARIABLE, choose_files
 from pipelines.report_cli import report_command
 from pipelines.retrievals import PRODUCT, RETRIEVALS, check_retrieval
@@ -123,7 +124,7 @@ def run_command(
     make_temporary(models).rmdir()  # hours of training must not end in an unwritable directory
     run, data, trained = _train(request, output, resume)
     _evaluate(run, data, trained)
-    directory = Path(models) / data.name.replace("/", "-")
+    directory = Path(models) / check_model_name(data.name.replace("/", "-"))
     if os.environ["KERAS_BACKEND"] == "tensorflow":
         version = _export(run, data, trained, directory)
     else:
@@ -222,6 +223,8 @@ def export_command(
     if (tolerance or gain or rollout is not None) and not bless:
         raise InputError("--rollout, --tolerance and --gain say how to --bless; add --bless.")
     check_retrieval(retrieval)
+    if name is not None:
+        check_model_name(name)
     prepare_keras(backend="tensorflow")
     from pipelines import workflow
     from pipelines.export.blessing import live_version
@@ -230,7 +233,7 @@ def export_command(
     directory = RunDirectory.open(run)
     model = workflow.load_model(directory)
     data = workflow.load_run_dataset(directory, data_dir)
-    target = Path(models) / (name or data.name.replace("/", "-"))
+    target = Path(models) / (name or check_model_name(data.name.replace("/", "-")))
     if bless:
         live = live_version(target, rollout)
         blessing = workflow.bless_run(directory, data, model, live, tolerance, gain)

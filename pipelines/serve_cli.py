@@ -13,6 +13,7 @@ import typer
 from pipelines.command_options import ExcludeSeen, History, K
 from pipelines.errors import InputError
 from pipelines.history_text import parse_history
+from pipelines.model_name import check_model_name
 from pipelines.terminal import prepare_keras, say
 
 # TensorFlow and gRPC are imported inside the commands: `--help` should not wait for them.
@@ -106,6 +107,7 @@ def client_command(
         raise InputError("--address is gRPC's and --rest is REST's; give one of them.")
     if version is not None and label is not None:
         raise InputError("--version and --label both choose a version; give one of them.")
+    check_model_name(model, "--model")
     if address:
         prepare_keras(backend="tensorflow")  # whose stubs gRPC needs; REST needs nothing
     from pipelines.serving import Client

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipelines.datasets.event_log.spec import LogSpec
     from pipelines.datasets.interaction_dataset import InteractionDataset
 
-__all__ = ["DATASETS", "DatasetEntry", "load_dataset", "load_log"]
+__all__ = ["DATASETS", "DatasetEntry", "full_name", "load_dataset", "load_log", "load_prepared"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,3 +143,39 @@ def load_log(
     from pipelines.datasets import loading
 
     return loading.load_log(spec, cache_dir, beam)
+
+
+def load_prepared(
+    name: str,
+    prepared: str,
+    spec: LogSpec | None = None,
+    cache_dir: os.PathLike | str | None = None,
+) -> InteractionDataset | None:
+    """Loads a dataset that was prepared before, without a look at the files it was made of.
+
+    Args:
+        name: of the dataset, as its `name` says.
+        prepared: name of its folder in the cache, as its `prepared` says.
+        spec: of a log of your own; None if the dataset has one of the names in `DATASETS`.
+        cache_dir: as for `load_dataset`.
+
+    Returns:
+        the dataset, or None if the cache does not hold it.
+
+    Raises:
+        InputError: if the prepared records are damaged.
+    """
+    from pipelines.datasets import loading
+
+    return loading.load_prepared(name, prepared, spec, cache_dir, DATASETS)
+
+
+def full_name(name: str) -> str:
+    """Returns the name of a dataset with its configuration: `"movielens/1m"` of `"movielens"`.
+
+    Raises:
+        InputError: if the dataset is unknown.
+    """
+    from pipelines.datasets import loading
+
+    return loading.full_name(name, DATASETS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import itertools
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,9 @@ class InteractionDataset:
         timestamps: int64 [events], in the source's own unit.
         held_out_items: int32 [users], the official test item of each user, 0 where there is
             none; all 0 where the source ships no official test list.
+        report: what became of the rows of the log, where it was cleaned.
+        prepared: name of the folder in the cache that it was read from; None if it comes from
+            elsewhere.
     """
 
     name: str
@@ -48,6 +53,7 @@ class InteractionDataset:
     timestamps: np.ndarray
     held_out_items: np.ndarray
     report: PreparationReport | None = None
+    prepared: str | None = None
 
     @property
     def num_users(self) -> int:
@@ -68,6 +74,22 @@ class InteractionDataset:
     def has_official_test(self) -> bool:
         """Whether the source ships its own held-out list."""
         return bool(np.any(self.held_out_items > 0))
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the content: names, catalogue, events in their order, and held-out items.
+
+        Two logs with the same fingerprint train and evaluate every model alike. The names of the
+        dataset and of its files, and the report, are not part of it.
+        """
+        behaviors = [list(self.behaviors.names), self.behaviors.target, bool(self.repeats)]
+        names = [behaviors, self.users.tolist(), self.items.tolist()]
+        digest = hashlib.sha256(json.dumps(names).encode())
+        for values in (self.offsets, self.timestamps):
+            digest.update(np.ascontiguousarray(values, "<i8"))
+        for values in (self.item_ids, self.behavior_ids, self.held_out_items):
+            digest.update(np.ascontiguousarray(values, "<i4"))
+        return digest.hexdigest()
 
     def events_by_behavior(self) -> dict[str, int]:
         """Number of events of each behaviour, by name."""

@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import io
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -17,21 +18,33 @@ from pipelines.datasets.event_log.beam_settings import input_error_of
 from pipelines.datasets.event_log.workspace import remove_left_over
 from pipelines.errors import InputError
 
+_CHECKSUM = "content.sha256"
+
+
+def full_name(name, entries):
+    """Returns the name of a dataset with its configuration, `"movielens/1m"`.
+
+    Raises:
+        InputError: if the dataset is unknown.
+    """
+    dataset, config = _parse(name, entries)
+    return f"{dataset}/{config}" if config else dataset
+
 
 def load(name, entries, data_dir, cache_dir, download, beam):
     """Loads a dataset by name; see `pipelines.datasets.load_dataset`."""
     dataset, config_name = _parse(name, entries)
     builder_class = _import_builder(entries[dataset].builder)
-    full_name = f"{dataset}/{config_name}" if config_name else dataset
+    called = full_name(name, entries)
     sources = builder_class.sources(config_name)
     if sources is None:
         if data_dir is not None:
-            raise InputError(f"{full_name} reads no files; leave out --data-dir.")
+            raise InputError(f"{called} reads no files; leave out --data-dir.")
         identity = []
     elif data_dir is not None:
         identity = sources.locate(data_dir).identity()
     elif sources.url is None:
-        raise InputError(f"{full_name} cannot be downloaded: {sources.advice}.")
+        raise InputError(f"{called} cannot be downloaded: {sources.advice}.")
     else:
         identity = [sources.url]
 
@@ -40,13 +53,13 @@ def load(name, entries, data_dir, cache_dir, download, beam):
     make = _BuilderFactory(
         builder_class,
         cache_directory(cache_dir),
-        full_name,
-        _fingerprint(builder_class, options, identity),
+        called,
+        _folder_name(called, builder_class, options, identity),
         {"config": config_name, "source": data_dir},
     )
     downloads = identity and data_dir is None
     if downloads and not download and not make.is_prepared():
-        raise InputError(f"{full_name} is not in {make.cache} yet: {sources.advice}.")
+        raise InputError(f"{called} is not in {make.cache} yet: {sources.advice}.")
     return _prepare_and_read(make, sources if downloads else None, beam)
 
 
@@ -57,23 +70,58 @@ def load_log(spec, cache_dir, beam):
 
     paths = find_files(spec.files)
     options = {**spec.to_dict(), "files": None}  # where they lie makes no difference
+    called = dataset_name(spec.files)
     make = _BuilderFactory(
         OwnLog,
         cache_directory(cache_dir),
-        dataset_name(spec.files),
-        _fingerprint(OwnLog, options, fingerprint(paths)),
+        called,
+        _folder_name(called, OwnLog, options, fingerprint(paths)),
         {"spec": spec},
     )
     return _prepare_and_read(make, None, beam)
 
 
+def load_prepared(name, prepared, spec, cache_dir, entries):
+    """Reads a prepared copy by its folder; see `pipelines.datasets.load_prepared`."""
+    if spec is None:
+        dataset, config_name = _parse(name, entries)
+        builder_class = _import_builder(entries[dataset].builder)
+        arguments = {"config": config_name}
+    else:
+        from pipelines.datasets.own_log.own_log_dataset_builder import OwnLog
+
+        builder_class, arguments = OwnLog, {"spec": spec}
+    folder = pathlib.PurePath(prepared).name
+    make = _BuilderFactory(builder_class, cache_directory(cache_dir), name, folder, arguments)
+    return _read(make) if make.is_prepared() else None
+
+
 def _prepare_and_read(make, downloaded, beam):
     if not make.is_prepared():
         _prepare(make, downloaded, beam)
+    return _read(make)
 
+
+def _read(make):
     from pipelines.datasets.prepared_records import read_prepared
 
-    return read_prepared(make(), make.full_name)
+    dataset = dataclasses.replace(read_prepared(make(), make.full_name), prepared=make.prepared)
+    _check_content(make.folder, dataset)
+    return dataset
+
+
+def _check_content(folder, dataset):
+    """Compares with the checksum of the first reading: TFDS's metadata have none."""
+    report = dataset.report.to_dict() if dataset.report else None
+    content = hashlib.sha256(json.dumps([dataset.fingerprint, report]).encode()).hexdigest()
+    path = folder / _CHECKSUM
+    if not path.exists():
+        temporary = folder / f".{_CHECKSUM}-{os.getpid()}"
+        with contextlib.suppress(OSError):  # a cache may be shared and read-only
+            temporary.write_text(content)
+            temporary.replace(path)
+    elif path.read_bytes() != content.encode():
+        raise InputError(f"the prepared records in {folder} are damaged; delete that folder.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,19 +132,19 @@ class _BuilderFactory:
         builder_class: the TFDS builder.
         cache: directory of all prepared folders.
         full_name: of the dataset, with its configuration.
-        key: differs whenever what would be prepared may differ.
+        prepared: name of the folder, see `_folder_name`.
         arguments: of the builder.
     """
 
     builder_class: type
     cache: pathlib.Path
     full_name: str
-    key: str
+    prepared: str
     arguments: dict
 
     @property
     def folder(self) -> pathlib.Path:
-        return self.cache / f"{self.full_name.replace('/', '-')}-{self.key}"
+        return self.cache / self.prepared
 
     def __call__(self):
         from google.protobuf import json_format
@@ -132,11 +180,12 @@ def _import_builder(path):
     return getattr(importlib.import_module(module), name)
 
 
-def _fingerprint(builder_class, options, identity):
+def _folder_name(called, builder_class, options, identity):
     """Differs whenever what would be prepared may differ."""
     parts = [builder_class.name, str(builder_class.VERSION), options, identity]
     text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{called.replace('/', '-')}-{key}"
 
 
 def _prepare(make, downloaded, beam):
@@ -152,6 +201,7 @@ def _prepare(make, downloaded, beam):
             f"another with HMAR_CACHE."
         ) from error
     builder = make()
+    (make.folder / _CHECKSUM).unlink(missing_ok=True)  # of records that were deleted
     try:
         with _quiet(tfds):
             builder.download_and_prepare(

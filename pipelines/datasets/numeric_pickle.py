@@ -3,6 +3,9 @@
 A pickle is a program, and loading one runs it. Here nothing that a pickle can name is real: every
 name it may use stands for a small class below that only takes notes, and any other name is
 refused. NumPy meets the content only as checked buffers of plain numbers.
+
+A few bytes can ask for gigabytes, too. All opcodes are read before any is obeyed, so what is
+allocated stays within a constant times the file's size.
 """
 
 from __future__ import annotations
@@ -10,12 +13,14 @@ from __future__ import annotations
 import dataclasses
 import io
 import pickle
+import pickletools
 import re
 
 import numpy as np
 
 from pipelines.errors import InputError
 
+_MEMO_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
 _NUMBER_TYPE = re.compile(r"[iuf][1248]")
 
 
@@ -49,7 +54,7 @@ def load_numeric_pickle(content: bytes, label: str):
     Raises:
         InputError: if the pickle is damaged, or holds or names anything else.
     """
-    names = _allowed_names()
+    names = _allowed_names(len(content))
 
     class Unpickler(pickle.Unpickler):
         def find_class(self, module, name):
@@ -61,6 +66,7 @@ def load_numeric_pickle(content: bytes, label: str):
             return names[module, name]
 
     try:
+        _check_sizes(content)
         # Python 2 stored bytes as text, which latin1 maps back one to one.
         loaded = Unpickler(io.BytesIO(content), encoding="latin1").load()
         return _plain(loaded)
@@ -71,6 +77,14 @@ def load_numeric_pickle(content: bytes, label: str):
         raise InputError(
             f"{label} is not a pickled NumPy array, list or SciPy CSR matrix ({reason})."
         ) from error
+
+
+def _check_sizes(content):
+    """Checks that no opcode claims more bytes, or a higher place in the memo, than there can be."""
+    # pickletools raises a ValueError where the content ends before an argument does.
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(content), start=1):
+        if opcode.name in _MEMO_OPCODES and argument > number:  # picklers count up
+            raise ValueError(f"its opcode {number} fills the place {argument} of the memo")
 
 
 def _plain(loaded):
@@ -126,8 +140,13 @@ class _Array:
         return native.reshape(self.shape, order="F" if self.fortran else "C")
 
 
-def _allowed_names():
-    """What each name stands for. Made anew for each file: a pickle can alter what it is given."""
+def _allowed_names(most_bytes):
+    """What each name stands for. Made anew for each file: a pickle can alter what it is given.
+
+    Args:
+        most_bytes: of all that `encode` returns together; a pickle can call it often on one text.
+    """
+    encoded = 0
 
     class Csr(_Csr):
         pass
@@ -157,7 +176,11 @@ def _allowed_names():
         return cls.__new__(cls)
 
     def encode(text, encoding):
+        nonlocal encoded
         del encoding  # always latin1
+        encoded += len(text)
+        if encoded > most_bytes:
+            raise ValueError("it encodes more text than it holds")
         return text.encode("latin1")
 
     names = {("numpy", "ndarray"): Array, ("numpy", "dtype"): Dtype, ("_codecs", "encode"): encode}

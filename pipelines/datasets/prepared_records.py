@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipelines.datasets.log_builder import LogBuilder
 
 _USERS_PER_BATCH = 4096
+_OF_DAMAGE = (OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError)
 # The features of `LogBuilder` as they are stored.
 _FEATURES = {
     "user": tf.io.FixedLenFeature((), tf.string),
@@ -70,7 +71,7 @@ def read_prepared(builder: LogBuilder, name: str) -> InteractionDataset:
     """
     try:
         return _read(builder, name)
-    except (tf.errors.OpError, OSError, LookupError, ValueError, AssertionError) as error:
+    except (tf.errors.OpError, *_OF_DAMAGE) as error:
         raise InputError(
             f"the prepared records in {builder.data_dir} are damaged; delete that folder."
         ) from error

@@ -14,11 +14,12 @@ import os
 import re
 from pathlib import Path
 
-from google.protobuf import text_format
+from google.protobuf import text_encoding, text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from pipelines.errors import InputError
 from pipelines.export.saved_model import versions
+from pipelines.model_name import check_model_name
 from pipelines.run_directory import written_at_once
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
@@ -84,10 +85,10 @@ def write_rollout(
         output: where the files go.
 
     Raises:
-        InputError: if a version does not exist, a setting does not do, the labels may not be
-            moved in one step, or the files cannot be written.
+        InputError: if the name cannot be a model's, a version does not exist, a setting does not
+            do, the labels may not be moved in one step, or the files cannot be written.
     """
-    _check_versions(rollout, Path(models) / rollout.name)
+    _check_versions(rollout, Path(models) / check_model_name(rollout.name))
     _check_batching(batching)
     output = Path(output)
     texts = {
@@ -189,7 +190,7 @@ model_config_list {{
 
 
 def _quoted(text):
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f'"{text_encoding.CEscape(text, as_utf8=True)}"'
 
 
 def _check_versions(rollout, directory):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pipelines.errors import InputError
+from pipelines.model_name import check_model_name
 from pipelines.serving.request_error import RequestError
 
 _POLL_SECONDS = 1.0
@@ -75,7 +76,7 @@ class ServedModel:
         load: Callable[[Path], object] | None = None,
     ):
         self.directory = Path(directory)
-        self.name = name or self.directory.resolve().name
+        self.name = name if name is not None else self.directory.resolve().name
         self.labels = dict(labels or {})
         self._say = say
         self._load = load or _load
@@ -94,7 +95,8 @@ class ServedModel:
         """Loads what there is and watches for more.
 
         Raises:
-            InputError: if there is nothing to serve, or a label's version is missing.
+            InputError: if there is nothing to serve, the name cannot be a model's, or a label's
+                version is missing.
         """
         found = self._versions()
         if not found:
@@ -102,6 +104,7 @@ class ServedModel:
             if (self.directory / "saved_model.pb").is_file():
                 hint = f"it is a version itself; give {self.directory.parent} as --model."
             raise InputError(f"{self.directory} holds no exported model; {hint}")
+        check_model_name(self.name)
         self.refresh()
         if self._latest is None:
             raise InputError(

@@ -6,6 +6,7 @@ from pipelines.datasets.event_log.sql import literal
 
 MALFORMED = "malformed row"
 JOINED = "lines joined by quotation marks"
+_LONGEST_SHOWN = 40  # characters of a cell
 _LONGEST_ID = 1000  # one long id would make all of them take its room
 # From the reason under which rows are counted to the sentence of the error; {cell} is the cell.
 MESSAGES = {
@@ -14,7 +15,7 @@ MESSAGES = {
     "behaviour missing": "the behaviour is missing",
     "rating missing": "the rating is missing",
     "time missing": "the time is missing",
-    "very long id": f"an id has more than {_LONGEST_ID} characters: {{cell}}...",
+    "very long id": f"an id has more than {_LONGEST_ID} characters: {{cell}}",
     "line break in an id": "the id {cell!r} has a line break in it",
     "unknown behaviour": "{cell!r} is none of the behaviours that were named",
     "bad rating": "the rating {cell!r} is not a number",
@@ -36,8 +37,8 @@ def problem_sql(spec) -> tuple[str, str]:
         ("coalesce(item, '') = ''", "item missing", "NULL"),
         (f'regexp_matches("user", {_BREAK})', "line break in an id", '"user"'),
         (f"regexp_matches(item, {_BREAK})", "line break in an id", "item"),
-        (f'length("user") > {_LONGEST_ID}', "very long id", '"user"[:40]'),
-        (f"length(item) > {_LONGEST_ID}", "very long id", "item[:40]"),
+        (f'length("user") > {_LONGEST_ID}', "very long id", '"user"'),
+        (f"length(item) > {_LONGEST_ID}", "very long id", "item"),
     ]
     if spec.rating:
         cases += [
@@ -56,8 +57,16 @@ def problem_sql(spec) -> tuple[str, str]:
             ("time IS NULL", "bad time", "CAST(moment AS VARCHAR)"),
         ]
     reasons = " ".join(f"WHEN {test} THEN {literal(reason)}" for test, reason, _ in cases)
-    cells = " ".join(f"WHEN {test} THEN {cell}" for test, _, cell in cases)
+    cells = " ".join(f"WHEN {test} THEN {_shown(cell)}" for test, _, cell in cases)
     return f"CASE {reasons} END", f"CASE {cells} END"
+
+
+def _shown(cell):
+    """The beginning of a cell, as an SQL expression."""
+    if cell == "NULL":
+        return cell
+    cut = f"left({cell}, {_LONGEST_SHOWN}) || '...'"
+    return f"CASE WHEN length({cell}) > {_LONGEST_SHOWN} THEN {cut} ELSE {cell} END"
 
 
 def behavior_sql(spec) -> str:

@@ -1,5 +1,7 @@
 import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -112,6 +114,40 @@ def test_damaged(name):
     with pytest.raises(InputError, match="my_file is not a pickled NumPy") as caught:
         load(DAMAGED[name])
     assert "\n" not in str(caught.value)
+
+
+TEXT = pickle.dumps("a" * 100_000, 2)[:-1]  # without the end, in the memo at 0
+ENCODE = b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R"
+GREEDY = {
+    "memo": b"\x80\x02]r\xff\xff\xff\x0f.",
+    "memo in text": b"]p268435455\n.",
+    "bytes": b"\x80\x04\x8e\x00\x00\x00\x20\x00\x00\x00\x00.",
+    "bytearray": b"\x80\x05\x96\x00\x00\x00\x20\x00\x00\x00\x00.",
+    "short bytes": b"\x80\x03B\x00\x00\x00\x20.",
+    "text": b"\x80\x04\x8d\x00\x00\x00\x20\x00\x00\x00\x00.",
+    "short text": b"\x80\x02X\x00\x00\x00\x20.",
+    "old text": b"\x80\x02T\x00\x00\x00\x20.",
+    "number": b"\x80\x02\x8b\x00\x00\x00\x20.",
+    "frame": b"\x80\x04\x95\x00\x00\x00\x20\x00\x00\x00\x00].",
+    "one text often": TEXT + ENCODE * 1000 + b".",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux counts it")
+@pytest.mark.parametrize("name", GREEDY)
+def test_a_few_bytes_take_little_memory(name):
+    """Measured from outside: what C allocates and never touches counts, too."""
+    code = (
+        "import resource, sys\n"
+        "from pipelines.datasets.numeric_pickle import load_numeric_pickle\n"
+        "with open('/proc/self/statm') as file:\n"
+        "    used = int(file.read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2)\n"
+        "load_numeric_pickle(sys.stdin.buffer.read(), 'my_file')\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code], input=GREEDY[name], capture_output=True)
+    assert b"InputError: my_file is not a pickled NumPy" in process.stderr, process.stderr
+    assert b"MemoryError" not in process.stderr
 
 
 @pytest.mark.parametrize("length", range(1, len(WHOLE), 7))

@@ -61,6 +61,20 @@ def test_a_bad_line_of_csv(line, message, reason, tmp_path, prepare):
     assert prepared.report.read == 4
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('u1,"c\n{}",view,3', r"the id 'c\\nx{38}\.\.\.' has a line break"),
+        ("u1,c,{},3", r"'x{40}\.\.\.' is none of the behaviours"),
+        ("u1,c,view,{}", r"the time 'x{40}\.\.\.' is not"),
+        ("u1,{},view,3", r"an id has more than 1000 characters: x{40}\.\.\.;"),
+    ],
+)
+def test_a_message_holds_the_beginning_of_a_long_cell(line, message, tmp_path, prepare):
+    path = write(tmp_path, GOOD + line.format("x" * 100_000) + "\nu2,c,buy,9\n")
+    refused(prepare, path, message, behaviors=("view", "buy"))
+
+
 def test_the_line_counts_blank_lines_and_line_breaks(tmp_path, prepare):
     content = 'user,item,kind,time,title\n\nu1,a,buy,1,"two\nlines"\n\nu1,b,buy,x,none\n'
     refused(prepare, write(tmp_path, content), "line 6: the time 'x'")

@@ -227,7 +227,9 @@ def test_the_cache_does_not_tell_who_prepared(write_log, tmp_path, monkeypatch):
     path = write_log("log.csv", random_rows(5, 120, users=14))
     spec = LogSpec((str(path),), **LOG)
     beam = load_log(spec, tmp_path / "beam", BeamSettings())
-    same_arrays(beam, load_log(spec, tmp_path / "local"))
+    local = load_log(spec, tmp_path / "local")
+    same_arrays(beam, local)
+    assert beam.fingerprint == local.fingerprint
     (folder,) = (tmp_path / "beam").glob("log-*")
     assert folder.name in [each.name for each in (tmp_path / "local").iterdir()]
     prepared = folder / "own_log" / "1.0.0"

@@ -279,13 +279,19 @@ def main():
 
 def _train(request, output, resume):
     from pipelines import workflow
+    from pipelines.run_directory import RunDirectory
 
-    if resume:
-        if output is None:
-            raise InputError("--resume needs the directory of the run as --output.")
-        run, data = workflow.resume(request, output)
-    else:
-        run, data = workflow.start(request, output or new_output("runs", request))
+    if not resume:
+        return _train_on(*workflow.start(request, output or new_output("runs", request)), request)
+    if output is None:
+        raise InputError("--resume needs the directory of the run as --output.")
+    with RunDirectory.open(output).held():
+        return _train_on(*workflow.resume(request, output), request)
+
+
+def _train_on(run, data, request):
+    from pipelines import workflow
+
     say_what_was_kept(data)
     say(f"run directory: {run.path}")
     try:

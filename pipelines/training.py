@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 
+import h5py
 import keras
 import numpy as np
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import SequentialRecommender, build_model, compile_arguments
+from pipelines.artefacts import reading, remove, written
 from pipelines.custom_gradients import gradients_forgotten
 from pipelines.data_parallel import Devices, MeanOverReplicas
 from pipelines.errors import InputError
@@ -19,8 +21,9 @@ from pipelines.interruption import Interruption
 from pipelines.item_initialization import start_items
 from pipelines.progress import TrainingProgress
 from pipelines.row_parts import RowParts
-from pipelines.run_directory import RunDirectory, written_at_once
+from pipelines.run_directory import RunDirectory
 from pipelines.splits import Splits
+from pipelines.terminal import say
 from pipelines.validation import MONITORED, LossOverEvents, Validation
 
 
@@ -35,7 +38,8 @@ def train(
     """Trains until the validation score has not improved for `config.patience` epochs.
 
     Continues after the last finished epoch of the run, on the same hardware with the same
-    result, bit for bit, as if it had never been interrupted.
+    result, bit for bit, as if it had never been interrupted. Where the last checkpoint is damaged,
+    it continues from the best one, with the same result.
 
     Args:
         splits: the split dataset.
@@ -49,20 +53,51 @@ def train(
         the model with the weights of the best epoch, in float32, also saved as `model.keras`.
 
     Raises:
-        InputError: if the backend or the machine cannot do what is asked for.
+        InputError: if the backend or the machine cannot do what is asked for, another process
+            trains the run, its files are damaged, or the disk is full.
     """
     hardware = (hardware or Hardware()).resolved()
     last = min(until or config.epochs, config.epochs)
-    if len(run.history()) < last and not _is_finished(run.history(), config):
-        run.model.unlink(missing_ok=True)  # of a shorter training
-        _fit(splits, config, run, seed, hardware, last)
-    return save_best(run, config)
+    with run.held():
+        history = run.history()
+        if len(history) < last and not _is_finished(history, config):
+            _fit(splits, config, run, seed, hardware, last, _continuable(run, history))
+        return save_best(run, config)
 
 
-def _fit(splits, config, run, seed, hardware, last):
+def _continuable(run, history):
+    """The epochs to continue after: all, or those up to the best if the last one is damaged.
+
+    Raises:
+        InputError: if no checkpoint will do.
+    """
+    if not history:
+        return history
+    best = best_epoch(history)
+    _check_checkpoint(run, best, "start a new run: the best weights are lost")
+    try:
+        _check_checkpoint(run, len(history), "an older checkpoint is taken")
+    except InputError as error:
+        say(f"warning: {error} Continuing after epoch {best}.")
+        return history[:best]
+    return history
+
+
+def _check_checkpoint(run, epoch, advice):
+    with reading(run.checkpoint(epoch), advice), h5py.File(run.checkpoint(epoch)) as file:
+        # A file without a checksum shows its damage when it is read.
+        file.visititems(lambda name, node: _read_array(node))
+
+
+def _read_array(node):
+    if isinstance(node, h5py.Dataset):
+        node[()]
+
+
+def _fit(splits, config, run, seed, hardware, last, history):
     keras.utils.set_random_seed(seed)
     data = training_data(splits, config, seed, hardware)
-    scores = [epoch[MONITORED] for epoch in run.history()]
+    scores = [epoch[MONITORED] for epoch in history]
     devices = Devices(hardware)
     with devices.building():
         model = compiled_model(
@@ -78,7 +113,7 @@ def _fit(splits, config, run, seed, hardware, last):
     interruption = Interruption()
     callbacks = [
         Validation(splits, config, seed, hardware.precision),
-        Checkpoint(config, run),
+        Checkpoint(config, run, history),
         keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
         keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
         progress,
@@ -123,13 +158,11 @@ def learning_rate(config: HMARConfig, epoch: int) -> float:
 
 
 def _load_state(model, run, epoch):
-    try:
+    with reading(
+        run.checkpoint(epoch),
+        "start a new run, as an earlier version wrote it or it is damaged",
+    ):
         model.load_weights(run.checkpoint(epoch))
-    except ValueError as error:
-        raise InputError(
-            f"{run.checkpoint(epoch)} does not fit the model and its optimiser; an earlier version "
-            "wrote it, or it is broken: start a new run."
-        ) from error
 
 
 def compiled_model(
@@ -163,12 +196,26 @@ def compiled_model(
 
 
 def save_best(run: RunDirectory, config: HMARConfig) -> SequentialRecommender:
-    """Writes `model.keras` with the weights of the best epoch, without the optimiser."""
+    """Writes `model.keras` with the weights of the best epoch, without the optimiser.
+
+    Raises:
+        InputError: if the checkpoint is damaged or the disk is full.
+    """
     model = build_model(config)
-    model.load_weights(run.checkpoint(best_epoch(run.history())))
-    with written_at_once(run.model) as temporary:
+    best = run.checkpoint(best_epoch(run.history()))
+    with reading(best, "start a new run: the best weights are lost"):
+        model.load_weights(best)
+    with written(run.model, size_of(model.weights), libraries=True) as temporary:
         model.save(temporary)
     return model
+
+
+def size_of(variables) -> int:
+    """Bytes that variables take."""
+    return sum(
+        math.prod(each.shape) * np.dtype(keras.backend.standardize_dtype(each.dtype)).itemsize
+        for each in variables
+    )
 
 
 def best_epoch(history: list[dict]) -> int:
@@ -189,13 +236,14 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         config: the settings.
         run: where to save.
+        history: the epochs before.
     """
 
-    def __init__(self, config: HMARConfig, run: RunDirectory):
+    def __init__(self, config: HMARConfig, run: RunDirectory, history: list[dict]):
         super().__init__()
         self._config = config
         self._run = run
-        self._history = run.history()
+        self._history = list(history)
         self._started = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -207,9 +255,14 @@ class Checkpoint(keras.callbacks.Callback):
         seconds = round(time.monotonic() - self._started, 2)
         entry = {name: float(value) for name, value in logs.items()}
         self._history.append({"epoch": epoch + 1, **entry, "seconds": seconds})
-        with written_at_once(self._run.checkpoint(epoch + 1)) as temporary:
+        path = self._run.checkpoint(epoch + 1)
+        with written(path, self._size(), libraries=True) as temporary:
             self.model.save_weights(temporary)
+        remove(self._run.model)  # of a shorter training; the best checkpoint stands
         self._run.write_json("history.json", self._history)  # from here on the epoch counts
         self._run.keep_checkpoints(epoch + 1, best_epoch(self._history))
         if _is_finished(self._history, self._config):
             self.model.stop_training = True
+
+    def _size(self):
+        return size_of(self.model.variables) + size_of(self.model.optimizer.variables)

@@ -12,6 +12,7 @@ import keras
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import SequentialRecommender
 from hmar_keras.version import __version__
+from pipelines.artefacts import reading
 from pipelines.baselines import baselines, item_popularity
 from pipelines.datasets import load_dataset, load_log
 from pipelines.datasets.event_log.spec import LogSpec
@@ -184,7 +185,7 @@ def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> Interact
     Raises:
         InputError: if it cannot be loaded or is no longer the same.
     """
-    return load_source(run.settings(), run.path, data_dir)
+    return load_source(run.source(), run.path, data_dir)
 
 
 def load_source(settings: dict, path: Path, data_dir: str | None = None) -> InteractionDataset:
@@ -225,7 +226,9 @@ def load_model(run: RunDirectory) -> SequentialRecommender:
     """
     config = run.config()
     if run.model.exists():
-        return keras.saving.load_model(run.model)
+        advice = "delete it and its checksum, and it is written again from the best checkpoint"
+        with reading(run.model, advice):
+            return keras.saving.load_model(run.model)
     if not run.history():
         raise InputError(f"{run.path} has no finished epoch; train it first.")
     return save_best(run, config)
@@ -338,9 +341,9 @@ def _provenance(run):
 
 def _known_results(run):
     """What `metrics.json` holds, or None if it is missing or of another epoch than the best."""
-    if not (run.path / "metrics.json").exists():
+    metrics = run.metrics()
+    if metrics is None:
         return None
-    metrics = run.read_json("metrics.json")
     return metrics if metrics["best_epoch"] == best_epoch(run.history()) else None
 
 

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from hmar_keras.config import HMARConfig
+from pipelines.artefacts import written_at_once
 from pipelines.baselines import baselines
 from pipelines.custom_gradients import gradients_forgotten
 from pipelines.datasets.interaction_dataset import InteractionDataset
@@ -27,7 +28,7 @@ from pipelines.experiments.comparison import compare
 from pipelines.experiments.ranks_file import load_ranks, save_ranks
 from pipelines.experiments.suites import Variant, variants
 from pipelines.hardware import Hardware
-from pipelines.run_directory import RunDirectory, written_at_once
+from pipelines.run_directory import RunDirectory
 from pipelines.scoring import model_scorer
 from pipelines.splits import Splits, split
 from pipelines.training import best_epoch, train

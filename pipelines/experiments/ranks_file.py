@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.artefacts import written_at_once
 from pipelines.errors import InputError
 from pipelines.evaluation import Ranks
-from pipelines.run_directory import written_at_once
 
 _FIELDS = ("ranks", "sizes")
 

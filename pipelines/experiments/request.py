@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 
 from hmar_keras.config import HMARConfig
+from pipelines.artefacts import written_at_once
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.experiments.experiment import Experiment
 from pipelines.log_options import load_chosen
-from pipelines.run_directory import new_directory, read_json_object, written_at_once
+from pipelines.run_directory import new_directory, read_json_object
 from pipelines.workflow import (
     Request,
     as_before,

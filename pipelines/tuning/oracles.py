@@ -9,7 +9,7 @@ import keras_tuner
 from keras_tuner.engine import trial as trial_module
 from keras_tuner.oracles import BayesianOptimizationOracle, HyperbandOracle, RandomSearchOracle
 
-from pipelines.run_directory import written_at_once
+from pipelines.artefacts import written_at_once
 from pipelines.tuning.space import SearchSpace
 
 ALGORITHMS = ("random", "bayesian", "hyperband")

@@ -16,11 +16,12 @@ from pathlib import Path
 import keras_tuner
 
 from hmar_keras.config import HMARConfig
+from pipelines.artefacts import written_at_once
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.hardware import Hardware
 from pipelines.log_options import load_chosen
-from pipelines.run_directory import new_directory, read_json_object, written_at_once
+from pipelines.run_directory import new_directory, read_json_object
 from pipelines.splits import split
 from pipelines.tuning.oracles import ALGORITHMS, make_oracle
 from pipelines.tuning.space import Choices, Range, SearchSpace

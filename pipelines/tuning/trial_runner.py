@@ -11,9 +11,10 @@ from pathlib import Path
 import keras
 import keras_tuner
 
+from pipelines.artefacts import written_at_once
 from pipelines.errors import InputError
 from pipelines.hardware import Hardware
-from pipelines.run_directory import RunDirectory, written_at_once
+from pipelines.run_directory import RunDirectory
 from pipelines.splits import Splits
 from pipelines.training import best_epoch, train
 from pipelines.tuning.space import SearchSpace

@@ -12,8 +12,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipelines.artefacts import written_at_once
 from pipelines.errors import InputError
-from pipelines.run_directory import RunDirectory, written_at_once
+from pipelines.run_directory import RunDirectory
 from pipelines.training import best_epoch
 from pipelines.tuning.space import SearchSpace
 from pipelines.tuning.trial_runner import MESSAGE, PROJECT, trial_directory

@@ -11,11 +11,12 @@ import pytest
 
 from hmar_keras.losses import BehaviorLoss
 from hmar_keras.models import HMAR, compile_arguments
+from pipelines.artefacts import written_at_once
 from pipelines.errors import InputError
 from pipelines.evaluation import Evaluator, model_scorer, validation_score
 from pipelines.hardware import Hardware
 from pipelines.input_pipeline import TrainingData, evaluation_dataset
-from pipelines.run_directory import RunDirectory, written_at_once
+from pipelines.run_directory import RunDirectory
 from pipelines.splits import split
 from pipelines.training import best_epoch, train
 from pipelines.validation import MONITORED, LossOverEvents
@@ -58,7 +59,7 @@ def test_a_run_leaves_what_it_promises(whole, log):
     history = run.history()
     assert [entry["epoch"] for entry in history] == [1, 2, 3, 4]
     assert all(np.isfinite(value) for entry in history for value in entry.values())
-    kept = sorted(path.name for path in (run.path / "checkpoints").iterdir())
+    kept = sorted(path.name for path in (run.path / "checkpoints").glob("*.h5"))
     best = best_epoch(history)
     assert kept == sorted({run.checkpoint(best).name, run.checkpoint(4).name})
     assert list(run.tensorboard.rglob("events.out.tfevents*"))

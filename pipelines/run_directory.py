@@ -22,6 +22,7 @@ from pathlib import Path
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import MODELS
 from pipelines.errors import InputError
+from pipelines.json_text import parse_json
 
 
 class RunDirectory:
@@ -114,7 +115,7 @@ class RunDirectory:
         """
         path = self.path / name
         try:
-            return json.loads(path.read_text())
+            return parse_json(path.read_text())
         except FileNotFoundError as error:
             raise InputError(f"{path} is missing; train the run first.") from error
         except ValueError as error:
@@ -157,7 +158,7 @@ def read_json_object(path: Path, what: str, fields: Collection[str]) -> dict:
         InputError: if it is missing or broken.
     """
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(path.read_text())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"{path.parent} is not the directory of {what}: it holds no {path.name}."

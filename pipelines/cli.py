@@ -41,12 +41,13 @@ from pipelines.hardware import Hardware
 from pipelines.history_text import format_history, parse_history
 from pipelines.log_options import takes_log
 from pipelines.model_name import check_model_name
-from pipelines.own_models import VARIABLE, choose_files
+from pipelines.own_models import VARIABLE, choose_files, files_of_environment
+from pipelines.printable import check_text, printable
 from pipelines.report_cli import report_command
 from pipelines.retrievals import PRODUCT, RETRIEVALS, check_retrieval
 from pipelines.rollout_cli import rollout_command
 from pipelines.serve_cli import client_command, serve_command
-from pipelines.terminal import prepare_keras, say, say_what_was_kept
+from pipelines.terminal import prepare_keras, print_answer, say, say_what_was_kept
 from pipelines.tune_cli import tune_command
 
 if TYPE_CHECKING:
@@ -71,16 +72,16 @@ def before_any_command(
         typer.Option(
             "--import",
             metavar="FILE.py",
-            envvar=VARIABLE,
             help="Python file that registers models of your own, see hmar_keras.register_model; "
-            "may be repeated. Commands that open a run of such a model need it, too.",
+            "may be repeated. Commands that open a run of such a model need it, too. "
+            rf"\[env var: {VARIABLE}]",
             show_default=False,
         ),
     ] = None,
 ):
     """Options of every command."""
-    if import_:
-        choose_files(import_)
+    if files := import_ or files_of_environment():
+        choose_files(files)
 
 
 app.add_typer(data_app, name="data")
@@ -259,7 +260,7 @@ def recommend_command(
     unknown = sorted({item for item, _ in events} - recommender.vocabulary)
     if unknown:
         say(f"not in the catalogue, left out: {', '.join(unknown)}")
-    _print_answer(recommender(events, k, exclude_seen))
+    print_answer(recommender(events, k, exclude_seen))
 
 
 app.command("report")(report_command)
@@ -271,9 +272,11 @@ app.command("client")(client_command)
 def main():
     """Runs the command; bad input ends in one sentence and exit status 2."""
     try:
+        for argument in sys.argv[1:]:
+            check_text(argument, "the argument")
         app()
     except InputError as error:
-        print(f"hmar: {error}", file=sys.stderr)
+        print(f"hmar: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -347,9 +350,4 @@ def _answer_example(data, version):
     text = format_history(history).replace("'", "'\\''")
     seen = "" if data.repeats else " --exclude-seen"
     say(f"\nhmar recommend --model {version.parent} --history '{text}' -k 5{seen}")
-    _print_answer(Recommender(version)(history, 5, not data.repeats))
-
-
-def _print_answer(answer):
-    for item, score in answer:
-        print(f"{item}\t{score:.4f}")
+    print_answer(Recommender(version)(history, 5, not data.repeats))

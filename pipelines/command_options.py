@@ -135,7 +135,7 @@ History = Annotated[
         r'\[\["item", "behaviour"], ...].'
     ),
 ]
-K = Annotated[int, typer.Option("-k", help="How many items.", min=1)]
+K = Annotated[int, typer.Option("-k", help="How many items.", min=1, max=(1 << 31) - 1)]
 ExcludeSeen = Annotated[
     bool, typer.Option("--exclude-seen", help="Leave out the items of the history.")
 ]

@@ -8,12 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.description import QUANTILES, Description, compact, counted
+from pipelines.printable import printable
 
 
 def description_table(description: Description) -> Group:
     """Behaviours, quantiles and facts, in 80 columns.
 
-    Names come from the log; as `Text` they are not read as markup.
+    Names come from the log; as `Text` they are not read as markup, and their control characters are
+    made visible.
 
     Args:
         description: what `description.describe` gave.
@@ -21,7 +23,7 @@ def description_table(description: Description) -> Group:
     users, items = counted(description.users, "user"), counted(description.items, "item")
     title = f"{description.name}: {users}, {items}, {counted(description.events, 'event')}"
     return Group(
-        Text(title, style="bold"),
+        Text(printable(title), style="bold"),
         _behavior_table(description),
         _quantile_table(description),
         _fact_table(description),
@@ -35,7 +37,7 @@ def _behavior_table(description):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, count in description.events_by_behavior.items():
         table.add_row(
-            Text(f"{name} (target)" if name == description.target else name),
+            Text(printable(f"{name} (target)" if name == description.target else name)),
             f"{count:,}",
             _percent(count / description.events),
             f"{count / description.users:,.1f}",
@@ -56,7 +58,7 @@ def _quantile_table(description):
     }
     for label, numbers in rows.items():
         values = map(compact, numbers.quantiles.values())
-        table.add_row(Text(label), *values, f"{numbers.mean:,.1f}")
+        table.add_row(Text(printable(label)), *values, f"{numbers.mean:,.1f}")
     return table
 
 
@@ -74,7 +76,7 @@ def _fact_table(description):
     table.add_row("ties", f"{ties} of events have the time of another event of the same user")
     rate = _percent(description.repeats.rate)
     repeats = f"{rate} of {description.target} on an item the user had touched before"
-    table.add_row("repeats", Text(repeats))
+    table.add_row("repeats", Text(printable(repeats)))
     shares = description.top_items.items()
     top = ", ".join(f"top {percent} of items: {_percent(share)}" for percent, share in shares)
     table.add_row("popularity", f"{top} of events")
@@ -85,7 +87,7 @@ def _fact_table(description):
         asked += f"; official test items: {evaluation.official:,}"
     if evaluation.problem:
         asked += f"; {evaluation.problem}"
-    table.add_row("evaluation", Text(asked))
+    table.add_row("evaluation", Text(printable(asked)))
     return table
 
 

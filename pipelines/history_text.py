@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 from pipelines.errors import InputError
+from pipelines.json_text import parse_json
+from pipelines.printable import printable
 
 
 def parse_history(text: str, behaviors: list[str]) -> list[tuple[str, str]]:
@@ -33,12 +35,15 @@ def format_history(history: list[tuple[str, str]]) -> str:
     text = ",".join(f"{item}:{behavior}" for item, behavior in history)
     parts = [part.strip() for part in text.split(",")]
     plain = parts == [f"{item}:{behavior}" for item, behavior in history]
-    return text if plain and not text.startswith("[") else json.dumps(history, ensure_ascii=False)
+    if plain and not text.startswith("[") and text == printable(text):
+        return text
+    text = json.dumps(history, ensure_ascii=False)
+    return text if text == printable(text) else json.dumps(history)  # has escapes for them
 
 
 def _json_history(text):
     try:
-        pairs = [(item, behavior) for item, behavior in json.loads(text)]
+        pairs = [(item, behavior) for item, behavior in parse_json(text)]
     except (TypeError, ValueError):
         pairs = []
     if not pairs or not all(isinstance(part, str) for pair in pairs for part in pair):

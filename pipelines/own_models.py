@@ -10,6 +10,7 @@ that said which code to run would be code itself.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Iterable
@@ -17,7 +18,8 @@ from pathlib import Path
 
 from pipelines.errors import InputError
 
-# The environment carries the files to the processes that a command starts.
+# Carries the files to the processes that a command starts, as a JSON list because a name may have
+# a ':' in it; a user separates names as in PATH.
 VARIABLE = "HMAR_IMPORT"
 
 
@@ -31,7 +33,14 @@ def choose_files(paths: Iterable[Path]) -> None:
     for file in files:
         if file.suffix != ".py" or not file.is_file():
             raise InputError(f"--import {file} is not a Python file; give the path of one.")
-    os.environ[VARIABLE] = os.pathsep.join(map(str, files))
+    os.environ[VARIABLE] = json.dumps([str(file) for file in files])
+
+
+def files_of_environment() -> list[Path]:
+    """The files that the environment names."""
+    text = os.environ.get(VARIABLE, "")
+    names = json.loads(text) if text.startswith('["') else text.split(os.pathsep)
+    return [Path(name) for name in names if name]
 
 
 def import_chosen_files() -> None:
@@ -40,7 +49,7 @@ def import_chosen_files() -> None:
     Raises:
         InputError: if one of them fails.
     """
-    for path in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+    for path in map(str, files_of_environment()):
         name = f"hmar_import {path}"  # no name that an import statement can have
         if name not in sys.modules:
             _import(name, path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 from typing import Annotated
@@ -13,8 +12,9 @@ import typer
 from pipelines.command_options import ExcludeSeen, History, K
 from pipelines.errors import InputError
 from pipelines.history_text import parse_history
+from pipelines.json_text import parse_json
 from pipelines.model_name import check_model_name
-from pipelines.terminal import prepare_keras, say
+from pipelines.terminal import prepare_keras, print_answer, say
 
 # TensorFlow and gRPC are imported inside the commands: `--help` should not wait for them.
 
@@ -125,15 +125,14 @@ def client_command(
     else:
         known = {item: scores[item] for item in asked if scores[item] is not None}
         answer = sorted(known.items(), key=lambda pair: -pair[1])
-    for item, score in answer:
-        print(f"{item}\t{score:.4f}")
+    print_answer(answer)
 
 
 def _labels(texts):
     labels = {}
     for text in texts:
         label, _, version = text.partition("=")
-        if not label or not version.isdecimal():
+        if not label or not version.isdecimal() or len(version) > 19:
             raise InputError(
                 f"--label has {text!r} where LABEL=VERSION is expected; write for instance "
                 "stable=2."
@@ -172,7 +171,7 @@ def _asked_to_end():
 def _behaviors_in(history):
     """What stands behind the last colon of each event, where the model does not name behaviours."""
     try:
-        found = {behavior for _, behavior in json.loads(history)}
+        found = {behavior for _, behavior in parse_json(history)}
     except (TypeError, ValueError):
         parts = [event.strip().rpartition(":") for event in history.split(",")]
         found = {behavior for _, colon, behavior in parts if colon}
@@ -183,7 +182,7 @@ def _candidates(text):
     if not text.lstrip().startswith("["):
         return [item.strip() for item in text.split(",")]
     try:
-        items = json.loads(text)
+        items = parse_json(text)
     except ValueError:
         items = None
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):

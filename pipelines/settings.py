@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
+from pipelines.json_text import parse_json
 
 # Beside the paper's settings: what the authors' release does in its network, smaller batches, and a
 # softmax over many negatives. They reach a better validation score in a fraction of the paper's
@@ -184,7 +184,7 @@ def read_object(path: str | Path, what: str, option: str) -> dict:
         InputError: if there is none.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             f"{what} {path} cannot be read ({error.strerror}); give another {option}."
@@ -221,8 +221,10 @@ def _assign(changes, assignment):
     if name in ("num_items", "behaviors"):
         raise InputError(f"{name} comes from the dataset and cannot be set.")
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = parse_json(text)
+    except ValueError as error:
+        if text.lstrip().startswith(("[", "{")):
+            raise InputError(f"--set {name} is not valid JSON ({error}); correct it.") from error
         value = text  # a bare word
     if name.startswith("alpha."):
         changes.setdefault("alpha", {})[name.removeprefix("alpha.")] = value

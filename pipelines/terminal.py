@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
+from collections.abc import Iterable
 
 from rich.console import Console
 
 from pipelines.errors import InputError
 from pipelines.hardware import Hardware, keep_tensorflow_off_gpus_of_jax
 from pipelines.own_models import import_chosen_files
+from pipelines.printable import printable
 
 _BACKENDS = ("tensorflow", "jax")
 
@@ -69,9 +71,16 @@ def _quiet():
 
 
 def say(text: str) -> None:
-    """Prints a line on standard error, as it is."""
+    """Prints text on standard error, its control characters but line breaks made visible."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(text, markup=False, emoji=False)
+    lines = [printable(line) for line in text.split("\n")]
+    console.print("\n".join(lines), markup=False, emoji=False)
+
+
+def print_answer(pairs: Iterable[tuple[str, float]]) -> None:
+    """Prints (item, score) on standard output, a line each."""
+    for item, score in pairs:
+        print(f"{printable(item)}\t{score:.4f}")
 
 
 def say_what_was_kept(dataset) -> None:

@@ -11,6 +11,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.command_options import (
     BatchParts,
@@ -33,6 +34,7 @@ from pipelines.command_options import (
 from pipelines.errors import InputError
 from pipelines.hardware import Hardware
 from pipelines.log_options import takes_log
+from pipelines.printable import printable
 from pipelines.terminal import prepare_keras, say, say_what_was_kept
 
 if TYPE_CHECKING:
@@ -178,7 +180,7 @@ def _print_best(tuning, trials):
     names = list(tuning.space.entries)
     table = Table(box=box.SIMPLE_HEAD, title=f"{len(completed(trials))} of {len(trials)} completed")
     for name in ("trial", tuning.content["objective"], *names):
-        table.add_column(name, justify="right")
+        table.add_column(Text(printable(name)), justify="right")
     for trial in completed(trials)[:_SHOWN]:
         shown = [short(trial.values[name]) for name in names]
         table.add_row(trial.trial_id, f"{trial.score:.4f}", *shown)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.evaluation import FULL, FULL_UNSEEN, SAMPLED, SAMPLED_POPULAR
 from pipelines.experiments.comparison import METRICS, mean_and_deviation
+from pipelines.printable import printable
 
 _TITLES = {
     SAMPLED: "99 random negatives",
@@ -31,12 +33,12 @@ def experiment_tables(results: dict) -> Iterator[Table]:
         table = Table(title=f"test, {heading} ({asked})", title_justify="left", box=box.SIMPLE)
         table.add_column("", no_wrap=True)
         for metric in METRICS:
-            heading = f"{metric.upper()}\n{reference} ahead by (95 %)"
-            table.add_column(heading, justify="right", no_wrap=True)
+            heading = f"{metric.upper()}\n{printable(reference)} ahead by (95 %)"
+            table.add_column(Text(heading), justify="right", no_wrap=True)
         for row in results["variants"]:
             differences = results["differences"].get(row["name"], {}).get(protocol, {})
             cells = [_cell(row, protocol, metric, differences.get(metric)) for metric in METRICS]
-            table.add_row(row["name"], *cells)
+            table.add_row(Text(printable(row["name"])), *cells)
         yield table
 
 

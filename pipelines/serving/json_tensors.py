@@ -141,7 +141,7 @@ def _flatten(name, value, shape, dtype, values):
 def _value(name, value, dtype):
     if dtype.kind == "O":
         if isinstance(value, str):
-            return value.encode()
+            return _encoded(name, value)
         if isinstance(value, dict):
             return _decode(name, value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -155,6 +155,13 @@ def _value(name, value, dtype):
         kind = "string" if dtype.kind == "O" else dtype.name
         raise _invalid(f"input {name!r} has {json.dumps(value)[:80]} where {kind} is expected.")
     return value
+
+
+def _encoded(name, value):
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise _invalid(f"input {name!r} has half a character, without its pair.") from error
 
 
 def _decode(name, value):

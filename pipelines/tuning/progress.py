@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from pipelines.printable import printable
 from pipelines.tuning.trials import Trial, completed
 
 
@@ -43,7 +44,7 @@ class SearchProgress:
         """
         best = next(iter(completed(trials)), None)
         for trial in ended:
-            self._console.print(self._line(trial, best), markup=False)
+            self._console.print(printable(self._line(trial, best)), markup=False)
         if self._bar:
             running = [
                 f"{trial.trial_id} (epoch {len(trial.history) + 1})"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import pytest
 import tensorflow as tf
@@ -120,3 +121,18 @@ def test_a_start_that_needs_the_item_table_asks_for_it(hmar, tmp_path):
     process = hmar("--import", file, *asked, "--output", tmp_path / "run")
     MODELS.pop("tableless", None)
     fails(process, "Tableless must define item_table", "item_start=random")
+
+
+def test_the_name_of_a_file_may_have_a_colon(hmar, run, tmp_path):
+    (tmp_path / "a:b").mkdir()
+    (tmp_path / "a:b" / "mi:ne.py").write_text(
+        "from hmar_keras import SASRec, register_model\n"
+        "@register_model('mine')\nclass Mine(SASRec):\n    pass\n"
+    )
+    files = json.dumps([str(tmp_path / "a:b" / "mi:ne.py")])
+    process = hmar("--import", tmp_path / "a:b" / "mi:ne.py", "evaluate", run)
+    assert process.returncode == 0, process.stderr
+    MODELS.pop("mine")
+    del sys.modules[f"hmar_import {tmp_path / 'a:b' / 'mi:ne.py'}"]
+    process = hmar("evaluate", run, HMAR_IMPORT=files)  # as another process is started
+    assert process.returncode == 0, process.stderr

@@ -19,6 +19,7 @@ import pyarrow.parquet
 
 from pipelines.datasets.event_log.spec import LogSpec
 from pipelines.errors import InputError
+from pipelines.printable import check_text
 
 CSV, PARQUET, JSON_LINES = "csv", "parquet", "json lines"
 _KINDS = {
@@ -74,7 +75,8 @@ def find_files(patterns: Iterable[str]) -> list[Path]:
     dot or an underscore.
 
     Raises:
-        InputError: if one is missing or of an unknown kind, or there are too many.
+        InputError: if one is missing, of an unknown kind or its name is not UTF-8, or there are
+            too many.
     """
     found = {}
     for pattern in patterns:
@@ -88,6 +90,7 @@ def find_files(patterns: Iterable[str]) -> list[Path]:
         if not matches:
             raise InputError(f"there is no log {pattern}; give a file, a pattern or a directory.")
         for match in matches:
+            check_text(str(match), "the name of the log")
             if not match.is_file() or _kind(match) is None:
                 raise InputError(
                     f"{match} is no log that can be read; it must be a file that ends in "
@@ -255,7 +258,7 @@ def _check_text(path, number, line):
 def _parquet_names(path):
     try:
         return tuple(pyarrow.parquet.read_schema(path).names)
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{path} cannot be read as parquet ({reason}); write it again.") from error
 

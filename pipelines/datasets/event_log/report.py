@@ -8,6 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.printable import printable
+
 
 @dataclasses.dataclass(frozen=True)
 class Dropped:
@@ -72,7 +74,7 @@ def report_table(report: PreparationReport) -> Table:
     table.add_column()
     table.add_row("read", f"{report.read:,}", rows)
     for dropped in report.dropped:
-        where = Text(f"first: {dropped.example}" if dropped.example else "")
+        where = Text(f"first: {printable(dropped.example)}" if dropped.example else "")
         table.add_row(f"dropped: {dropped.reason}", f"{dropped.events:,}", where)
     table.add_row(
         "kept", f"{report.events:,}", f"events of {report.users:,} users on {report.items:,} items"
@@ -81,7 +83,7 @@ def report_table(report: PreparationReport) -> Table:
     for place, (name, events) in enumerate(report.behaviors.items()):
         notes = [order] if place == 0 and len(report.behaviors) > 1 else []
         notes += ["target"] if name == report.target else []
-        table.add_row(Text(f"  {name}"), f"{events:,}", "; ".join(notes))
+        table.add_row(Text(f"  {printable(name)}"), f"{events:,}", "; ".join(notes))
     known = "may" if report.repeats else "are not"
     verb = "be answers" if report.repeats else "answers"
     table.caption = f"Items that a user already knows {known} {verb}."

@@ -1,0 +1,38 @@
+"""Reads JSON that a user wrote."""
+
+from __future__ import annotations
+
+import json
+
+_DEEPEST = 50  # lists and objects in each other; what reads the values may go through them
+
+
+def parse_json(text: str):
+    """Returns what a JSON text holds.
+
+    Raises:
+        ValueError: if it is not valid JSON, is nested too deeply, or escapes half a character.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    _check(value, _DEEPEST)
+    return value
+
+
+def _check(value, levels):
+    if levels == 0:
+        raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(rf"it has \u{ord(value[error.start]):04x} without its pair") from None
+    elif isinstance(value, dict):
+        for pair in value.items():
+            for part in pair:
+                _check(part, levels - 1)
+    elif isinstance(value, list):
+        for part in value:
+            _check(part, levels - 1)

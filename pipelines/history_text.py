@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from pipelines.artefacts import parse_json
 from pipelines.errors import InputError
 
 
@@ -38,7 +39,7 @@ def format_history(history: list[tuple[str, str]]) -> str:
 
 def _json_history(text):
     try:
-        pairs = [(item, behavior) for item, behavior in json.loads(text)]
+        pairs = [(item, behavior) for item, behavior in parse_json(text)]
     except (TypeError, ValueError):
         pairs = []
     if not pairs or not all(isinstance(part, str) for pair in pairs for part in pair):

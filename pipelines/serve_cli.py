@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 from typing import Annotated
 
 import typer
 
+from pipelines.artefacts import parse_json
 from pipelines.command_options import ExcludeSeen, History, K
 from pipelines.errors import InputError
 from pipelines.history_text import parse_history
@@ -170,7 +170,7 @@ def _asked_to_end():
 def _behaviors_in(history):
     """What stands behind the last colon of each event, where the model does not name behaviours."""
     try:
-        found = {behavior for _, behavior in json.loads(history)}
+        found = {behavior for _, behavior in parse_json(history)}
     except (TypeError, ValueError):
         parts = [event.strip().rpartition(":") for event in history.split(",")]
         found = {behavior for _, colon, behavior in parts if colon}
@@ -181,7 +181,7 @@ def _candidates(text):
     if not text.lstrip().startswith("["):
         return [item.strip() for item in text.split(",")]
     try:
-        items = json.loads(text)
+        items = parse_json(text)
     except ValueError:
         items = None
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):

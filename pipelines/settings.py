@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from hmar_keras import models
 from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
+from pipelines.artefacts import parse_json
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 
@@ -184,7 +184,7 @@ def read_object(path: str | Path, what: str, option: str) -> dict:
         InputError: if there is none.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = parse_json(Path(path).read_bytes())
     except OSError as error:
         raise InputError(
             f"{what} {path} cannot be read ({error.strerror}); give another {option}."
@@ -221,7 +221,7 @@ def _assign(changes, assignment):
     if name in ("num_items", "behaviors"):
         raise InputError(f"{name} comes from the dataset and cannot be set.")
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError:
         value = text  # a bare word
     if name.startswith("alpha."):

@@ -296,7 +296,10 @@ class HMARConfig:
         Raises:
             ValueError: if the text is not a JSON object or a setting does not do.
         """
-        settings = json.loads(text)
+        try:
+            settings = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("a configuration must not be nested that deeply.") from error
         if not isinstance(settings, dict):
             raise ValueError("a configuration must be a JSON object of settings.")
         return cls.from_dict(settings)

@@ -17,22 +17,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipelines.errors import InputError
+from pipelines.json_text import parse_json
 
 _SUFFIX = ".sha256"
 _ATTEMPTS = 3  # to read a file that another process is writing
 _WITH_LIBRARIES = 16 << 20  # bytes that HDF5, zip files and TensorFlow's logs need on top
-
-
-def parse_json(text: str | bytes):
-    """Parses JSON.
-
-    Raises:
-        ValueError: if it is not JSON, not UTF-8, or nested too deeply to be read.
-    """
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
 
 
 def is_number(value) -> bool:

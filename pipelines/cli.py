@@ -122,7 +122,8 @@ def run_command(
     request = request_of(
         dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model
     )
-    make_temporary(models).rmdir()  # hours of training must not end in an unwritable directory
+    with make_temporary(models):  # hours of training must not end in an unwritable directory
+        pass
     run, data, trained = _train(request, output, resume)
     _evaluate(run, data, trained)
     directory = Path(models) / check_model_name(data.name.replace("/", "-"))

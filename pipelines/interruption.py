@@ -1,4 +1,4 @@
-"""Ctrl-C in a training: it ends between two steps, or executions of several."""
+"""Ctrl-C in a training or an export: it ends between two steps of it."""
 
 from __future__ import annotations
 
@@ -44,5 +44,9 @@ class Interruption(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Ends the training if it is to be."""
+        self.raise_if_asked()
+
+    def raise_if_asked(self) -> None:
+        """Raises `KeyboardInterrupt` if Ctrl-C was pressed."""
         if self._is_asked_for:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Reads JSON that a user wrote."""
+"""Reads JSON that a user wrote or may have damaged."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 _DEEPEST = 50  # lists and objects in each other; what reads the values may go through them
 
 
-def parse_json(text: str):
+def parse_json(text: str | bytes):
     """Returns what a JSON text holds.
 
     Raises:
-        ValueError: if it is not valid JSON, is nested too deeply, or escapes half a character.
+        ValueError: if it is not valid JSON or UTF-8, is nested too deeply, or escapes half a character.
     """
     try:
         value = json.loads(text)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import tensorflow as tf
 
 from pipelines.errors import InputError
+from pipelines.export.checksums import check_export
+from pipelines.export.model_card import METADATA, metadata_fault
+from pipelines.json_text import parse_json
 
 
 class Recommender:
@@ -18,23 +20,30 @@ class Recommender:
         directory: a version, `saved_models/NAME/VERSION`, or `saved_models/NAME` for the latest.
 
     Raises:
-        InputError: if there is no export.
+        InputError: if there is no export, or it is damaged.
     """
 
     def __init__(self, directory: str | os.PathLike):
         self.directory = _version(Path(directory))
+        check_export(self.directory)
         try:
-            metadata = json.loads((self.directory / "assets.extra" / "hmar.json").read_text())
+            metadata = parse_json((self.directory / METADATA).read_bytes())
+            if fault := metadata_fault(metadata):
+                raise ValueError(f"{METADATA}: {fault}")
+            items = (self.directory / "assets" / "items.txt").read_text().split("\n")[:-1]
+            if len(items) != metadata["config"].get("num_items", len(items)):
+                raise ValueError("items.txt is not as long as the catalogue")
             # Kept, or its variables would be collected.
             self._model = tf.saved_model.load(str(self.directory))
             self._recommend = self._model.signatures["recommend"]
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        except Exception as error:  # TensorFlow raises almost any on a damaged export
+            reason = " ".join(str(error).split())[:200]
             raise InputError(
-                f"{self.directory} does not hold a whole export ({type(error).__name__}); export "
-                "the model again."
+                f"{self.directory} does not hold a whole export ({type(error).__name__}: "
+                f"{reason}); export the model again."
             ) from error
         self.behaviors = metadata["config"]["behaviors"]["names"]
-        self.vocabulary = set((self.directory / "assets" / "items.txt").read_text().split("\n"))
+        self.vocabulary = set(items)
 
     def __call__(
         self, history: list[tuple[str, str]], k: int = 10, exclude_seen: bool = False

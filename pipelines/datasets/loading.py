@@ -17,6 +17,7 @@ from pipelines.cache_directory import cache_directory
 from pipelines.datasets.event_log.beam_settings import input_error_of
 from pipelines.datasets.event_log.workspace import remove_left_over
 from pipelines.errors import InputError
+from pipelines.locks import locked_directory
 
 _CHECKSUM = "content.sha256"
 
@@ -203,7 +204,11 @@ def _prepare(make, downloaded, beam):
     builder = make()
     (make.folder / _CHECKSUM).unlink(missing_ok=True)  # of records that were deleted
     try:
-        with _quiet(tfds):
+        # One process prepares a folder at a time, so whatever lies there now is left over.
+        with locked_directory(make.folder), _quiet(tfds):
+            _remove_left_over(builder.data_path.parent)
+            if make.is_prepared():  # another process was faster
+                return
             builder.download_and_prepare(
                 download_dir=make.cache / "downloads",
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False, **on_beam),
@@ -215,9 +220,13 @@ def _prepare(make, downloaded, beam):
         if mended is error:
             raise
         raise mended from error
-    for left_over in builder.data_path.parent.glob("incomplete.*"):  # of killed runs
+
+
+def _remove_left_over(directory):
+    """Removes what killed preparations left."""
+    for left_over in directory.glob("incomplete.*"):
         shutil.rmtree(left_over, ignore_errors=True)
-    remove_left_over(builder.data_path.parent)
+    remove_left_over(directory)
 
 
 def _as_input_error(error, make, downloaded, beam):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -108,8 +107,6 @@ class Experiment:
     def _train_and_evaluate(self, variant, seed):
         run = self._run_directory(variant, seed)
         if not (run.path / "run.json").exists():
-            # Killed while it was made, at most.
-            shutil.rmtree(run.path, ignore_errors=True)
             run = RunDirectory.create(run.path, {**self._source, "seed": seed}, variant.config)
         # What earlier trainings left in this process must not matter, nor pile up.
         keras.utils.clear_session(free_memory=True)

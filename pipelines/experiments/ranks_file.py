@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.artefacts import written_at_once
-from pipelines.errors import InputError
+from pipelines.artefacts import reading, written
 from pipelines.evaluation import Ranks
 
 _FIELDS = ("ranks", "sizes")
@@ -21,7 +18,7 @@ def save_ranks(path: Path, ranks: dict[str, Ranks]) -> None:
     for name, each in ranks.items():
         arrays[f"{name}/ranks"] = each.ranks.astype(np.int32)
         arrays[f"{name}/sizes"] = each.sizes.astype(np.int32)
-    with written_at_once(path) as temporary:
+    with written(path, sum(each.nbytes for each in arrays.values())) as temporary:
         np.savez_compressed(temporary, **arrays)
 
 
@@ -31,12 +28,9 @@ def load_ranks(path: Path) -> dict[str, Ranks]:
     Raises:
         InputError: if the file is broken.
     """
-    try:
-        with np.load(path) as arrays:
-            names = dict.fromkeys(name.rsplit("/", 1)[0] for name in arrays.files)
-            return {
-                name: Ranks(*(arrays[f"{name}/{what}"].astype(np.int64) for what in _FIELDS))
-                for name in names
-            }
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is broken ({error}); delete it and resume.") from error
+    with reading(path, "delete it and its checksum, then resume"), np.load(path) as arrays:
+        names = dict.fromkeys(name.rsplit("/", 1)[0] for name in arrays.files)
+        return {
+            name: Ranks(*(arrays[f"{name}/{what}"].astype(np.int64) for what in _FIELDS))
+            for name in names
+        }

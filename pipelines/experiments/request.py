@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from hmar_keras.config import HMARConfig
-from pipelines.artefacts import written_at_once
+from pipelines.artefacts import write_json
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.experiments.experiment import Experiment
@@ -110,11 +109,10 @@ def read_experiment(path: Path) -> dict:
     content = read_json_object(path / _FILE, "an experiment", _FIELDS)
     try:
         HMARConfig.from_dict(content["config"])
-    except (TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path / _FILE}: {error} Restore it.") from error
     return content
 
 
 def _write(path, content):
-    with written_at_once(path / _FILE) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+    write_json(path / _FILE, content)

@@ -5,6 +5,7 @@
       assets/items.txt               the vocabulary of items, one a line
       assets.extra/hmar.json         settings, data, results and where the model comes from
       assets.extra/model_card.md     the same for people
+      assets.extra/checksums.json    SHA-256 by file, checked when the export is loaded
       assets.extra/tf_serving_warmup_requests
 
 The signatures, by name, are in `saved_models/README.md`.

@@ -8,16 +8,16 @@ questions. The test questions are not looked at: a choice between models is a ch
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from pathlib import Path
 
 from pipelines.errors import InputError
 from pipelines.evaluation import FULL, FULL_UNSEEN, Evaluator, validation_score
 from pipelines.export.exported_scorer import ExportedScorer
-from pipelines.export.model_card import METADATA
+from pipelines.export.model_card import METADATA, metadata_fault
 from pipelines.export.rollout import stable_version
 from pipelines.export.saved_model import versions
+from pipelines.json_text import parse_json
 from pipelines.splits import Splits
 
 # By protocol and metric, as `Evaluator` gives them.
@@ -138,7 +138,10 @@ def read_metadata(version: Path) -> dict:
         InputError: if it is missing or broken.
     """
     try:
-        return json.loads((version / METADATA).read_text())
+        content = parse_json((version / METADATA).read_bytes())
+        if fault := metadata_fault(content):
+            raise ValueError(fault)
+        return content
     except (OSError, ValueError) as error:
         raise InputError(
             f"{version / METADATA} cannot be read ({type(error).__name__}); remove that version, "

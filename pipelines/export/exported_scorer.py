@@ -10,6 +10,7 @@ import tensorflow as tf
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
+from pipelines.export.checksums import check_export
 from pipelines.input_pipeline import history_arrays
 from pipelines.splits import EvaluationSet
 
@@ -32,6 +33,7 @@ class ExportedScorer:
     """
 
     def __init__(self, version: Path, dataset: InteractionDataset):
+        check_export(version)
         try:
             # Kept, or its variables would be collected.
             self._model = tf.saved_model.load(str(version))

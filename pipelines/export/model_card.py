@@ -28,6 +28,16 @@ def write_card(version: Path, name: str, model: str, metadata: dict) -> None:
         (version / CARD).write_text(_markdown(name, model, metadata), encoding="utf-8")
 
 
+def metadata_fault(content) -> str | None:
+    """Says what is wrong with the content of `hmar.json`, None if nothing is."""
+    config = content.get("config") if isinstance(content, dict) else None
+    behaviors = config.get("behaviors") if isinstance(config, dict) else None
+    names = behaviors.get("names") if isinstance(behaviors, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return "it does not name the behaviours"
+    return None
+
+
 def _markdown(name, model, metadata):
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipelines.export"),

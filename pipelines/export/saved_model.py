@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import math
 import os
-import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -15,12 +16,19 @@ from hmar_keras.kernels import portable_kernels
 from hmar_keras.models import SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from hmar_keras.schema import BEHAVIOR
+from pipelines.artefacts import require_room, synchronize_tree
 from pipelines.errors import InputError
+from pipelines.export.checksums import write_checksums
 from pipelines.export.model_card import write_card
 from pipelines.export.signatures import EXAMPLES, EXCLUDE_SEEN, STRINGS, K, ServingModel
 from pipelines.export.warmup import PLACE as WARMUP
 from pipelines.export.warmup import History, write_warmup
+from pipelines.interruption import Interruption
+from pipelines.locks import remove_abandoned, temporary_directory
 from pipelines.retrievals import PRODUCT, check_retrieval
+
+_PREFIX = ".exporting-"
+_COPIES = 2  # of the weights, while TensorFlow merges the shards that it writes
 
 
 def export(
@@ -55,36 +63,59 @@ def export(
     nearest = _nearest(retrieval, model)
     if any("\n" in item or "\r" in item for item in items.tolist()):
         raise InputError("an item's name has a line break, which a vocabulary cannot hold.")
-    temporary = make_temporary(directory)
-    try:
+    require_room(directory, _COPIES * _size(model, items), libraries=True)
+    interruption = Interruption()
+    with make_temporary(directory) as temporary, interruption.listening():
         complete = temporary / "complete"
-        signatures = _write(model, items, popularity, temporary, complete, nearest)
+        asked = interruption.raise_if_asked
+        signatures = _write(model, items, popularity, temporary, complete, nearest, asked)
         if histories:
             write_warmup(complete / WARMUP, directory.name, signatures, histories)
         metadata = {"config": model.config.to_dict(), "retrieval": retrieval, **provenance}
         write_card(complete, directory.name, type(model).__name__, metadata)
+        write_checksums(complete)
+        synchronize_tree(complete)
+        asked()
+        return _publish(complete, directory)
+
+
+def _publish(complete, directory):
+    """Renames a complete export to the next version; another exporter may take the number first."""
+    while True:
         version = directory / str(max(versions(directory), default=0) + 1)
-        os.rename(complete, version)
-    finally:
-        shutil.rmtree(temporary)
-    return version
+        try:
+            os.rename(complete, version)  # fails where the version exists, as none is empty
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return version
 
 
-def make_temporary(directory: str | os.PathLike) -> Path:
-    """A new directory inside one that is made if need be.
+@contextlib.contextmanager
+def make_temporary(directory: str | os.PathLike) -> Iterator[Path]:
+    """Gives a new directory inside one that is made if need be, and removes it afterwards.
 
-    TensorFlow Serving looks at whole numbers alone, so what lies there is not served.
+    TensorFlow Serving looks at whole numbers alone, so what lies there is not served. Directories
+    of killed exports are removed.
 
     Raises:
         InputError: if the directory cannot be written.
     """
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".exporting-", dir=directory))
+        remove_abandoned(Path(directory), f"{_PREFIX}*")
+        with temporary_directory(Path(directory), _PREFIX) as temporary:
+            yield temporary
     except OSError as error:
         raise InputError(
-            f"{directory} cannot be written ({error.strerror}); choose another directory."
+            f"{directory} cannot be written ({error.strerror or error}); make room and check the "
+            "permissions, or choose another directory."
         ) from error
+
+
+def _size(model, items):
+    return sum(4 * math.prod(each.shape) for each in model.weights) + items.nbytes
 
 
 def versions(directory: Path) -> list[int]:
@@ -107,7 +138,7 @@ def _nearest(retrieval, model):
     return nearest_items(retrieval, model.item_table)
 
 
-def _write(model, items, popularity, temporary, complete, nearest):
+def _write(model, items, popularity, temporary, complete, nearest, asked):
     """Writes graph, weights and vocabulary; returns the names of the signatures."""
     vocabulary = temporary / "items.txt"
     vocabulary.write_text("".join(f"{item}\n" for item in items.tolist()))
@@ -117,18 +148,20 @@ def _write(model, items, popularity, temporary, complete, nearest):
     archive = keras.export.ExportArchive()
     for table in (serving.item_lines, serving.item_names, serving.behavior_ids):
         archive.track(table)
-    asked = [STRINGS, STRINGS]
+    given = [STRINGS, STRINGS]
     endpoints = {
-        "serving_default": (serving.recommend, [*asked, K, EXCLUDE_SEEN]),
-        "recommend": (serving.recommend, [*asked, K, EXCLUDE_SEEN]),
+        "serving_default": (serving.recommend, [*given, K, EXCLUDE_SEEN]),
+        "recommend": (serving.recommend, [*given, K, EXCLUDE_SEEN]),
         "examples": (serving.examples, [EXAMPLES]),
-        "rank": (serving.rank, [*asked, STRINGS]),
-        "explain": (serving.explain, asked),
+        "rank": (serving.rank, [*given, STRINGS]),
+        "explain": (serving.explain, given),
     }
     if BEHAVIOR in model.outputs_in_order:
-        endpoints["behavior"] = (serving.behavior, [*asked, STRINGS])
+        endpoints["behavior"] = (serving.behavior, [*given, STRINGS])
     with portable_kernels():  # it may be served on a GPU
         for name, (function, inputs) in endpoints.items():
             archive.add_endpoint(name, function, inputs)
+            asked()
     archive.write_out(str(complete), verbose=False)
+    asked()
     return list(endpoints)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 
 from pipelines.errors import InputError
+from pipelines.json_text import parse_json
+from pipelines.run_files import history_fault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,8 +132,12 @@ def _variant(path, entry):
 
 def _read(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); restore it.") from error
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}); restore it.") from error
+    fault = history_fault(content) if path.name == "history.json" else None
+    if fault:
+        raise InputError(f"{path} is damaged ({fault}); restore it.")
+    return content

@@ -283,13 +283,17 @@ class ServedModel:
 
 
 def _load(directory):
+    from pipelines.export.checksums import check_export
     from pipelines.serving.loaded_version import LoadedVersion
 
+    check_export(directory)
     return LoadedVersion(directory)
 
 
 def _reason(error):
     # What TensorFlow has to say about a file is long; its kind tells enough.
+    if isinstance(error, InputError):
+        return str(error)
     return error.message if isinstance(error, RequestError) else type(error).__name__
 
 

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Request, Response
 
 from pipelines.export import METADATA
 from pipelines.export.warmup import PLACE
+from pipelines.json_text import parse_json
 from pipelines.serving.served_model import ServedModel
 
 _FILES = Path(__file__).parent / "page"
@@ -59,7 +60,7 @@ class WebPage:
     def _about(self, request):
         with self._model.lease() as (number, _):
             version = self._model.directory / str(number)
-            metadata = json.loads((version / METADATA).read_text())
+            metadata = parse_json((version / METADATA).read_bytes())
             about = {
                 "name": self._model.name,
                 "version": number,

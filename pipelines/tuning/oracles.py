@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import keras_tuner
 from keras_tuner.engine import trial as trial_module
 from keras_tuner.oracles import BayesianOptimizationOracle, HyperbandOracle, RandomSearchOracle
 
-from pipelines.artefacts import written_at_once
+from pipelines.artefacts import check, reading, write_json
 from pipelines.tuning.space import SearchSpace
 
 ALGORITHMS = ("random", "bayesian", "hyperband")
@@ -69,8 +68,17 @@ class _Durable:
         _write(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
 
     def reload(self):
-        """Goes on from what is on disk."""
-        super().reload()
+        """Goes on from what is on disk.
+
+        Raises:
+            InputError: if a file is damaged.
+        """
+        path = Path(self._get_oracle_fname())
+        advice = "restore it, or start a new search"
+        for each in path.parent.glob("trial_*/trial.json"):
+            check(each, advice)
+        with reading(path, advice):
+            super().reload()
         # A trial's own file is written first: killed in between, it has never been created.
         self.trials = {each: self.trials[each] for each in self.start_order}
         ended = [each for each, trial in self.trials.items() if trial.status in (COMPLETED, FAILED)]
@@ -133,5 +141,4 @@ def make_oracle(
 
 
 def _write(path, state):
-    with written_at_once(path) as temporary:
-        temporary.write_text(json.dumps(state))
+    write_json(path, state)

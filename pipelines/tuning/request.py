@@ -16,7 +16,7 @@ from pathlib import Path
 import keras_tuner
 
 from hmar_keras.config import HMARConfig
-from pipelines.artefacts import written_at_once
+from pipelines.artefacts import write_json
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.hardware import Hardware
@@ -150,10 +150,13 @@ def create(
         "max_trials": asked.max_trials or 20,
         "seed": request.seed,
     }
+    replaced = path.with_name(f".{path.name}.replaced")
     if overwrite and (path / FILE).is_file():  # nothing else is ever thrown away
-        shutil.rmtree(path)
+        shutil.rmtree(replaced, ignore_errors=True)
+        path.rename(replaced)
     new_directory(path)
     _write(path, content)
+    shutil.rmtree(replaced, ignore_errors=True)  # its successor stands
     return Tuning(path, content), dataset
 
 
@@ -214,5 +217,4 @@ def read_tuning(path: Path) -> Tuning:
 
 
 def _write(path, content):
-    with written_at_once(path / FILE) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+    write_json(path / FILE, content)

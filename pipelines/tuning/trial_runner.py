@@ -91,7 +91,6 @@ class TrialRunner(keras_tuner.Tuner):
         path = directory / "run"
         if (path / "run.json").exists():
             return RunDirectory.open(path)
-        shutil.rmtree(path, ignore_errors=True)  # killed while it was made, at most
         if goes_on_with is None:
             settings = {**self._source, "seed": self._seed}
             return RunDirectory.create(path, settings, config)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.artefacts import written_at_once
+from pipelines.artefacts import is_number, read_json, write_json, written_at_once
 from pipelines.errors import InputError
 from pipelines.run_directory import RunDirectory
 from pipelines.training import best_epoch
@@ -72,11 +71,29 @@ def read_trials(directory: Path, ended: Mapping[str, Trial] | None = None) -> li
 
 def _read(path):
     try:
-        return _trial(path, json.loads(path.read_text()))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        stored = read_json(path, _fault, "restore it")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{path} is missing; restore it.") from error
+    try:
+        return _trial(path, stored)
+    except InputError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError, OSError) as error:
         raise InputError(
             f"{path} is broken ({type(error).__name__}: {error}); restore it."
         ) from error
+
+
+def _fault(stored):
+    """Says what is wrong with a trial's file, None if nothing is."""
+    values = stored.get("hyperparameters") if isinstance(stored, dict) else None
+    if not isinstance(values, dict) or not isinstance(values.get("values"), dict):
+        return "it has no values"
+    if not isinstance(stored.get("trial_id"), str) or not isinstance(stored.get("status"), str):
+        return "it has no trial_id or status"
+    if stored["status"] == "COMPLETED" and not is_number(stored.get("score")):
+        return "its score is not a finite number"
+    return None
 
 
 def _trial(path, stored):
@@ -125,8 +142,7 @@ def write_trials(directory: Path, trials: list[Trial], space: SearchSpace, objec
     ranked = completed(trials)
     if ranked:
         best = space.config(ranked[0].values).to_dict()
-        with written_at_once(directory / BEST) as temporary:
-            temporary.write_text(json.dumps(best, indent=2) + "\n")
+        write_json(directory / BEST, best)
 
 
 def _row(trial, space, directory):

@@ -102,7 +102,7 @@ def test_a_resume_that_fails_keeps_the_model(copied, trained, log):
     model = copied.model.read_bytes()
     for path in (copied.path / "checkpoints").glob("*.h5"):
         path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match="checkpoint.*start a new run"):
+    with pytest.raises(InputError, match=r"checkpoint.*start a new run"):
         train(split(log), config, copied, 0)
     assert copied.model.read_bytes() == model
     workflow.load_model(copied)
@@ -173,7 +173,7 @@ def test_a_full_disk_is_one_sentence_and_a_rerun_goes_on(tmp_path, trained, log,
     run = RunDirectory.create(tmp_path / "run", SETTINGS, trained[1])
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda path: Usage(10, 10, 5_000_000))
-        with pytest.raises(InputError, match="5 MB free and .* MB are needed; free .* MB"):
+        with pytest.raises(InputError, match=r"5 MB free and .* MB are needed; free .* MB"):
             train(split(log), trained[1], run, 0)
     assert run.history() == []
     assert [path.name for path in run.path.rglob(".*")] == []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pipelines.locks import remove_abandoned, temporary_directory
 
 if TYPE_CHECKING:
     from pipelines.datasets.event_log.beam_settings import BeamPipelines
@@ -39,7 +39,8 @@ class Workspace(contextlib.AbstractContextManager):
         quiet: bool = False,
     ):
         self.beam = beam
-        self.directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        self._held = contextlib.ExitStack()
+        self.directory = self._held.enter_context(temporary_directory(Path(parent), _PREFIX))
         self._connection = None
         self._bar = None
         console = Console(stderr=True)
@@ -54,7 +55,7 @@ class Workspace(contextlib.AbstractContextManager):
             self._bar.stop()
         if self._connection:
             self._connection.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._held.close()
         if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
             raise KeyboardInterrupt from error  # which DuckDB makes an error of its own
 
@@ -85,5 +86,4 @@ class Workspace(contextlib.AbstractContextManager):
 
 def remove_left_over(parent: Path) -> None:
     """Removes the workspaces of killed processes."""
-    for left_over in parent.glob(f"{_PREFIX}*"):
-        shutil.rmtree(left_over, ignore_errors=True)
+    remove_abandoned(parent, f"{_PREFIX}*")

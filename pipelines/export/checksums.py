@@ -1,0 +1,59 @@
+"""The checksums of an export: `assets.extra/checksums.json`, SHA-256 by file.
+
+An export without the file is accepted, as those of older versions have none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from pipelines.errors import InputError
+from pipelines.json_text import parse_json
+
+CHECKSUMS = Path("assets.extra") / "checksums.json"
+
+
+def write_checksums(version: Path) -> None:
+    """Writes the checksums of all files of a complete export."""
+    found = {name: _digest(version / name) for name in _files(version)}
+    (version / CHECKSUMS).write_text(json.dumps(found, indent=2) + "\n")
+
+
+def check_export(version: Path) -> None:
+    """Compares the files of an export with its checksums.
+
+    Raises:
+        InputError: if a file is missing or damaged.
+    """
+    try:
+        expected = parse_json((version / CHECKSUMS).read_bytes())
+        if not isinstance(expected, dict):
+            raise ValueError("it is not an object")
+        wrong = [name for name, digest in expected.items() if _digest(version / name) != digest]
+    except FileNotFoundError as error:
+        if Path(error.filename) == version / CHECKSUMS:
+            return
+        raise _damaged(Path(error.filename)) from error
+    except (OSError, ValueError) as error:
+        raise _damaged(version / CHECKSUMS) from error
+    if wrong:
+        raise _damaged(version / wrong[0])
+
+
+def _damaged(path):
+    return InputError(
+        f"{path} is missing or is not what was exported, by {CHECKSUMS}; restore it, or remove "
+        "that version and export the model again."
+    )
+
+
+def _files(version):
+    paths = [path for path in version.rglob("*") if path.is_file()]
+    return sorted(str(path.relative_to(version)) for path in paths)
+
+
+def _digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,8 @@ def parse_json(text: str | bytes):
     """Returns what a JSON text holds.
 
     Raises:
-        ValueError: if it is not valid JSON or UTF-8, is nested too deeply, or escapes half a character.
+        ValueError: if it is not valid JSON or UTF-8, is nested too deeply, or escapes half a
+            character.
     """
     try:
         value = json.loads(text)

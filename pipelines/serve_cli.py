@@ -14,7 +14,7 @@ from pipelines.errors import InputError
 from pipelines.history_text import parse_history
 from pipelines.json_text import parse_json
 from pipelines.model_name import check_model_name
-from pipelines.terminal import prepare_keras, print_answer, say
+from pipelines.terminal import prepare_keras, print_answer, say, say_if_heard
 
 # TensorFlow and gRPC are imported inside the commands: `--help` should not wait for them.
 
@@ -57,17 +57,19 @@ def serve_command(
     """
     labels = _labels(label or [])
     prepare_keras(backend="tensorflow")
+    from pipelines.serving.limits import raise_descriptor_limit
     from pipelines.serving.served_model import ServedModel
     from pipelines.serving.server import Server
 
-    served = ServedModel(model, name, labels, say)
+    raise_descriptor_limit()
+    served = ServedModel(model, name, labels, say_if_heard)
     with Server(served, host, port, rest_port, threads, ui) as server, _asked_to_end() as wait:
-        say(f"serving {served.name}: gRPC on {server.address}, REST on {server.rest_url}")
+        say_if_heard(f"serving {served.name}: gRPC on {server.address}, REST on {server.rest_url}")
         if ui:
-            say(f"page: {server.rest_url}/")
+            say_if_heard(f"page: {server.rest_url}/")
         wait()
-        say("ending: requests in flight are answered first")
-    say("ended")
+        say_if_heard("ending: requests in flight are answered first")
+    say_if_heard("ended")
 
 
 def client_command(

@@ -83,6 +83,13 @@ def print_answer(pairs: Iterable[tuple[str, float]]) -> None:
         print(f"{printable(item)}\t{score:.4f}")
 
 
+def say_if_heard(text: str) -> None:
+    """Prints a line on standard error, and goes on where nobody reads it any more."""
+    # Rich raises SystemExit where it is a closed pipe.
+    with contextlib.suppress(OSError, ValueError, SystemExit):
+        say(text)
+
+
 def say_what_was_kept(dataset) -> None:
     """Prints the report of a log that was cleaned, and the counts of any dataset.
 

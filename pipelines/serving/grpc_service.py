@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from concurrent import futures
 
 import grpc
@@ -15,6 +16,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from pipelines.serving.limits import MAX_BYTES, connection_limits
 from pipelines.serving.messages import SIGNATURES, check_name, model_status, signature_map
 from pipelines.serving.request_error import RequestError
 from pipelines.serving.served_model import ServedModel
@@ -29,16 +31,30 @@ _FIELDS = {
     tf.bool: "bool_val",
     tf.string: "string_val",
 }
+_HANDSHAKE_MILLISECONDS = 10_000
+_IDLE_MILLISECONDS = 300_000
 _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 
 
-def make_grpc_server(model: ServedModel, threads: int) -> grpc.Server:
-    """A gRPC server with the services of a model; it has no port yet."""
+def make_grpc_server(
+    model: ServedModel, threads: int, ailment: Callable[[], str] = lambda: ""
+) -> grpc.Server:
+    """Makes a gRPC server with the services of a model; it has no port yet.
+
+    Args:
+        model: what is served.
+        threads: how many requests are answered at once.
+        ailment: says what is wrong with the server, nothing if it is healthy.
+    """
     server = grpc.server(
         futures.ThreadPoolExecutor(threads, thread_name_prefix="hmar-grpc"),
         options=[
             ("grpc.so_reuseport", 0),  # or a second server would take half of the requests
-            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_receive_message_length", MAX_BYTES),
+            # Connections that say nothing must not use up the descriptors of those that do.
+            ("grpc.max_allowed_incoming_connections", connection_limits()[1]),
+            ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MILLISECONDS),
+            ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
             ("grpc.max_send_message_length", -1),
         ],
     )
@@ -46,7 +62,7 @@ def make_grpc_server(model: ServedModel, threads: int) -> grpc.Server:
         PredictionService(model), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(model), server)
-    health = grpc.unary_unary_rpc_method_handler(functools.partial(_check_health, model))
+    health = grpc.unary_unary_rpc_method_handler(functools.partial(_check_health, ailment))
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": health})]
     )
@@ -79,6 +95,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         check_name(self._model, spec.name)
         with self._model.lease(*_asked(spec)) as (number, version):
             signature = version.signature(spec.signature_name)
+            for key, tensor in request.inputs.items():
+                signature.check_declared(key, *_declared(key, tensor))
+            signature.check_names(request.inputs)
             inputs = {name: _array(name, tensor) for name, tensor in request.inputs.items()}
             outputs = signature(inputs, request.output_filter)
         response = predict_pb2.PredictResponse()
@@ -145,6 +164,19 @@ def _asked(spec):
     )
 
 
+def _declared(name, tensor):
+    """The type and the shape of a tensor, from which no value has been made yet."""
+    try:
+        dtype = tf.as_dtype(tensor.dtype)
+    except TypeError as error:
+        raise RequestError(
+            "INVALID_ARGUMENT", f"input {name!r} has the unknown type {tensor.dtype}."
+        ) from error
+    if tensor.tensor_shape.unknown_rank:
+        raise RequestError("INVALID_ARGUMENT", f"input {name!r} does not declare its shape.")
+    return dtype, [axis.size for axis in tensor.tensor_shape.dim]
+
+
 def _array(name, tensor):
     try:
         return tf.make_ndarray(tensor)
@@ -166,10 +198,10 @@ def _tensor(array):
     return tensor
 
 
-def _check_health(model, request, context):
+def _check_health(ailment, request, context):
     """`grpc.health.v1.Health/Check`; its two messages are small enough to be read as bytes."""
     # Field 1 of the request is the name of a service, "" for the server.
     service = request[2:].decode(errors="replace")
     if service and service not in _SERVICES:
         context.abort(grpc.StatusCode.NOT_FOUND, f"no service {service!r}")
-    return b"\x08\x02" if model.is_stopping else b"\x08\x01"  # field 1, NOT_SERVING or SERVING
+    return b"\x08\x02" if ailment() else b"\x08\x01"  # field 1, NOT_SERVING or SERVING

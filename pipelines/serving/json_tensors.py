@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from pipelines.serving.limits import MAX_AXES, check_shape
 from pipelines.serving.request_error import RequestError
 
 ROWS, COLUMNS = "instances", "inputs"
@@ -27,7 +28,9 @@ def parse_request(body: bytes) -> tuple[str, str, object]:
     """
     try:
         request = json.loads(body)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise _invalid("the body is not JSON that can be read: it is nested too deep.") from error
+    except ValueError as error:
         raise _invalid(f"the body is not JSON ({error}).") from error
     if not isinstance(request, dict):
         raise _invalid("the body must be a JSON object.")
@@ -111,9 +114,10 @@ def _array(name, value, dtype):
     shape, inside = [], value
     while isinstance(inside, list):
         shape.append(len(inside))
-        if not inside:
+        if not inside or len(shape) > MAX_AXES:
             break
         inside = inside[0]
+    check_shape(name, shape)
     values = []
     _flatten(name, value, shape, dtype, values)
     try:
@@ -153,15 +157,21 @@ def _value(name, value, dtype):
     }
     if not fits.get(dtype.kind):
         kind = "string" if dtype.kind == "O" else dtype.name
-        raise _invalid(f"input {name!r} has {json.dumps(value)[:80]} where {kind} is expected.")
+        raise _invalid(f"input {name!r} has {_described(value)} where {kind} is expected.")
     return value
 
 
-def _encoded(name, value):
+def _encoded(name, text):
     try:
-        return value.encode()
+        return text.encode()
     except UnicodeEncodeError as error:
-        raise _invalid(f"input {name!r} has half a character, without its pair.") from error
+        raise _invalid(f"input {name!r} has half of a surrogate pair in {text[:80]!r}.") from error
+
+
+def _described(value):
+    """A value in a few words; lists and objects may be deep."""
+    kinds = {list: "a list", dict: "an object"}
+    return kinds.get(type(value)) or json.dumps(value)[:80]
 
 
 def _decode(name, value):

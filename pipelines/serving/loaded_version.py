@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from pipelines.serving.limits import check_shape
 from pipelines.serving.request_error import RequestError
+from pipelines.serving.value_limits import check_values
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -49,23 +52,19 @@ class Signature:
         """
         wanted = tuple(wanted) or self.outputs
         self._check_outputs(wanted)
-        unknown = sorted(set(inputs) - set(self.inputs))
-        missing = sorted(set(self.inputs) - set(inputs) - set(self._defaults))
-        if unknown or missing:
-            raise RequestError(
-                "INVALID_ARGUMENT",
-                f"signature {self.name!r} takes the inputs {', '.join(sorted(self.inputs))}"
-                + (f"; missing: {', '.join(missing)}" if missing else "")
-                + (f"; unknown: {', '.join(unknown)}" if unknown else "")
-                + ".",
-            )
+        self.check_names(inputs)
         for key, array in inputs.items():
-            self._check_input(key, array)
+            self.check_declared(key, tf.as_dtype(array.dtype), array.shape)
+        check_values(inputs)
         fed = {self.inputs[key].name: value for key, value in (self._defaults | inputs).items()}
         try:
             return self._session.run({key: self._fetched[key] for key in wanted}, fed)
         except tf.errors.OpError as error:
-            raise RequestError(_code(error), _sentence(error)) from error
+            raise RequestError(_code(error), _sentence(error.message)) from error
+        except UnicodeDecodeError as error:
+            # TensorFlow's message quotes an input that is no text, and Python cannot read it.
+            message = error.object.decode(errors="backslashreplace")
+            raise RequestError("INVALID_ARGUMENT", _sentence(message)) from error
 
     def ask_nothing(self) -> None:
         """Answers an empty request of one row, so that the first user does not wait for the graph.
@@ -93,17 +92,44 @@ class Signature:
                 f"names {', '.join(wanted)}.",
             )
 
-    def _check_input(self, name, array):
-        spec = self.inputs[name]
-        given = np.dtype(array.dtype)
-        fits = given.kind in "OSU" if spec.dtype == tf.string else given == _dtype(spec)
-        if not fits or not spec.shape.is_compatible_with(array.shape):
-            kind = "string" if given.kind in "OSU" else given.name
-            shape = "any shape" if spec.shape.rank is None else f"shape {_axes(spec.shape)}"
+    def check_names(self, names: Iterable[str]) -> None:
+        """Checks that all inputs are given, and no others.
+
+        Raises:
+            RequestError: if they are not.
+        """
+        unknown = sorted(set(names) - set(self.inputs))
+        missing = sorted(set(self.inputs) - set(names) - set(self._defaults))
+        if unknown or missing:
             raise RequestError(
                 "INVALID_ARGUMENT",
-                f"input {name!r} must be {spec.dtype.name} of {shape}, but is {kind} of shape "
-                f"{_axes(array.shape)}.",
+                f"signature {self.name!r} takes the inputs {', '.join(sorted(self.inputs))}"
+                + (f"; missing: {', '.join(missing)}" if missing else "")
+                + (f"; unknown: {', '.join(unknown)}" if unknown else "")
+                + ".",
+            )
+
+    def check_declared(self, name: str, dtype: tf.DType, shape: Sequence[int]) -> None:
+        """Checks the type and shape of an input, of which there need not be values yet.
+
+        Args:
+            name: of the input; one that the signature has not is left to the call.
+            dtype: of the values.
+            shape: sizes by axis.
+
+        Raises:
+            RequestError: if the signature takes another one, or it is too large.
+        """
+        spec = self.inputs.get(name)
+        if spec is None:
+            return
+        check_shape(name, shape)
+        if dtype != spec.dtype or not spec.shape.is_compatible_with(shape):
+            expected = "any shape" if spec.shape.rank is None else f"shape {_axes(spec.shape)}"
+            raise RequestError(
+                "INVALID_ARGUMENT",
+                f"input {name!r} must be {spec.dtype.name} of {expected}, but is {dtype.name} of "
+                f"shape {_axes(shape)}.",
             )
 
 
@@ -118,6 +144,7 @@ class LoadedVersion:
     """
 
     def __init__(self, directory: Path):
+        self.directory = directory
         # A session, as TensorFlow Serving has one, and not tf.saved_model.load: that writes custom
         # gradients into a register of the process, which then holds every graph for ever.
         graph = tf.Graph()
@@ -181,8 +208,8 @@ def _code(error):
     return codes.get(type(error), "INTERNAL")
 
 
-def _sentence(error):
-    """What TensorFlow says, without where in the graph it happened."""
-    lines = error.message.splitlines()
-    place = next((row for row, line in enumerate(lines) if line.startswith("\t [[")), 1)
-    return lines[place - 1].strip() if lines else type(error).__name__
+def _sentence(message):
+    """What TensorFlow says, without where in the graph it happened and what it compared."""
+    text = message.removeprefix("Graph execution error:").partition("\n\t [[")[0].strip()
+    said = re.fullmatch(r"assertion failed: \[(.*?)\](?: \[.*)?", text, re.DOTALL)
+    return " ".join((said[1] if said else text).split()) or "TensorFlow gives no reason."

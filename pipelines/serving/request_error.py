@@ -1,4 +1,6 @@
-"""The error that means: the one who asked can mend this."""
+"""The error that means: the caller can correct this."""
+
+_LONGEST = 500
 
 
 class RequestError(Exception):
@@ -6,10 +8,17 @@ class RequestError(Exception):
 
     Args:
         code: name of a gRPC status, for instance `"NOT_FOUND"`.
-        message: what is wrong, in one sentence.
+        message: what is wrong, in one sentence; see `sendable`.
     """
 
     def __init__(self, code: str, message: str):
+        message = sendable(message)
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def sendable(text: str) -> str:
+    """The text, short enough for gRPC's status and valid UTF-8, whatever a caller put into it."""
+    text = text.encode(errors="backslashreplace").decode()
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -7,12 +7,19 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 from waitress import wasyncore
-from waitress.server import create_server
+from waitress.adjustments import Adjustments
+from waitress.task import ThreadedTaskDispatcher
+
+from pipelines.serving.limits import MAX_BYTES, connection_limits
+from pipelines.serving.rest_channel import Listener
 
 _TICK_SECONDS = 0.05
 _FIRST_BYTE_SECONDS = 1.0
+_SILENT_SECONDS = 60
+_MAX_HEADER_BYTES = 2**15
 
 
 class RestServer:
@@ -24,15 +31,49 @@ class RestServer:
         application: of WSGI.
         listener: a bound socket.
         threads: how many requests are answered at once.
+        say: is told, in a line, what does not end the server but should be known.
     """
 
-    def __init__(self, application, listener: socket.socket, threads: int):
+    def __init__(
+        self,
+        application,
+        listener: socket.socket,
+        threads: int,
+        say: Callable[[str], None] = lambda line: None,
+    ):
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # waiting is no event
-        self._server = create_server(
-            application, sockets=[listener], threads=threads, connection_limit=1000
+        # Callers that come and go, and more of them than there is room for, are none either.
+        logging.getLogger("waitress").setLevel(logging.ERROR)
+        dispatcher = ThreadedTaskDispatcher()
+        dispatcher.set_thread_count(threads)
+        adjustments = Adjustments(
+            connection_limit=connection_limits()[0],
+            channel_timeout=_SILENT_SECONDS,
+            cleanup_interval=5,
+            max_request_body_size=MAX_BYTES + 1,  # waitress refuses what is as large
+            max_request_header_size=_MAX_HEADER_BYTES,
+            log_socket_errors=False,
         )
+        place = (listener.family, listener.type, listener.proto, listener.getsockname())
+        self._server = Listener(
+            application,
+            map={},
+            _sock=listener,
+            dispatcher=dispatcher,
+            adj=adjustments,
+            sockinfo=place,
+            bind_socket=False,
+        )
+        self._server.say = say
+        self._say = say
+        self._last_error = ""
         self._deadline: float | None = None
         self._thread = threading.Thread(target=self._run, name="hmar-rest", daemon=True)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it answers; true until it is stopped."""
+        return self._thread.is_alive() and bool(self._server.task_dispatcher.threads)
 
     def start(self) -> None:
         """Begins to answer."""
@@ -65,11 +106,23 @@ class RestServer:
         self.close()
 
     def _poll(self, timeout):
-        wasyncore.loop(timeout, map=self._server._map, count=1)
+        try:
+            self._server.make_room()
+            # poll(), because select() fails for descriptors from 1,024 on.
+            wasyncore.loop(timeout, use_poll=True, map=self._server._map, count=1)
+        # Whatever it is, the other connections must be answered.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            if reason != self._last_error:
+                self._last_error = reason
+                self._say(f"REST goes on after an error ({reason})")
+            time.sleep(_TICK_SECONDS)
 
     def _has_callers(self):
         """Whether a connection waits to be accepted."""
-        return bool(select.select([self._server.socket], [], [], 0)[0])
+        poll = select.poll()
+        poll.register(self._server.socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def _has_work(self):
         """Whether a request is being read or answered; connections without one are closed."""

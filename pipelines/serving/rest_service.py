@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import json
+from collections.abc import Callable
 
 import numpy as np
 from google.protobuf import json_format
@@ -32,10 +33,12 @@ class RestService:
 
     Args:
         model: what is served.
+        ailment: says what is wrong with the server, nothing if it is healthy.
     """
 
-    def __init__(self, model: ServedModel):
+    def __init__(self, model: ServedModel, ailment: Callable[[], str] = lambda: ""):
         self._model = model
+        self._ailment = ailment
         rules = [Rule("/healthz", endpoint=self._health, methods=["GET"])]
         for which in ("", *_MODEL[1:]):
             path = _MODEL[0] + which
@@ -70,8 +73,11 @@ class RestService:
         return endpoint(request, **values)
 
     def _health(self, request):
-        if self._model.is_stopping:
-            raise RequestError("UNAVAILABLE", "the server is ending.")
+        ailment = "the server is ending." if self._model.is_stopping else self._ailment()
+        if ailment:
+            raise RequestError("UNAVAILABLE", ailment)
+        if not self._model.has_latest:
+            raise RequestError("UNAVAILABLE", "no version of the model is loaded.")
         with self._model.lease() as (number, _):
             return {"status": "serving", "model": self._model.name, "version": str(number)}
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import gc
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipelines.serving.request_error import RequestError
 
 _POLL_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 60.0
+_LARGEST_NUMBER = 2**63 - 1  # TensorFlow Serving counts versions in int64
 
 
 @dataclasses.dataclass
@@ -63,7 +65,7 @@ class ServedModel:
         directory: `saved_models/NAME`.
         name: what clients call the model; the directory's name if None.
         labels: version numbers by label; they stay loaded.
-        say: is told each event in a line.
+        say: is told each event in a line; what it raises is ignored, as nobody may be listening.
         load: makes a version of its directory; None for `LoadedVersion`.
     """
 
@@ -88,6 +90,7 @@ class ServedModel:
         self._refreshing = threading.Lock()  # one at a time; of what follows
         self._failures: dict[int, _Failure] = {}
         self._was_empty = False
+        self._last_error = ""
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="hmar-versions", daemon=True)
 
@@ -133,6 +136,17 @@ class ServedModel:
         """Whether it was told to stop."""
         return self._stop.is_set()
 
+    @property
+    def has_latest(self) -> bool:
+        """Whether a version is loaded."""
+        with self._lock:
+            return self._latest in self._live
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether new versions are looked for."""
+        return self._watcher.is_alive() and not self._stop.is_set()
+
     @contextlib.contextmanager
     def lease(
         self, version: int | None = None, label: str | None = None
@@ -175,11 +189,17 @@ class ServedModel:
                 self._follow(found)
             elif not self._was_empty:
                 self._was_empty = True
-                self._say(f"{self.directory} holds no version now; what is loaded stays.")
+                self.tell(f"{self.directory} holds no version now; what is loaded stays.")
             if self._has_garbage:
                 # A graph of TensorFlow refers to itself, so that memory is not freed without this.
                 self._has_garbage = False
                 gc.collect()
+
+    def tell(self, line: str) -> None:
+        """Says a line, if anybody listens."""
+        # Rich ends the process politely, by SystemExit, where standard error is a closed pipe.
+        with contextlib.suppress(Exception, SystemExit):
+            self._say(line)
 
     def _follow(self, found):
         """Loads the latest of `found` that is whole, and what has a label; retires the others."""
@@ -199,7 +219,7 @@ class ServedModel:
                 if not live.requests:
                     self._free(live)
         for live in retired:
-            self._say(f"version {live.number} is no longer served")
+            self.tell(f"version {live.number} is no longer served")
 
     def _is_ready(self, number, found):
         """Whether a version is loaded, after it was tried if it had not been."""
@@ -219,13 +239,14 @@ class ServedModel:
             self._failures[number] = _Failure(files, files)
             self._set_status(number, VersionStatus("END", _reason(error)))
             rest = f"; version {self._latest} stays" if self._latest is not None else ""
-            self._say(f"version {number} is not a whole export ({_reason(error)}){rest}")
+            self._has_garbage = True  # what was loaded of it
+            self.tell(f"version {number} is not a whole export ({_reason(error)}){rest}")
             return False
         self._failures.pop(number, None)
         with self._lock:
             self._live[number] = _Live(number, version)
             self._statuses[number] = VersionStatus("AVAILABLE")
-        self._say(f"loaded version {number}")
+        self.tell(f"loaded version {number}")
         return True
 
     def _take(self, version, label):
@@ -272,14 +293,21 @@ class ServedModel:
     def _versions(self):
         """Directories by version number; one that cannot be read has none."""
         try:
-            paths = [path for path in self.directory.iterdir() if path.name.isdecimal()]
+            paths = [path for path in self.directory.iterdir() if _is_number(path.name)]
+            return {int(path.name): path for path in sorted(paths) if path.is_dir()}
         except OSError:
             return {}
-        return {int(path.name): path for path in paths if path.is_dir()}
 
     def _watch(self):
         while not self._stop.wait(_POLL_SECONDS):
-            self.refresh()
+            try:
+                self.refresh()
+            # Files come and go while they are looked at; the next look may find them at rest.
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+                if reason != self._last_error:
+                    self._last_error = reason
+                    self.tell(f"looking for versions failed, and is tried again ({reason})")
 
 
 def _load(directory):
@@ -300,8 +328,16 @@ def _reason(error):
 def _files(directory):
     """Names, sizes and times of all files, to see whether they have changed."""
     found = []
-    for path in sorted(directory.rglob("*")):
-        with contextlib.suppress(OSError):  # removed while we look
-            status = path.stat()
-            found.append((str(path), status.st_size, status.st_mtime_ns))
-    return tuple(found)
+    # Not Path.rglob, which raises where a directory is removed while it is walked.
+    for place, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(place, name)
+            with contextlib.suppress(OSError):  # removed meanwhile
+                status = os.stat(path)
+                found.append((path, status.st_size, status.st_mtime_ns))
+    return tuple(sorted(found))
+
+
+def _is_number(name):
+    """Whether a directory of that name is a version."""
+    return bool(re.fullmatch("[0-9]{1,19}", name)) and int(name) <= _LARGEST_NUMBER

@@ -45,7 +45,7 @@ class Server:
         # Ports are taken before the model is loaded, which may take a while.
         listener = _bind(host, rest_port, "--rest-port")
         self.rest_port = listener.getsockname()[1]
-        self._grpc = make_grpc_server(model, threads)
+        self._grpc = make_grpc_server(model, threads, self.ailment)
         try:
             _bind(host, port, "--port").close()  # knows better what is wrong than gRPC
             self.port = self._grpc.add_insecure_port(_address(host, port))
@@ -55,8 +55,9 @@ class Server:
         except RuntimeError as error:
             listener.close()
             raise _taken(host, port, "--port") from error
-        rest = RestService(model)
-        self._rest = RestServer(WebPage(model, rest) if page else rest, listener, threads)
+        rest = RestService(model, self.ailment)
+        application = WebPage(model, rest, host) if page else rest
+        self._rest = RestServer(application, listener, threads, model.tell)
 
     @property
     def address(self) -> str:
@@ -67,6 +68,18 @@ class Server:
     def rest_url(self) -> str:
         """Of REST."""
         return f"http://{_address(self.host, self.rest_port)}"
+
+    def ailment(self) -> str:
+        """What keeps the server from doing all its work, in a sentence; empty if nothing does."""
+        if self.model.is_stopping:
+            return "the server is ending."
+        parts = {
+            "the watcher of versions": self.model.is_watching,
+            "REST": self._rest.is_alive,
+            "gRPC": self._grpc.wait_for_termination(timeout=0),  # true as long as it runs
+        }
+        dead = [name for name, is_alive in parts.items() if not is_alive]
+        return f"{' and '.join(dead)} no longer work; start the server again." if dead else ""
 
     def start(self) -> None:
         """Loads the model and begins to answer.

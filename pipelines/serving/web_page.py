@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import functools
+import ipaddress
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from werkzeug.wrappers import Request, Response
 from pipelines.export import METADATA
 from pipelines.export.warmup import PLACE
 from pipelines.json_text import parse_json
+from pipelines.serving.request_error import RequestError, sendable
 from pipelines.serving.served_model import ServedModel
 
 _FILES = Path(__file__).parent / "page"
@@ -30,10 +32,12 @@ class WebPage:
     Args:
         model: what is served.
         others: the application that answers them.
+        host: the address that is listened on.
     """
 
-    def __init__(self, model: ServedModel, others):
+    def __init__(self, model: ServedModel, others, host: str = "127.0.0.1"):
         self._model = model
+        self._host = host
         self._others = others
         files = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
         rules = [
@@ -48,18 +52,30 @@ class WebPage:
 
     def __call__(self, environ, start_response):
         """Answers a request of WSGI."""
+        # A page elsewhere can point a name of its own to this machine, and would then be allowed
+        # to read all that stands here.
+        name = _host_name(environ.get("HTTP_HOST", "localhost"))
+        if not _is_own(name, self._host):
+            text = f"{name!r} is not a name of this server; use its address, or give --host."
+            return _error(403, text)(environ, start_response)
         try:
             endpoint, _ = self._routes.bind_to_environ(environ).match()
         except HTTPException:
             return self._others(environ, start_response)
-        response = endpoint(Request(environ))
+        try:
+            response = endpoint(Request(environ))
+        except RequestError as error:
+            response = _error(503, error.message)
+        except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
+            reason = f"the page needs the version's files, which cannot be read ({error})."
+            response = _error(503, reason)
         response.headers["Content-Security-Policy"] = _POLICY
         response.headers["Cache-Control"] = "no-cache"
         return response(environ, start_response)
 
     def _about(self, request):
-        with self._model.lease() as (number, _):
-            version = self._model.directory / str(number)
+        with self._model.lease() as (number, loaded):
+            version = loaded.directory
             metadata = parse_json((version / METADATA).read_bytes())
             about = {
                 "name": self._model.name,
@@ -72,8 +88,8 @@ class WebPage:
 
     def _catalogue(self, request):
         begins = request.args.get("begins", "")
-        with self._model.lease() as (number, _):
-            items = _sorted_items(self._model.directory / str(number))
+        with self._model.lease() as (_, loaded):
+            items = _sorted_items(loaded.directory)
         first = bisect.bisect_left(items, begins)
         found = [item for item in items[first : first + _SUGGESTIONS] if item.startswith(begins)]
         return _json({"items": found})
@@ -85,8 +101,37 @@ def _file(name, request):
     return Response(path.read_bytes(), mimetype=kinds[path.suffix])
 
 
-def _json(content):
-    return Response(json.dumps(content, ensure_ascii=False), mimetype="application/json")
+def _json(content, status=200):
+    text = json.dumps(content, ensure_ascii=False)
+    return Response(text, status, mimetype="application/json")
+
+
+def _error(status, text):
+    return _json({"error": sendable(text)}, status)
+
+
+def _host_name(header):
+    """The name in a `Host` header, without port and brackets."""
+    name = header.partition("]")[0][1:] if header.startswith("[") else header.partition(":")[0]
+    return name.lower().rstrip(".")
+
+
+def _is_own(name, host):
+    """Whether a name leads here whoever resolves it: no address is resolved by others."""
+    if name == "localhost" or name.endswith(".localhost") or name == host.lower().strip("[]"):
+        return True
+    try:
+        address, given = ipaddress.ip_address(name), _address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or (given is not None and given.is_unspecified)
+
+
+def _address(host):
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,6 +1,7 @@
 """Which versions are live and when they are freed, with versions that are no models."""
 
 import gc
+import os
 import shutil
 import threading
 import weakref
@@ -8,6 +9,7 @@ import weakref
 import pytest
 
 from pipelines.errors import InputError
+from pipelines.serving import served_model
 from pipelines.serving.request_error import RequestError
 from pipelines.serving.served_model import ServedModel
 
@@ -200,3 +202,61 @@ def test_the_directory_is_watched(directory):
     served.stop()
     served.join()
     assert served.is_stopping
+
+
+def test_the_watcher_outlives_what_fails(directory, monkeypatch):
+    loaded, said = threading.Event(), []
+    served = ServedModel(directory, load=Version)
+
+    def say(line):
+        said.append(line)
+        if "loaded version 2" in line:
+            loaded.set()
+        raise SystemExit(1) if len(said) % 2 else BrokenPipeError  # as Rich does, as print does
+
+    served._say = say
+    monkeypatch.setattr(served_model, "_POLL_SECONDS", 0.01)
+    served.start()
+    real, failures = served_model._files, []
+
+    def files(directory):
+        if len(failures) < 3:
+            failures.append(1)
+            raise FileNotFoundError("removed while it is read")
+        return real(directory)
+
+    monkeypatch.setattr(served_model, "_files", files)
+    put(directory, 2)
+    assert loaded.wait(60)
+    assert served.is_watching
+    assert len(failures) == 3
+    failed = "looking for versions failed, and is tried again"
+    assert [failed in line for line in said] == [False, True, False, *[False] * (len(said) - 3)]
+    served.stop()
+    served.join()
+    assert not served.is_watching
+
+
+def test_files_that_vanish_while_they_are_listed_are_left_out(directory, monkeypatch):
+    put(directory, 2)
+    real = os.walk
+
+    def walk(place):
+        for row in real(place):
+            yield row[0], row[1], [*row[2], "vanished"]
+
+    monkeypatch.setattr(os, "walk", walk)
+    assert len(served_model._files(directory / "2")) == 1
+    assert served_model._files(directory / "nowhere") == ()
+
+
+def test_numbers_that_int64_has_not_are_no_versions(directory):
+    for name in (str(2**63), "9" * 200, "²", "٣", "-1"):
+        (directory / name).mkdir()
+        (directory / name / "saved_model.pb").write_text("whole")
+    served, _ = model(directory)
+    served.refresh()
+    assert states(served) == {1: "AVAILABLE"}
+    put(directory, 2**63 - 1)
+    served.refresh()
+    assert latest(served) == 2**63 - 1

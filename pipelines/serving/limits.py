@@ -1,0 +1,83 @@
+"""How much one request may ask for, so that small input cannot take much memory.
+
+A body of JSON takes up to 25 times its size once it is parsed, and a `TensorProto` of a few bytes
+may declare any shape, so that shapes are checked before values are made.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Sequence
+
+from pipelines.serving.request_error import RequestError
+
+MAX_BYTES = 8 * 2**20
+MAX_VALUES = 2**18
+MAX_HISTORIES = 1024
+MAX_EVENTS = 10_000
+MAX_K = 10_000
+MAX_AXES = 8  # no signature has more than two
+# TensorFlow, the versions' files and the ports themselves.
+_RESERVED_DESCRIPTORS = 80
+_MAX_REST, _MAX_GRPC = 1000, 4000
+
+
+def check_shape(name: str, shape: Sequence[int]) -> None:
+    """Checks the shape of an input `[histories, events]`, before its values are made.
+
+    Raises:
+        RequestError: if it is negative or too large.
+    """
+    if len(shape) > MAX_AXES:
+        raise _invalid(f"input {name!r} has lists nested more than {MAX_AXES} deep.")
+    if any(size < 0 for size in shape):
+        raise _invalid(f"input {name!r} declares a negative size; give its real shape.")
+    for size, most, things in zip(
+        shape, (MAX_HISTORIES, MAX_EVENTS), ("rows", "values in a row"), strict=False
+    ):
+        if size > most:
+            raise _invalid(
+                f"input {name!r} has {size:,} {things}, at most {most:,} are allowed; split the "
+                "request."
+            )
+    if math.prod(shape) > MAX_VALUES:
+        raise _invalid(
+            f"input {name!r} has {math.prod(shape):,} values, at most {MAX_VALUES:,} are allowed; "
+            "split the request."
+        )
+
+
+def check_answer(histories: int, k: int) -> None:
+    """Checks how many items are asked for.
+
+    Raises:
+        RequestError: if `k`, or `k` for all histories, is too large.
+    """
+    if k > MAX_K:
+        raise _invalid(f"k is {k:,}, at most {MAX_K:,} is allowed; ask for fewer items.")
+    if histories * k > MAX_VALUES:
+        raise _invalid(
+            f"{histories:,} histories with k={k:,} ask for more than {MAX_VALUES:,} items; split "
+            "the request or ask for fewer."
+        )
+
+
+def raise_descriptor_limit() -> None:
+    """Lets this process open as many files and connections as the system allows it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def connection_limits() -> tuple[int, int]:
+    """The most connections of REST and of gRPC, so that descriptors are left for all else."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return _MAX_REST, _MAX_GRPC
+    free = max(limit - _RESERVED_DESCRIPTORS, 16)
+    # A connection of REST takes up to three: a long body and a long answer are kept in files.
+    return min(free // 6, _MAX_REST), min(free // 2, _MAX_GRPC)
+
+
+def _invalid(message):
+    return RequestError("INVALID_ARGUMENT", message)

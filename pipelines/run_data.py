@@ -75,12 +75,12 @@ def load_source(settings: dict, path: Path, data_dir: str | None = None) -> Inte
         dataset = load_dataset(settings["dataset"], data_dir or settings["data_dir"])
     if not _is_same(dataset, settings):
         advice = (
-            f"restore the files in {data_dir}, leave out --data-dir"
+            f"; restore the files in {data_dir}, leave out --data-dir"
             if data_dir
-            else "its prepared copy is not in the cache; restore the log or that cache"
+            else " and its prepared copy is not in the cache; restore the log or that cache"
         )
         raise InputError(
-            f"{dataset.name} has changed since {path} was started; {advice}, or start a new run."
+            f"{dataset.name} has changed since {path} was started{advice}, or start a new run."
         )
     return dataset
 

@@ -120,7 +120,7 @@ def run_command(
     from pipelines.export import make_temporary
 
     request = request_of(
-        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model
+        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model, resume
     )
     with make_temporary(models):  # hours of training must not end in an unwritable directory
         pass
@@ -159,7 +159,7 @@ def train_command(
     hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
     prepare_keras(hardware)
     request = request_of(
-        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model
+        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model, resume
     )
     _train(request, output, resume)
 

@@ -152,11 +152,12 @@ def request_of(
     log,
     hardware: Hardware,
     model: str | None = None,
+    resume: bool = False,
 ):
-    """The `workflow.Request` that options make."""
+    """Makes the `workflow.Request` of options; what is resumed has its dataset by default."""
     from pipelines.workflow import Request
 
-    if log is None:
+    if log is None and not resume:
         dataset = dataset or DEFAULT_DATASET
     assignments = tuple(assignments or ())
     return Request(

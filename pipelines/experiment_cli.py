@@ -91,7 +91,9 @@ def experiment_command(
     from pipelines.experiments.request import create, resumed
     from pipelines.experiments.table import experiment_tables
 
-    request = request_of(dataset, data_dir, preset, config, set_, epochs, 0, log, hardware)
+    request = request_of(
+        dataset, data_dir, preset, config, set_, epochs, 0, log, hardware, resume=resume
+    )
     suites = list(dict.fromkeys(suite)) if suite else None
     if resume:
         experiment, data = resumed(request, output, suites, seeds)

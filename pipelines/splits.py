@@ -22,6 +22,7 @@ any validation history.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
 import numpy as np
 
@@ -167,6 +168,15 @@ def split(dataset: InteractionDataset, holdout: str = "target") -> Splits:
         advice = "use a longer log" + ("" if holdout == "last" else " or another target")
         raise InputError(f"{dataset.name} cannot be split: {need}{behavior}; {advice}.")
     return splits
+
+
+def validation_fingerprint(splits: Splits) -> str:
+    """Returns a SHA-256 of the validation questions and the data that they are about."""
+    digest = hashlib.sha256(splits.dataset.fingerprint.encode())
+    asked = splits.validation
+    for values in (asked.users, asked.starts, asked.ends, asked.positives):
+        digest.update(np.ascontiguousarray(values, "<i8"))
+    return digest.hexdigest()
 
 
 def _target(dataset):

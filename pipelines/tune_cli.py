@@ -147,11 +147,12 @@ def tune_command(
         return _work(output, overwrite)
     hardware.prepare()
     asked = Asked(algorithm, objective, max_trials, space, tuple(over) if over else None)
-    request = request_of(
-        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model
-    )
     # A chief's container that is started again runs the same command.
-    if resume and not (own_role and not (Path(output) / FILE).exists()):
+    resume = resume and not (own_role and not (Path(output) / FILE).exists())
+    request = request_of(
+        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model, resume
+    )
+    if resume:
         tuning, data = resumed(request, asked, output)
     else:
         tuning, data = create(request, asked, output or new_output("tunings", request), overwrite)

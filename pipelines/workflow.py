@@ -11,10 +11,8 @@ import keras
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import SequentialRecommender
-from hmar_keras.version import __version__
 from pipelines.artefacts import reading
 from pipelines.baselines import baselines, item_popularity
-from pipelines.datasets import load_dataset, load_log
 from pipelines.datasets.event_log.spec import LogSpec
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
@@ -25,9 +23,10 @@ from pipelines.export.warmup import real_histories
 from pipelines.hardware import Hardware
 from pipelines.log_options import load_chosen
 from pipelines.retrievals import PRODUCT
+from pipelines.run_data import load_source, load_to_resume, source
 from pipelines.run_directory import RunDirectory
 from pipelines.settings import build_config
-from pipelines.splits import split
+from pipelines.splits import Splits, split, validation_fingerprint
 from pipelines.training import best_epoch, save_best, train
 
 
@@ -36,7 +35,7 @@ class Request:
     """What the user asks a training to be; None means the default.
 
     Args:
-        dataset: its name, or None if there is a `log`.
+        dataset: its name, or None if there is a `log` or something is continued.
         data_dir: where its raw files are.
         preset: name of one of the paper's settings.
         config_file: JSON file of settings.
@@ -92,26 +91,15 @@ def requested_config(
     )
 
 
-def source(request: Request, dataset: InteractionDataset) -> dict:
-    """What `run.json` keeps of the data and the software."""
-    return {
-        "dataset": dataset.name,
-        "data_dir": request.data_dir and str(Path(request.data_dir).expanduser().resolve()),
-        "log": request.log and request.log.with_absolute_files().to_dict(),
-        "statistics": statistics(dataset),
-        "versions": {"hmar_keras": __version__, "keras": keras.__version__},
-    }
-
-
 def resume(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, InteractionDataset]:
     """Opens a run that is to be continued, and loads its dataset.
 
     Raises:
-        InputError: if there is none, its dataset has changed, or something else is asked for
-            than what it was started with.
+        InputError: if there is none, its dataset cannot be had, or other data or settings are
+            asked for than it was started with.
     """
     run = RunDirectory.open(output)
-    dataset = load_run_dataset(run, request.data_dir)
+    dataset = load_to_resume(request, run.settings(), run.path)
     config = same_request(run, request, dataset)
     settings = run.settings()
     used = settings.get("hardware", [])
@@ -166,15 +154,6 @@ def check_trained_alike(path: Path, content: dict, hardware: Hardware) -> None:
         )
 
 
-def statistics(dataset: InteractionDataset) -> dict:
-    """Counts that tell one state of a dataset from another."""
-    return {
-        "users": dataset.num_users,
-        "items": dataset.num_items,
-        "events": dataset.events_by_behavior(),
-    }
-
-
 def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> InteractionDataset:
     """The dataset that a run was started with.
 
@@ -186,27 +165,6 @@ def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> Interact
         InputError: if it cannot be loaded or is no longer the same.
     """
     return load_source(run.source(), run.path, data_dir)
-
-
-def load_source(settings: dict, path: Path, data_dir: str | None = None) -> InteractionDataset:
-    """The dataset that `source` described.
-
-    Args:
-        settings: what `source` gave.
-        path: of the run, for messages.
-        data_dir: where the raw files are now, if they have moved.
-
-    Raises:
-        InputError: if it cannot be loaded or is no longer the same.
-    """
-    if settings.get("log"):
-        spec = LogSpec.from_dict(settings["log"])
-        dataset = load_log(spec.moved_to(data_dir) if data_dir else spec)
-    else:
-        dataset = load_dataset(settings["dataset"], data_dir or settings["data_dir"])
-    if statistics(dataset) != settings["statistics"]:
-        raise InputError(f"{dataset.name} has changed since {path} was started; start a new run.")
-    return dataset
 
 
 def train_run(
@@ -251,15 +209,20 @@ def evaluate_run(
         results[part] = {name: evaluator(scorer) for name, scorer in scorers.items()}
     history = run.history()
     trained = {"epochs": len(history), "best_epoch": best_epoch(history)}
-    run.write_json("metrics.json", {**run.settings(), **trained, **results})
+    asked = {"questions": validation_fingerprint(splits)}
+    run.write_json("metrics.json", {**run.settings(), **asked, **trained, **results})
     return results
 
 
 def validation_results(
     run: RunDirectory, dataset: InteractionDataset, model: SequentialRecommender
 ) -> dict:
-    """Validation results by scorer, of `metrics.json` if it is of this model, or else new ones."""
-    return (_known_results(run) or evaluate_run(run, dataset, model))["validation"]
+    """Returns validation results by scorer.
+
+    Those of `metrics.json` if it is of this model and these questions, or else new ones.
+    """
+    splits = split(dataset, model.config.holdout)
+    return (_known_results(run, splits) or evaluate_run(run, dataset, model))["validation"]
 
 
 def bless_run(
@@ -287,8 +250,9 @@ def bless_run(
     candidate = baselines.pop(type(model).__name__)
     results = None
     if live:
-        metadata = {"config": model.config.to_dict(), **_provenance(run)}
-        results = live_results(live, metadata, split(dataset, model.config.holdout))
+        splits = split(dataset, model.config.holdout)
+        metadata = {"config": model.config.to_dict(), **_provenance(run, splits)}
+        results = live_results(live, metadata, splits)
     return bless(candidate, baselines, results, tolerance, gain)
 
 
@@ -317,20 +281,22 @@ def export_run(
             f"a SavedModel is written by TensorFlow; run: KERAS_BACKEND=tensorflow hmar export "
             f"{run.path}"
         )
-    popularity = item_popularity(split(dataset, model.config.holdout))
+    splits = split(dataset, model.config.holdout)
+    popularity = item_popularity(splits)
     histories = real_histories(dataset, model.config.max_length)
-    return export(
-        model, dataset.items, popularity, directory, _provenance(run), histories, retrieval
-    )
+    origin = _provenance(run, splits)
+    return export(model, dataset.items, popularity, directory, origin, histories, retrieval)
 
 
-def _provenance(run):
+def _provenance(run: RunDirectory, splits: Splits) -> dict:
     """What an export's `hmar.json` keeps of its run: the data, the training, the results."""
     settings = run.settings()
-    results = _known_results(run) or {}
+    results = _known_results(run, splits) or {}
     return {
         "dataset": settings["dataset"],
         "statistics": settings["statistics"],
+        "fingerprint": settings.get("fingerprint"),
+        "questions": validation_fingerprint(splits),
         "seed": settings["seed"],
         "best_epoch": best_epoch(run.history()),
         "versions": settings["versions"],
@@ -339,12 +305,14 @@ def _provenance(run):
     }
 
 
-def _known_results(run):
-    """What `metrics.json` holds, or None if it is missing or of another epoch than the best."""
+def _known_results(run, splits):
+    """What `metrics.json` holds, or None if it is missing or of another epoch or question."""
     metrics = run.metrics()
-    if metrics is None:
+    if metrics is None or metrics["best_epoch"] != best_epoch(run.history()):
         return None
-    return metrics if metrics["best_epoch"] == best_epoch(run.history()) else None
+    questions = validation_fingerprint(splits)
+    # Older results do not say what was asked.
+    return metrics if metrics.get("questions", questions) == questions else None
 
 
 def same_request(run: RunDirectory, request: Request, dataset: InteractionDataset) -> HMARConfig:

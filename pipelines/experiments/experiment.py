@@ -27,6 +27,7 @@ from pipelines.experiments.comparison import compare
 from pipelines.experiments.ranks_file import load_ranks, save_ranks
 from pipelines.experiments.suites import Variant, variants
 from pipelines.hardware import Hardware
+from pipelines.run_data import source_of
 from pipelines.run_directory import RunDirectory
 from pipelines.scoring import model_scorer
 from pipelines.splits import Splits, split
@@ -61,10 +62,7 @@ class Experiment:
         self.seeds = list(request["seeds"])
         config = HMARConfig.from_dict(request["config"])
         self.variants = variants(request["suites"], config)
-        self._source = {
-            name: request[name]
-            for name in ("dataset", "data_dir", "log", "statistics", "versions", "hardware")
-        }
+        self._source = source_of(request)
         self._hardware = hardware or Hardware()
         self._splits: Splits = split(dataset, config.holdout)
         self._evaluators: dict[tuple[str, int], Evaluator] = {}

@@ -11,20 +11,18 @@ from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.experiments.experiment import Experiment
 from pipelines.log_options import load_chosen
+from pipelines.run_data import SOURCE, load_to_resume, source
 from pipelines.run_directory import new_directory, read_json_object
 from pipelines.workflow import (
     Request,
     as_before,
     check_trained_alike,
-    load_source,
     requested_config,
-    source,
     used_hardware,
 )
 
 _FILE = "experiment.json"
-_FIELDS = ("dataset", "data_dir", "log", "statistics", "versions", "hardware")
-_FIELDS += ("config", "suites", "seeds")
+_FIELDS = (*SOURCE, "config", "suites", "seeds")
 _SEEDS = 3  # as in the paper
 
 
@@ -69,14 +67,14 @@ def resumed(
     """An experiment that is to be continued, with other suites or seeds unless they are None.
 
     Raises:
-        InputError: if there is none, its dataset has changed, or other settings, another precision
-            or another backend are asked for.
+        InputError: if there is none, its dataset cannot be had, or other data, other settings,
+            another precision or another backend are asked for.
     """
     if output is None:
         raise InputError("--resume needs the directory of the experiment as --output.")
     path = Path(output)
     content = read_experiment(path)
-    dataset = load_source(content, path, request.data_dir)
+    dataset = load_to_resume(request, content, path)
     if request.preset or request.config_file or request.assignments or request.epochs:
         epochs = request.epochs or content["config"]["epochs"]
         config = requested_config(request, dataset, epochs).to_dict()

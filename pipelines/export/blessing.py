@@ -121,11 +121,13 @@ def live_results(version: Path, candidate: dict, splits: Splits) -> Results:
 
 
 def questions(metadata: dict) -> tuple:
-    """What an export's validation questions depend on."""
+    """Returns what tells an export's validation questions from others."""
     config = metadata.get("config", {})
     return (
         metadata.get("dataset"),
         metadata.get("statistics"),
+        metadata.get("fingerprint"),
+        metadata.get("questions"),
         config.get("holdout"),
         config.get("behaviors"),
     )

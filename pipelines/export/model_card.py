@@ -18,9 +18,10 @@ def write_card(version: Path, name: str, model: str, metadata: dict) -> None:
         version: directory of the export.
         name: of the model.
         model: its kind, "HMAR".
-        metadata: settings as `config`; and of an exported run `dataset`, `statistics`, `seed`,
-            `best_epoch`, `versions`, `created`, and, if it has been evaluated, `validation` and
-            `test`, results by scorer, protocol and metric.
+        metadata: settings as `config`; and of an exported run `dataset`, `statistics`,
+            `fingerprint`, `questions`, `seed`, `best_epoch`, `versions`, `created`,
+            and, if it has been evaluated, `validation` and `test`, results by scorer, protocol and
+            metric.
     """
     (version / METADATA).parent.mkdir(exist_ok=True)
     (version / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")

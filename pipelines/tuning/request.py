@@ -21,6 +21,7 @@ from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.hardware import Hardware
 from pipelines.log_options import load_chosen
+from pipelines.run_data import SOURCE, load_source, load_to_resume, source, source_of
 from pipelines.run_directory import new_directory, read_json_object
 from pipelines.splits import split
 from pipelines.tuning.oracles import ALGORITHMS, make_oracle
@@ -29,15 +30,12 @@ from pipelines.validation import MONITORED, validation_names
 from pipelines.workflow import (
     Request,
     check_trained_alike,
-    load_source,
     requested_config,
-    source,
     used_hardware,
 )
 
 FILE = "tuning.json"
 _OWN = ("config", "space", "algorithm", "objective", "max_trials", "seed")
-_SOURCE = ("dataset", "data_dir", "log", "statistics", "versions", "hardware")
 _DECIDES = "val_ndcg@10"  # what it is to a user
 
 
@@ -105,7 +103,7 @@ class Tuning:
     @property
     def source(self) -> dict:
         """What the `run.json` of each trial keeps of the data and the software."""
-        return {name: self.content[name] for name in _SOURCE}
+        return source_of(self.content)
 
     def oracle(self) -> keras_tuner.Oracle:
         """What gives the trials, new or as far as it has come."""
@@ -166,13 +164,14 @@ def resumed(
     """A search that is to be continued, with more trials if they are asked for.
 
     Raises:
-        InputError: if there is none, its dataset has changed, or another search is asked for.
+        InputError: if there is none, its dataset cannot be had, or other data or another search is
+            asked for.
     """
     if output is None:
         raise InputError("--resume needs the directory of the tuning as --output.")
     path = Path(output)
     content = read_tuning(path).content
-    dataset = load_source(content, path, request.data_dir)
+    dataset = load_to_resume(request, content, path)
     _check_same(path, content, request, asked, dataset)
     content |= {"max_trials": asked.max_trials or content["max_trials"]}
     _write(path, content)
@@ -205,7 +204,7 @@ def read_tuning(path: Path) -> Tuning:
     Raises:
         InputError: if there is none, or its file is broken.
     """
-    content = read_json_object(path / FILE, "a tuning", (*_SOURCE, *_OWN))
+    content = read_json_object(path / FILE, "a tuning", (*SOURCE, *_OWN))
     try:
         tuning = Tuning(path, content)
         _ = tuning.space, tuning.hardware

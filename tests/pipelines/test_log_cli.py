@@ -71,16 +71,18 @@ def test_a_log_gives_what_the_dataset_of_the_same_events_gives(hmar, home, train
     assert scores("named") == scores("run")
 
 
-def test_evaluate_wherever_the_log_lies_now(hmar, home, trained, tmp_path):
+def test_evaluate_wherever_the_log_lies(hmar, home, trained, tmp_path):
     before = json.loads((home / "run" / "metrics.json").read_text())
     moved = tmp_path / "shop.csv"
     shutil.copy2(home / "shop.csv", moved)
     (home / "shop.csv").rename(home / "shop.csv.away")
     try:
-        fails(hmar("evaluate", "run"), "there is no log", "shop.csv")
-        process = hmar("evaluate", "run", "--data-dir", tmp_path)
-        assert process.returncode == 0, process.stderr
-        assert json.loads((home / "run" / "metrics.json").read_text()) == before
+        for options in ((), ("--data-dir", tmp_path)):
+            process = hmar("evaluate", "run", *options)
+            assert process.returncode == 0, process.stderr
+            assert json.loads((home / "run" / "metrics.json").read_text()) == before
+        other_cache = {"HMAR_CACHE": str(tmp_path / "cache")}
+        fails(hmar("evaluate", "run", **other_cache), "there is no log", "shop.csv")
     finally:
         (home / "shop.csv.away").rename(home / "shop.csv")
 

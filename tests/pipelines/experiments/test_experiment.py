@@ -175,6 +175,11 @@ def test_the_dataset_must_be_the_same(hmar, whole):
     content = json.loads(path.read_text())
     users = load_dataset("synthetic_shop/tiny").num_users
     assert content["statistics"]["users"] == users
-    path.write_text(json.dumps({**content, "statistics": {**content["statistics"], "users": 3}}))
-    fails(hmar("experiment", *TINY, "--output", "whole", "--resume"), "has changed")
+    path.write_text(json.dumps({**content, "fingerprint": "of another log"}))
+    fails(hmar("experiment", *TINY, "--output", "whole", "--resume"), "has changed since whole")
     path.write_text(json.dumps(content))
+    other = ("--dataset", "synthetic_shop/small", "--output", "whole", "--resume")
+    fails(hmar("experiment", *other), "whole was started with synthetic_shop/tiny", "--dataset")
+    run = json.loads(next((path.parent / "runs").glob("*/run.json")).read_text())
+    assert run["fingerprint"] == content["fingerprint"]
+    assert run["prepared"] == content["prepared"]

@@ -114,6 +114,9 @@ def test_the_live_version_is_asked_anew_unless_the_questions_are_the_same(versio
     assert live_results(version, candidate(model), splits) == results(0.7)
     # Another state of the data, or another event held out.
     assert live_results(version, candidate(model, "grown"), splits) == expected
+    for part in ("fingerprint", "questions"):
+        other = {**candidate(model), part: "of other events"}
+        assert live_results(version, other, splits) == expected
     last = candidate(model)
     last["config"] = {**last["config"], "holdout": "last"}
     assert live_results(version, last, splits) == expected

@@ -152,6 +152,12 @@ def test_a_finished_search_gets_more_trials_but_no_other_question(killed, hmar):
     ):
         process = hmar("tune", *TINY[:2], *options, "--output", path, "--resume")
         fails(process, "another", word)
+    other = ("--dataset", "synthetic_shop/small")
+    process = hmar("tune", *other, "--output", path, "--resume")
+    fails(process, "was started with synthetic_shop/tiny", "--dataset")
+    run = json.loads(next(path.glob("search/trial_*/run/run.json")).read_text())
+    content = json.loads((path / "tuning.json").read_text())
+    assert run["fingerprint"] == content["fingerprint"]
 
 
 def test_trials_that_fail_are_recorded_and_skipped(hmar):

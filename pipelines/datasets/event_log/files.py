@@ -271,7 +271,7 @@ def _first_object(path, number, line):
         )
     try:
         first = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} line {number}: this is not a JSON object a line ({error})."
         ) from error

@@ -52,7 +52,7 @@ def first_bad_object(path: Path) -> str | None:
                     return f"line {number}: this is not UTF-8 text"
                 if line.strip() and not isinstance(json.loads(line), dict):
                     return f"line {number}: this is not a JSON object"
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"line {number}: this is not valid JSON"
     except (OSError, EOFError, zlib.error):
         pass

@@ -37,9 +37,19 @@ def choose_files(paths: Iterable[Path]) -> None:
 
 
 def files_of_environment() -> list[Path]:
-    """The files that the environment names."""
+    """The files that the environment names.
+
+    Raises:
+        InputError: if it begins like JSON and is not.
+    """
     text = os.environ.get(VARIABLE, "")
-    names = json.loads(text) if text.startswith('["') else text.split(os.pathsep)
+    try:
+        names = json.loads(text) if text.startswith('["') else text.split(os.pathsep)
+    except ValueError as error:
+        raise InputError(
+            f"{VARIABLE} begins like JSON but is no list of files; separate files by "
+            f"{os.pathsep!r}."
+        ) from error
     return [Path(name) for name in names if name]
 
 

@@ -88,6 +88,12 @@ def test_json_that_is_nested_too_deeply(hmar, tmp_path, depth):
     fails(hmar("client", *history))
 
 
+def test_a_deep_line_of_a_log(hmar, tmp_path):
+    (tmp_path / "log.jsonl").write_text(f'{{"user": "u", "item": {"[" * 100_000}')
+    fails(hmar("data", "prepare", "--log", tmp_path / "log.jsonl", *LOG), "line 1: this is not")
+    fails(hmar("evaluate", "run", HMAR_IMPORT='["a.py'), "HMAR_IMPORT", "no list of files")
+
+
 def test_more_items_than_there_are_numbers(hmar):
     for command in ("recommend", "client"):
         asked = ["--model", "shop", "--history", "a:view", "-k", 1 << 31]

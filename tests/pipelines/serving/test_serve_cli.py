@@ -85,6 +85,15 @@ def ask_without_waiting(port, question):
     return http.client.HTTPResponse(connection, method="POST")
 
 
+def test_a_server_outlives_who_reads_its_words(process):
+    port = int(re.search(r"http://127\.0\.0\.1:(\d+)", process.lines[-1])[1])
+    process.stdout.close()  # as `hmar serve 2>&1 | head -3` does
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(120) == 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 60)
+
+
 @pytest.mark.parametrize("way", ["gRPC", "REST"])
 def test_the_client_prints_as_recommend_does(hmar, server, exports, way):
     place = ["--address", server.address] if way == "gRPC" else ["--rest", server.rest_url]

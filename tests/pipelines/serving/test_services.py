@@ -276,3 +276,23 @@ def test_health(server, channel):
     for request in (b"", b"\x0a" + bytes([len(service)]) + service):
         assert check(request, timeout=60) == b"\x08\x01"
     fails(grpc.StatusCode.NOT_FOUND, check, b"\x0a\x01x")
+
+
+@pytest.mark.parametrize("part", ["watcher", "REST", "gRPC"])
+def test_health_tells_of_a_part_that_has_ended(server, channel, monkeypatch, part):
+    if part == "watcher":
+        monkeypatch.setattr(type(server.model), "is_watching", False)
+    elif part == "REST":
+        monkeypatch.setattr(type(server._rest), "is_alive", False)
+    else:
+        monkeypatch.setattr(server._grpc, "wait_for_termination", lambda timeout: False)
+    status, told = ask_rest(server, "/healthz")
+    assert status == 503
+    assert part in told["error"]
+    check = channel.unary_unary("/grpc.health.v1.Health/Check")
+    assert check(b"", timeout=60) == b"\x08\x02"
+
+
+def test_health_needs_a_version(server, monkeypatch):
+    monkeypatch.setattr(type(server.model), "has_latest", False)
+    assert ask_rest(server, "/healthz")[0] == 503

@@ -3,6 +3,7 @@
 import json
 import queue
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -13,6 +14,7 @@ from pipelines.baselines import item_popularity
 from pipelines.export import export
 from pipelines.export.warmup import real_histories
 from pipelines.recommender import Recommender
+from pipelines.serving import web_page
 from pipelines.serving.rest_server import RestServer
 from pipelines.serving.rest_service import RestService
 from pipelines.serving.served_model import ServedModel
@@ -165,3 +167,42 @@ def test_nothing_is_loaded_from_elsewhere(application):
         assert answer.status_code == 200
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'self'")
         assert "://" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "status"),
+    [
+        ("127.0.0.1", "localhost:8501", 200),
+        ("127.0.0.1", "LOCALHOST.", 200),
+        ("127.0.0.1", "127.0.0.1:8501", 200),
+        ("127.0.0.1", "[::1]:8501", 200),
+        ("127.0.0.1", "evil.example:8501", 403),
+        ("127.0.0.1", "localhost.evil.example", 403),
+        ("127.0.0.1", "192.0.2.1", 403),
+        ("127.0.0.1", "", 403),
+        ("shop.example", "shop.example:8501", 200),
+        ("shop.example", "evil.example", 403),
+        ("0.0.0.0", "192.0.2.1:8501", 200),
+        ("0.0.0.0", "evil.example", 403),
+    ],
+)
+def test_only_names_of_this_server_are_answered(application, host, name, status):
+    page = WebPage(application._model, application._others, host)
+    for path in ("/", "/catalogue", "/model", "/v1/models/shop"):
+        answer = WsgiClient(page).get(path, headers={"Host": name})
+        assert answer.status_code == status
+        assert status == 200 or "--host" in answer.get_json()["error"]
+
+
+def test_the_page_says_that_the_files_are_gone(version, tmp_path):
+    copy = shutil.copytree(version, tmp_path / "shop" / "007")
+    model = ServedModel(copy.parent)
+    model.refresh()
+    client = WsgiClient(WebPage(model, RestService(model)))
+    assert client.get("/model").get_json()["version"] == 7
+    shutil.rmtree(copy)
+    web_page._sorted_items.cache_clear()
+    for path in ("/model", "/catalogue?begins=i"):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert "files" in answer.get_json()["error"]

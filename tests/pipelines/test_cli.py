@@ -28,9 +28,11 @@ def finished(fresh_hmar):
 
 def test_run_trains_evaluates_exports_and_answers(hmar, finished):
     run, version = hmar.home / "first", hmar.home / "saved_models" / "synthetic_shop-tiny" / "1"
+    read_back = ("run.json", "config.json", "history.json", "metrics.json", "model.keras")
     assert {path.name for path in run.iterdir()} == {
-        *("run.json", "config.json", "history.json", "metrics.json"),
-        *("checkpoints", "model.keras", "tensorboard"),
+        *read_back,
+        *(f"{name}.sha256" for name in read_back),
+        *("checkpoints", "tensorboard", "run.lock"),
     }
     assert (version / "saved_model.pb").is_file()
     metrics = json.loads((run / "metrics.json").read_text())

@@ -1,6 +1,5 @@
 """The learning rate falls as it should, also after an interruption."""
 
-import json
 import math
 
 import numpy as np
@@ -33,7 +32,7 @@ def test_a_resumed_training_goes_on_at_its_rate(model, log, config, tmp_path, mo
     whole = run.history()
 
     # As it stood after the second epoch.
-    (run.path / "history.json").write_text(json.dumps(whole[:2]))
+    run.write_json("history.json", whole[:2])
     run.checkpoint(4).unlink()
     training.train(split(log), config, run, seed=0)
     again = run.history()

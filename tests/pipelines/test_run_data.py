@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from pipelines.artefacts import write_json
 from pipelines.datasets import load_dataset
 from pipelines.export import METADATA
 
@@ -152,7 +153,7 @@ def test_a_touched_log_is_the_same_data(hmar, home, lines, copy, tmp_path):
 def test_a_run_without_a_fingerprint_is_known_by_its_counts(hmar, home, lines, copy):
     settings = json.loads((copy / "run.json").read_text())
     del settings["fingerprint"], settings["prepared"]
-    (copy / "run.json").write_text(json.dumps(settings))
+    write_json(copy / "run.json", settings)
     (home / "log.csv").write_text("\n".join(later(lines)))
     process = hmar("evaluate", "copy")
     assert process.returncode == 0, process.stderr
@@ -164,7 +165,7 @@ def test_results_of_other_questions_are_not_reused(hmar, home, copy):
     assert hmar("evaluate", "copy").returncode == 0
     metrics = json.loads((copy / "metrics.json").read_text())
     best = {**metrics["validation"], "HMAR": pretended(metrics["validation"]["HMAR"])}
-    (copy / "metrics.json").write_text(json.dumps({**metrics, "validation": best}))
+    write_json(copy / "metrics.json", {**metrics, "validation": best})
     asked = ("export", "copy", "--name", "blessed", "--bless")
     assert hmar(*asked).returncode == 0
     metadata = json.loads((home / "saved_models" / "blessed" / "1" / METADATA).read_text())
@@ -172,7 +173,7 @@ def test_results_of_other_questions_are_not_reused(hmar, home, copy):
     assert metadata["fingerprint"] == metrics["fingerprint"] == settings["fingerprint"]
     assert metadata["questions"] == metrics["questions"]
     others = {**metrics, "validation": best, "questions": "others"}
-    (copy / "metrics.json").write_text(json.dumps(others))
+    write_json(copy / "metrics.json", others)
     fails(hmar(*asked), "not blessed")
     again = json.loads((copy / "metrics.json").read_text())
     assert again["validation"] == metrics["validation"]

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from pipelines.artefacts import write_json
 from pipelines.report.opened_run import open_run
 
 from ..commands import fails
@@ -116,9 +117,9 @@ def test_a_user_without_a_question_is_told(hmar, shop):
 
 def test_a_missing_dataset_is_told(hmar, shop):
     settings = json.loads((shop / "run.json").read_text())
-    (shop / "run.json").write_text(json.dumps({**settings, "fingerprint": "of another log"}))
+    write_json(shop / "run.json", {**settings, "fingerprint": "of another log"})
     fails(call(hmar, "shop"), "has changed since shop was started")
-    (shop / "run.json").write_text(json.dumps({**settings, "dataset": "movielens/1m"}))
+    write_json(shop / "run.json", {**settings, "dataset": "movielens/1m"})
     fails(call(hmar, "shop", "--data-dir", "gone"), "gone")
 
 

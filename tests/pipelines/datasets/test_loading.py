@@ -1,5 +1,6 @@
 """Names, cache and errors of `load_dataset`."""
 
+import contextlib
 import dataclasses
 import os
 import subprocess
@@ -100,17 +101,20 @@ def test_cache_by_environment(ratings_1m, cache, monkeypatch):
     assert any(cache.glob("movielens-1m-*"))
 
 
-def test_another_process_was_faster(ratings_1m, cache, monkeypatch):
+def test_another_process_was_faster(ratings_1m, cache, monkeypatch, preparations):
     folder = ratings_1m(*LINES)
-    examples = LogBuilder._examples
+    locked = loading.locked_directory
 
-    def overtaken(self, *shard):
-        monkeypatch.setattr(LogBuilder, "_examples", examples)
+    @contextlib.contextmanager
+    def overtaken(directory):
+        monkeypatch.setattr(loading, "locked_directory", locked)
         load_dataset("movielens", folder, cache)
-        return examples(self, *shard)
+        with locked(directory):
+            yield
 
-    monkeypatch.setattr(LogBuilder, "_examples", overtaken)
+    monkeypatch.setattr(loading, "locked_directory", overtaken)
     assert load_dataset("movielens", folder, cache).num_users == 2
+    assert len(preparations) == 1
 
 
 def test_downloads(ratings_1m, cache, monkeypatch, preparations):

@@ -52,7 +52,7 @@ def test_scalars_and_empty_lists():
         (COLUMNS, {"items": [1]}, "has 1 where string"),
         (COLUMNS, {"items": [None]}, "has null where string"),
         (COLUMNS, {"items": {"b64": "%"}}, "b64"),
-        (COLUMNS, {"items": ["\ud800"]}, "half a character"),
+        (COLUMNS, {"items": ["\ud800"]}, "half of a surrogate pair"),
         (COLUMNS, {"items": [{"b64": "%"}]}, "b64"),
         (COLUMNS, {"items": [{"b46": "aaaa"}]}, "b64"),
         (COLUMNS, {"k": 1.5}, "has 1.5 where int32"),

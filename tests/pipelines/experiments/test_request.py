@@ -11,7 +11,8 @@ from pipelines.experiments.request import read_experiment
 @pytest.fixture
 def content(config):
     names = ("dataset", "data_dir", "log", "statistics", "versions", "hardware", "suites", "seeds")
-    return {**{name: [] for name in names}, "config": config.to_dict()}
+    types = {"dataset": "shop", "data_dir": None, "log": None, "statistics": {}, "versions": {}}
+    return {**{name: [] for name in names}, **types, "config": config.to_dict()}
 
 
 def read(path, content):
@@ -26,7 +27,7 @@ def test_what_is_whole_is_read(tmp_path, content):
 @pytest.mark.parametrize("name", ["config", "seeds", "hardware"])
 def test_what_is_missing_is_named(tmp_path, content, name):
     del content[name]
-    with pytest.raises(InputError, match=f"does not hold {name}; restore it"):
+    with pytest.raises(InputError, match=rf"does not hold {name}\); restore it"):
         read(tmp_path, content)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines.artefacts import is_number
 
-_NUMBERS = ("val_score", "seconds")
+_NUMBERS = ("val_score",)
 _SETTINGS = {
     "dataset": str,
     "data_dir": str | None,

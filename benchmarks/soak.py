@@ -1,6 +1,6 @@
 """Puts `hmar serve` through requests, silent connections, broken versions and few descriptors.
 
-    python benchmarks/soak.py                       # about fifteen minutes on two cores
+    python benchmarks/soak.py                       # about nine minutes on two cores
     python benchmarks/soak.py --requests 2000 --connections 100
 
 The first server answers clients of gRPC and REST while silent and half-sent connections are open to
@@ -42,7 +42,7 @@ from soak_connections import (
     ask_once,
     post,
 )
-from soak_takeovers import BROKEN, Takeovers, rest_json
+from soak_takeovers import BROKEN, PLAN, Takeovers, rest_json
 
 from pipelines.serving.limits import MAX_K, raise_descriptor_limit
 from pipelines.terminal import prepare_keras, say
@@ -67,6 +67,7 @@ class Soak:
         slow: clients that take two seconds to send one.
         descriptors: of the second server; it gets as many silent connections to each port.
         growth: percent that memory may grow.
+        versions: how many of `PLAN` are put into the directory.
     """
 
     items: int
@@ -77,6 +78,7 @@ class Soak:
     slow: int = 4
     descriptors: int = 200
     growth: float = 10.0
+    versions: int = len(PLAN)
 
 
 @dataclasses.dataclass
@@ -133,7 +135,8 @@ def soak_versions(soak: Soak, home: Path, sources: tuple[Path, Path], history) -
         body = request_bytes(REST, history)
         slow = ends.enter_context(SlowSenders(server.addresses[REST], MODEL, body, soak.slow))
         progress = _Progress(soak.requests)
-        takeovers = Takeovers(server, home, sources, lambda n: progress.part >= n + 2)
+        plan = PLAN[: soak.versions]
+        takeovers = Takeovers(server, home, sources, lambda n: progress.part >= n + 2, plan)
         clients = [
             ends.enter_context(
                 Clients(
@@ -162,8 +165,8 @@ def soak_versions(soak: Soak, home: Path, sources: tuple[Path, Path], history) -
         health = _health(server)
         failures += _failures(tally, health, memory, soak.growth)
         failures += _version_failures(takeovers, server, history)
-    broken = len([kind for kind in takeovers.plan if kind in BROKEN])
-    good = len(takeovers.plan) - broken
+    broken = sum(kind in BROKEN for kind in plan)
+    good = len(plan) - broken
     told = f"{takeovers.good} of {good}; {takeovers.broken} of {broken} broken ones left alone"
     return Found(tally, opened, memory, told, health, failures)
 
@@ -355,6 +358,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--requests", type=int, default=50_000, help="of the first server")
     parser.add_argument("--connections", type=int, default=1100, help="to each port, silent")
     parser.add_argument("--growth", type=float, default=10, help="percent that memory may grow")
+    parser.add_argument("--versions", type=int, default=len(PLAN), help="at most 10")
     options = parser.parse_args(arguments)
     prepare_keras(backend="tensorflow")
     soak = Soak(
@@ -362,6 +366,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.requests,
         connections=options.connections,
         growth=options.growth,
+        versions=options.versions,
     )
     found = run(soak)
     console = Console()

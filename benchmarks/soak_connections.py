@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import http
 import http.client
+import select
 import socket
 import threading
 import time
@@ -24,6 +25,7 @@ _CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 _PIECE_SECONDS = 0.2
 _PIECES = 10
+_RECONNECTS = 100
 _REFUSALS = ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED")
 
 
@@ -205,6 +207,12 @@ def post(address: str, path: str, body) -> bytes:
     """An answer over a connection of its own; `body` is bytes, or gives pieces of them."""
     connection = http.client.HTTPConnection(address, timeout=60)
     with contextlib.closing(connection):
+        connection.connect()
+        for _ in range(_RECONNECTS):
+            if not select.select([connection.sock], [], [], 0)[0]:
+                break
+            connection.close()  # the server did, before a request was sent
+            connection.connect()
         connection.request("POST", path, body)
         response = connection.getresponse()
         answer = response.read()

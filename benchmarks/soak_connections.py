@@ -209,7 +209,9 @@ def post(address: str, path: str, body) -> bytes:
     with contextlib.closing(connection):
         connection.connect()
         for _ in range(_RECONNECTS):
-            if not select.select([connection.sock], [], [], 0)[0]:
+            poll = select.poll()  # select() fails for descriptors from 1,024 on
+            poll.register(connection.sock, select.POLLIN)
+            if not poll.poll(0):
                 break
             connection.close()  # the server did, before a request was sent
             connection.connect()

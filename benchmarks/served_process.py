@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+import select
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ from pathlib import Path
 _COMMAND = [sys.executable, "-c", "from pipelines.cli import main; main()", "serve"]
 _READY = re.compile(r"gRPC on (\S+), REST on http://(\S+)")
 _END_SECONDS = 60.0
+_LISTEN_SECONDS = 0.1
 _ROOT = Path(__file__).parents[1]
 
 
@@ -22,16 +25,22 @@ class ServedProcess:
     Args:
         directory: of the model's versions.
         seconds: how long to wait for it to answer.
+        descriptors: how many files and connections it may open; None for as many as this process.
     """
 
-    def __init__(self, directory: Path, seconds: float = 120.0):
+    def __init__(self, directory: Path, seconds: float = 120.0, descriptors: int | None = None):
+        def limit_descriptors():
+            if descriptors is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
         self.name = directory.name
         self._lines: list[tuple[float, str]] = []  # with the time when they were read
+        self._is_deaf = threading.Event()
         self._process = subprocess.Popen(
             [*_COMMAND, "--model", str(directory), "--port", "0", "--rest-port", "0"],
             stderr=subprocess.PIPE,
-            text=True,
             cwd=_ROOT,
+            preexec_fn=limit_descriptors,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -45,6 +54,11 @@ class ServedProcess:
     def said(self, text: str) -> float | None:
         """When it said a line with `text`, as `time.monotonic`; None if it has not."""
         return next((moment for moment, line in self._lines if text in line), None)
+
+    def close_stderr(self) -> None:
+        """Stops reading what the server says: its standard error becomes a closed pipe."""
+        self._is_deaf.set()
+        self._reader.join()
 
     def memory(self) -> float:
         """MiB that it holds now."""
@@ -68,11 +82,19 @@ class ServedProcess:
             self._process.kill()
             self._process.wait()
         self._reader.join()
-        self._process.stderr.close()
 
     def _read(self):
-        for line in self._process.stderr:
-            self._lines.append((time.monotonic(), line.rstrip()))
+        pipe, rest = self._process.stderr.fileno(), b""
+        while not self._is_deaf.is_set():
+            if not select.select([pipe], [], [], _LISTEN_SECONDS)[0]:
+                continue
+            data = os.read(pipe, 2**16)
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            now = time.monotonic()
+            self._lines += [(now, line.decode(errors="replace").rstrip()) for line in lines]
+        self._process.stderr.close()
 
     def _check(self, deadline):
         if self._process.poll() is not None or time.monotonic() > deadline:

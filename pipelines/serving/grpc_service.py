@@ -16,7 +16,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from pipelines.serving.limits import MAX_BYTES, connection_limits
+from pipelines.serving.limits import MAX_AXES, MAX_BYTES, connection_limits
 from pipelines.serving.messages import SIGNATURES, check_name, model_status, signature_map
 from pipelines.serving.request_error import RequestError
 from pipelines.serving.served_model import ServedModel
@@ -174,7 +174,8 @@ def _declared(name, tensor):
         ) from error
     if tensor.tensor_shape.unknown_rank:
         raise RequestError("INVALID_ARGUMENT", f"input {name!r} does not declare its shape.")
-    return dtype, [axis.size for axis in tensor.tensor_shape.dim]
+    # One axis more than the limit shows that there are too many; a message has room for millions.
+    return dtype, [axis.size for axis in tensor.tensor_shape.dim[: MAX_AXES + 1]]
 
 
 def _array(name, tensor):

@@ -1,7 +1,8 @@
 """How much one request may ask for, so that small input cannot take much memory.
 
-A body of JSON takes up to 25 times its size once it is parsed, and a `TensorProto` of a few bytes
-may declare any shape, so that shapes are checked before values are made.
+Once it is parsed, a body of JSON takes up to 45 times its size and a message of gRPC up to 52
+times, as measured at 8 MiB (`benchmarks/request_memory.py --size 8388608`). A `TensorProto` of a
+few bytes may declare any shape, so that shapes are checked before values are made.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 
 from pipelines.serving.request_error import RequestError
 
-MAX_BYTES = 8 * 2**20
+MAX_BYTES = 6 * 2**20
 MAX_VALUES = 2**18
 MAX_HISTORIES = 1024
 MAX_EVENTS = 10_000

@@ -13,6 +13,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask
 
 _BACK_OFF_SECONDS = 1.0
+_LEAST_SILENT_SECONDS = 0.1
 _DRAIN_SECONDS = 5.0
 _DRAIN_BYTES = 256 * 2**20
 _CHUNK = 2**16
@@ -106,18 +107,25 @@ class Listener(TcpWSGIServer):
         """Whether a connection may be accepted."""
         return super().readable() and time.monotonic() >= self._rests_until
 
-    def make_room(self) -> None:
+    def make_room(self) -> bool:
         """Closes the connections that have been silent longest, a tenth of all, at the limit.
 
         Must be called between two polls: in one, a new connection may get a closed descriptor's
         number and its events.
+
+        Returns:
+            Whether a connection may be accepted; if not, none has been silent long enough. A caller
+            needs a moment to send its request once it is connected, and must not lose it.
         """
         if len(self._map) < self.adj.connection_limit:
-            return
+            return True
+        latest = time.time() - _LEAST_SILENT_SECONDS
         idle = [channel for channel in list(self.active_channels.values()) if channel.is_idle]
         idle.sort(key=lambda channel: channel.last_activity)
         for channel in idle[: len(idle) // 10 + 1]:
-            channel.handle_close()
+            if channel.last_activity <= latest:
+                channel.handle_close()
+        return len(self._map) < self.adj.connection_limit
 
     def handle_accept(self):
         """Takes a connection; without a free descriptor, rests and says so once."""

@@ -107,7 +107,8 @@ class RestServer:
 
     def _poll(self, timeout):
         try:
-            self._server.make_room()
+            if not self._server.make_room():
+                timeout = min(timeout, _TICK_SECONDS)
             # poll(), because select() fails for descriptors from 1,024 on.
             wasyncore.loop(timeout, use_poll=True, map=self._server._map, count=1)
         # Whatever it is, the other connections must be answered.

@@ -5,6 +5,7 @@ import json
 import random
 
 import grpc
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
@@ -14,11 +15,15 @@ from pipelines.serving.grpc_service import PredictionService
 from pipelines.serving.rest_service import RestService
 from pipelines.serving.served_model import ServedModel
 
-from .asking import columns, predict_request
+from .asking import predict_request
 
 # Enough to meet every kind of damage, and quick; a thorough run has ten times as many.
 REST_REQUESTS, GRPC_MESSAGES, EXAMPLES = 1_000, 500, 150
-SIGNATURES = ["serving_default", "recommend", "rank", "behavior", "explain", "examples", "", "nope"]
+LISTS = ["serving_default", "recommend", ""]
+CANDIDATES = ["rank", "behavior"]
+SIGNATURES = [*LISTS, *CANDIDATES, "explain", "examples", "nope"]
+NAMES = ["", "i3", "i7", "i30", "i31", "é", "a" * 300]
+BEHAVIORS = ["", "view", "cart", "buy", "nope"]
 VALUES = ["", "i3", "view", "\ud83d", "é", "a" * 300, None, True, -1, 0, 1.5, 2**31, 2**64, {}, []]
 
 
@@ -33,11 +38,55 @@ class Context:
         raise Refused(code, details)
 
 
+class CountedSession:
+    """Counts what reaches the graph, past all checks."""
+
+    def __init__(self, session):
+        self.runs = 0
+        self._session = session
+
+    def run(self, *arguments):
+        self.runs += 1
+        return self._session.run(*arguments)
+
+
 @pytest.fixture(scope="module")
 def model(exports):
     model = ServedModel(exports[0].parent, "shop")
     model.refresh()
     return model
+
+
+@pytest.fixture
+def session(model):
+    with model.lease() as (_, version):
+        counted = CountedSession(version._session)
+        for signature in version.signatures.values():
+            signature._session = counted
+        yield counted
+        for signature in version.signatures.values():
+            signature._session = version._session
+
+
+def some_rows(rng, names, rows, width):
+    return [rng.choices(names, k=width) for _ in range(rows)]
+
+
+def some_question(rng):
+    """A signature's name and inputs that it takes."""
+    name = rng.choice([*LISTS, *CANDIDATES, "explain"])
+    rows, events = rng.randrange(1, 4), rng.randrange(1, 9)
+    question = {
+        "items": some_rows(rng, NAMES, rows, events),
+        "behaviors": some_rows(rng, BEHAVIORS, rows, events),
+    }
+    if name in CANDIDATES:
+        question["candidates"] = some_rows(rng, NAMES, rows, rng.randrange(1, 5))
+    if name in LISTS and rng.random() < 0.7:
+        question["k"] = rng.choices([1, 3, 30, 31, 100, 0, -1], [4, 4, 2, 2, 2, 1, 1], k=rows)
+    if name in LISTS and rng.random() < 0.5:
+        question["exclude_seen"] = rng.choices([True, False], k=rows)
+    return name, question
 
 
 def some_value(rng, depth=0):
@@ -50,27 +99,31 @@ def some_value(rng, depth=0):
 
 
 def some_body(rng):
-    """A good request with some of it replaced, dropped or, in one of four, damaged as text."""
-    question = columns() | {"k": [3, 2, 1]}
-    for name in rng.sample([*question, "candidates", "examples"], rng.randrange(4)):
-        question[name] = some_value(rng)
-    body = {"signature_name": rng.choice(SIGNATURES), rng.choice(["inputs", "instances"]): question}
-    if rng.random() < 0.1:
-        body["inputs"] = some_value(rng)
+    """A good request; two of three have some of it replaced, dropped or damaged as text."""
+    name, question = some_question(rng)
+    damage = rng.choice(["none", "none", "inputs", "inputs", "form", "text"])
+    if damage == "inputs":
+        for key in rng.sample([*question, "candidates", "examples"], rng.randrange(1, 3)):
+            question[key] = some_value(rng)
+    body = {"signature_name": name, "inputs": question}
+    if damage == "form":
+        body["signature_name"] = rng.choice(SIGNATURES)
+        body[rng.choice(["inputs", "instances"])] = rng.choice([some_value(rng), question])
     text = bytearray(json.dumps(body).encode())
-    if rng.random() < 0.25:
+    if damage == "text":
         for _ in range(rng.randrange(1, 5)):
             text[rng.randrange(len(text))] = rng.randrange(256)
     return bytes(text)
 
 
-def test_no_body_is_an_error_of_the_server(model):
+def test_no_body_is_an_error_of_the_server(model, session):
     client = WsgiClient(RestService(model))
     for seed in range(REST_REQUESTS):
         body = some_body(random.Random(seed))
         response = client.post("/v1/models/shop:predict", data=body)
         assert response.status_code in (200, 400), (seed, response.data)
         assert json.loads(response.data)
+    assert session.runs >= REST_REQUESTS / 4
 
 
 def answers_or_refuses(model, request, seed):
@@ -83,19 +136,19 @@ def answers_or_refuses(model, request, seed):
         details.encode()
 
 
-def damage_message(rng, request):
-    """Replaces type, shape or content of some inputs; in one of four, bytes of the whole."""
-    request.model_spec.signature_name = rng.choice(SIGNATURES)
-    for name in rng.sample(["items", "behaviors", "k", "candidates"], rng.randrange(1, 3)):
-        tensor = request.inputs[name]
-        if rng.random() < 0.5:
-            tensor.dtype = rng.choice([0, 1, 3, 7, 9, 10, 20, 21, 23, 101, 500])
-        if rng.random() < 0.5:
-            size = rng.choice([0, 1, 3, -1, 10**7, 2**40, 2**63 - 1, -(2**63)])
-            tensor.tensor_shape.dim.add(size=size)
-        if rng.random() < 0.3:
-            tensor.tensor_content = rng.randbytes(rng.randrange(20))
-    if rng.random() < 0.25:
+def some_message(rng):
+    """A good message; two of three have types, shapes or content replaced, or bytes of it."""
+    name, question = some_question(rng)
+    if "k" in question:
+        question["k"] = np.array(question["k"], np.int32)
+    request = predict_request(question, signature=name)
+    damage = rng.choice(["none", "none", "inputs", "inputs", "signature", "bytes"])
+    if damage == "signature":
+        request.model_spec.signature_name = rng.choice(SIGNATURES)
+    if damage == "inputs":
+        for key in rng.sample([*question, "candidates"], rng.randrange(1, 3)):
+            damage_tensor(rng, request.inputs[key])
+    if damage == "bytes":
         text = bytearray(request.SerializeToString())
         text[rng.randrange(len(text))] = rng.randrange(256)
         try:
@@ -105,37 +158,60 @@ def damage_message(rng, request):
     return request
 
 
-def test_no_message_is_an_unknown_error(model):
+def damage_tensor(rng, tensor):
+    if rng.random() < 0.5:
+        tensor.dtype = rng.choice([0, 1, 3, 7, 9, 10, 20, 21, 23, 101, 500])
+    if rng.random() < 0.5:
+        size = rng.choice([0, 1, 3, -1, 10**7, 2**40, 2**63 - 1, -(2**63)])
+        tensor.tensor_shape.dim.add(size=size)
+    if rng.random() < 0.3:
+        tensor.tensor_content = rng.randbytes(rng.randrange(20))
+
+
+def test_no_message_is_an_unknown_error(model, session):
     for seed in range(GRPC_MESSAGES):
-        rng = random.Random(seed)
-        answers_or_refuses(model, damage_message(rng, predict_request(columns())), seed)
+        answers_or_refuses(model, some_message(random.Random(seed)), seed)
+    assert session.runs >= GRPC_MESSAGES / 4
 
 
 def some_example(rng):
-    """Bytes that are an example, one with wrong features, or none."""
-    if rng.random() < 0.3:
+    """Bytes that are an example; of two, one has wrong features, or none."""
+    damage = rng.choice(["none", "none", "none", "features", "bytes", "random"])
+    if damage == "random":
         return rng.randbytes(rng.randrange(30))
     made = tf.train.Example()
-    for name in ("items", "behaviors", "k", "exclude_seen"):
-        feature = made.features.feature[name]
-        kind = rng.choice(["bytes", "int64", "float", "none"])
-        count = rng.randrange(4)
-        if kind == "bytes":
-            feature.bytes_list.value.extend(rng.randbytes(3) for _ in range(count))
-        elif kind == "int64":
-            feature.int64_list.value.extend(rng.randrange(-(2**63), 2**63) for _ in range(count))
-        elif kind == "float":
-            feature.float_list.value.extend([1.5] * count)
+    features, events = made.features.feature, rng.randrange(9)
+    for name, names in (("items", NAMES), ("behaviors", BEHAVIORS)):
+        values = [value.encode() for value in rng.choices(names, k=events)]
+        features[name].bytes_list.value.extend(values)
+    if rng.random() < 0.5:
+        features["k"].int64_list.value.append(rng.choice([1, 3, 100, 0, -1, 2**40]))
+    if rng.random() < 0.5:
+        features["exclude_seen"].int64_list.value.append(rng.randrange(2))
+    if damage == "features":
+        damage_feature(rng, features[rng.choice(["items", "behaviors", "k", "exclude_seen"])])
     text = bytearray(made.SerializeToString())
-    if text and rng.random() < 0.3:
+    if text and damage == "bytes":
         text[rng.randrange(len(text))] = rng.randrange(256)
     return bytes(text)
 
 
-def test_no_example_is_an_unknown_error(model):
+def damage_feature(rng, feature):
+    feature.Clear()
+    kind, count = rng.choice(["bytes", "int64", "float", "none"]), rng.randrange(4)
+    if kind == "bytes":
+        feature.bytes_list.value.extend(rng.randbytes(3) for _ in range(count))
+    elif kind == "int64":
+        feature.int64_list.value.extend(rng.randrange(-(2**63), 2**63) for _ in range(count))
+    elif kind == "float":
+        feature.float_list.value.extend([1.5] * count)
+
+
+def test_no_example_is_an_unknown_error(model, session):
     for seed in range(EXAMPLES):
         rng = random.Random(seed)
         examples = [some_example(rng) for _ in range(rng.randrange(1, 4))]
         answers_or_refuses(
             model, predict_request({"examples": examples}, signature="examples"), seed
         )
+    assert session.runs >= EXAMPLES / 4

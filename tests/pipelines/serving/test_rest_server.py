@@ -79,6 +79,25 @@ def test_silent_connections_make_room(start, monkeypatch):
             assert ask(port) == (200, b"3")
 
 
+def test_a_new_connection_has_time_to_send_its_request(start, monkeypatch):
+    monkeypatch.setattr(rest_server, "connection_limits", lambda: (20, 20))
+    monkeypatch.setattr("pipelines.serving.rest_channel._LEAST_SILENT_SECONDS", 3600)
+    _, port = start()
+    first = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    first.connect()
+    with contextlib.ExitStack() as open_ones:
+        open_ones.enter_context(contextlib.closing(first))
+        silent = [
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", port), 30))
+            for _ in range(60)
+        ]
+        first.request("POST", "/", b"abc")
+        assert first.getresponse().read() == b"3"
+        for one in silent:
+            one.close()
+        assert ask(port) == (200, b"3")
+
+
 def test_without_descriptors_it_rests_says_so_once_and_recovers(start, said, monkeypatch):
     server, port = start()
     monkeypatch.setattr("pipelines.serving.rest_channel._BACK_OFF_SECONDS", 0.01)

@@ -210,7 +210,7 @@ def _prepare(make, downloaded, beam):
     try:
         # One process prepares a folder at a time, so whatever lies there now is left over.
         with locked_directory(make.folder, waiting), _quiet(tfds):
-            _remove_left_over(builder.data_path.parent)
+            _remove_left_over(make.folder, builder.data_path.parent)
             if make.is_prepared():  # another process was faster
                 return
             builder.download_and_prepare(
@@ -226,11 +226,14 @@ def _prepare(make, downloaded, beam):
         raise mended from error
 
 
-def _remove_left_over(directory):
-    """Removes what killed preparations left."""
-    for left_over in directory.glob("incomplete.*"):
-        shutil.rmtree(left_over, ignore_errors=True)
-    remove_left_over(directory)
+def _remove_left_over(folder, workspaces):
+    """Removes what killed preparations left: TFDS's files and directories, our workspaces."""
+    for left_over in list(folder.rglob("incomplete.*")):
+        if left_over.is_dir():
+            shutil.rmtree(left_over, ignore_errors=True)
+        else:
+            left_over.unlink(missing_ok=True)
+    remove_left_over(workspaces)
 
 
 def _as_input_error(error, make, downloaded, beam):

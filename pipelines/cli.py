@@ -124,8 +124,13 @@ def run_command(
     )
     with make_temporary(models):  # hours of training must not end in an unwritable directory
         pass
+    from pipelines.interruption import Interruption
+
     run, data, trained = _train(request, output, resume)
-    _evaluate(run, data, trained)
+    interruption = Interruption(at_once=True)
+    with interruption.listening():
+        _evaluate(run, data, trained)
+        interruption.raise_if_asked()
     directory = Path(models) / check_model_name(data.name.replace("/", "-"))
     if os.environ["KERAS_BACKEND"] == "tensorflow":
         version = _export(run, data, trained, directory)
@@ -230,19 +235,24 @@ def export_command(
     prepare_keras(backend="tensorflow")
     from pipelines import workflow
     from pipelines.export.blessing import live_version
+    from pipelines.interruption import Interruption
     from pipelines.run_directory import RunDirectory
 
-    directory = RunDirectory.open(run)
-    model = workflow.load_model(directory)
-    data = workflow.load_run_dataset(directory, data_dir)
-    target = Path(models) / (name or check_model_name(data.name.replace("/", "-")))
-    if bless:
-        live = live_version(target, rollout)
-        blessing = workflow.bless_run(directory, data, model, live, tolerance, gain)
-        if not blessing.blessed:
-            raise InputError(blessing.sentence())
-        say(blessing.sentence())
-    _export(directory, data, model, target, retrieval)
+    interruption = Interruption(at_once=True)
+    with interruption.listening():
+        directory = RunDirectory.open(run)
+        model = workflow.load_model(directory)
+        data = workflow.load_run_dataset(directory, data_dir)
+        target = Path(models) / (name or check_model_name(data.name.replace("/", "-")))
+        interruption.raise_if_asked()
+        if bless:
+            live = live_version(target, rollout)
+            blessing = workflow.bless_run(directory, data, model, live, tolerance, gain)
+            interruption.raise_if_asked()
+            if not blessing.blessed:
+                raise InputError(blessing.sentence())
+            say(blessing.sentence())
+        _export(directory, data, model, target, retrieval)
 
 
 @app.command("recommend")

@@ -12,12 +12,19 @@ import keras
 class Interruption(keras.callbacks.Callback):
     """Raises `KeyboardInterrupt` after the step in which Ctrl-C was pressed.
 
-    Python would raise it wherever it happens to be, and within what TensorFlow calls back it is
-    lost. Pressed a second time it is raised at once.
+    Python raises it wherever it happens to be, and where that is a `__del__`, it is lost. Such are
+    `AtomicFunction` and, with a bare `except`, `ConcreteFunctionGarbageCollector` of TensorFlow
+    2.21, which take apart the graphs of functions that are no longer needed. Pressed a second time
+    it is raised at once.
+
+    Args:
+        at_once: whether the first press, too, is raised at once; if it is lost,
+            `raise_if_asked` raises it again.
     """
 
-    def __init__(self):
+    def __init__(self, at_once: bool = False):
         super().__init__()
+        self._at_once = at_once
         self._is_asked_for = False
 
     @contextlib.contextmanager
@@ -38,9 +45,10 @@ class Interruption(keras.callbacks.Callback):
             signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
     def _note(self, number, frame):
-        if self._is_asked_for:
-            raise KeyboardInterrupt
+        at_once = self._at_once or self._is_asked_for
         self._is_asked_for = True
+        if at_once:
+            raise KeyboardInterrupt
 
     def on_train_batch_end(self, batch, logs=None):
         """Ends the training if it is to be."""

@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipelines.errors import InputError
@@ -57,11 +57,18 @@ def held(path: Path, message: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked_directory(path: Path) -> Iterator[None]:
-    """Holds a directory, waiting until no other process does."""
+def locked_directory(path: Path, tell: Callable[[], None]) -> Iterator[None]:
+    """Holds a directory, waiting until no other process does.
+
+    Args:
+        path: of the directory.
+        tell: is called before waiting, if another process holds it.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        _lock(descriptor, wait=True)
+        if not _lock(descriptor):
+            tell()
+            _lock(descriptor, wait=True)
         yield
     finally:
         os.close(descriptor)

@@ -62,6 +62,9 @@ def train(
         history = run.history()
         if len(history) < last and not _is_finished(history, config):
             _fit(splits, config, run, seed, hardware, last, _continuable(run, history))
+        history = run.history()
+        # A process that is killed between its last epoch and this has not done it.
+        run.keep_checkpoints(len(history), best_epoch(history))
         return save_best(run, config)
 
 

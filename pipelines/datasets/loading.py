@@ -8,16 +8,17 @@ import hashlib
 import importlib
 import io
 import json
-import os
 import pathlib
 import shutil
 import sys
 
+from pipelines.artefacts import written_at_once
 from pipelines.cache_directory import cache_directory
 from pipelines.datasets.event_log.beam_settings import input_error_of
 from pipelines.datasets.event_log.workspace import remove_left_over
 from pipelines.errors import InputError
 from pipelines.locks import locked_directory
+from pipelines.terminal import say_if_heard
 
 _CHECKSUM = "content.sha256"
 
@@ -117,10 +118,9 @@ def _check_content(folder, dataset):
     content = hashlib.sha256(json.dumps([dataset.fingerprint, report]).encode()).hexdigest()
     path = folder / _CHECKSUM
     if not path.exists():
-        temporary = folder / f".{_CHECKSUM}-{os.getpid()}"
-        with contextlib.suppress(OSError):  # a cache may be shared and read-only
+        # A cache may be shared and read-only.
+        with contextlib.suppress(InputError), written_at_once(path) as temporary:
             temporary.write_text(content)
-            temporary.replace(path)
     elif path.read_bytes() != content.encode():
         raise InputError(f"the prepared records in {folder} are damaged; delete that folder.")
 
@@ -203,10 +203,14 @@ def _prepare(make, downloaded, beam):
         ) from error
     builder = make()
     (make.folder / _CHECKSUM).unlink(missing_ok=True)  # of records that were deleted
+
+    def waiting():
+        say_if_heard(f"waiting for another process that prepares {make.full_name}")
+
     try:
         # One process prepares a folder at a time, so whatever lies there now is left over.
-        with locked_directory(make.folder), _quiet(tfds):
-            _remove_left_over(builder.data_path.parent)
+        with locked_directory(make.folder, waiting), _quiet(tfds):
+            _remove_left_over(make.folder, builder.data_path.parent)
             if make.is_prepared():  # another process was faster
                 return
             builder.download_and_prepare(
@@ -222,11 +226,14 @@ def _prepare(make, downloaded, beam):
         raise mended from error
 
 
-def _remove_left_over(directory):
-    """Removes what killed preparations left."""
-    for left_over in directory.glob("incomplete.*"):
-        shutil.rmtree(left_over, ignore_errors=True)
-    remove_left_over(directory)
+def _remove_left_over(folder, workspaces):
+    """Removes what killed preparations left: TFDS's files and directories, our workspaces."""
+    for left_over in list(folder.rglob("incomplete.*")):
+        if left_over.is_dir():
+            shutil.rmtree(left_over, ignore_errors=True)
+        else:
+            left_over.unlink(missing_ok=True)
+    remove_left_over(workspaces)
 
 
 def _as_input_error(error, make, downloaded, beam):

@@ -42,6 +42,37 @@ def test_pressed_twice_it_does_not_wait():
             press()
 
 
+def test_at_once_it_is_raised_again_where_it_was_lost():
+    interruption = Interruption(at_once=True)
+    with interruption.listening():
+        interruption.raise_if_asked()
+        with pytest.raises(KeyboardInterrupt):
+            press()
+        with pytest.raises(KeyboardInterrupt):
+            interruption.raise_if_asked()
+
+
+def test_tensorflow_loses_it_where_it_deletes_a_function(monkeypatch):
+    """Why `Interruption` notes it; where this fails, TensorFlow has become better."""
+    from tensorflow.python.eager.polymorphic_function import concrete_function
+    from tensorflow.python.framework import func_graph
+
+    pressed = []
+
+    def dismantle(graph):
+        pressed.append(graph)
+        press()
+
+    monkeypatch.setattr(func_graph, "dismantle_func_graph", dismantle)
+    collector = concrete_function.ConcreteFunctionGarbageCollector("a graph")
+    interruption = Interruption(at_once=True)
+    with interruption.listening():
+        del collector
+        assert pressed == ["a graph"]
+        with pytest.raises(KeyboardInterrupt):
+            interruption.raise_if_asked()
+
+
 def test_a_process_in_the_background_goes_on_ignoring_it():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     interruption = Interruption()

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -106,15 +108,35 @@ def test_another_process_was_faster(ratings_1m, cache, monkeypatch, preparations
     locked = loading.locked_directory
 
     @contextlib.contextmanager
-    def overtaken(directory):
+    def overtaken(directory, tell):
         monkeypatch.setattr(loading, "locked_directory", locked)
         load_dataset("movielens", folder, cache)
-        with locked(directory):
+        with locked(directory, tell):
             yield
 
     monkeypatch.setattr(loading, "locked_directory", overtaken)
     assert load_dataset("movielens", folder, cache).num_users == 2
     assert len(preparations) == 1
+
+
+def test_waiting_for_another_process_is_said(ratings_1m, cache, monkeypatch, capsys):
+    files = ratings_1m(*LINES)
+    load_dataset("movielens", files, cache)
+    (folder,) = cache.glob("movielens-1m-*")
+    shutil.rmtree(folder)
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)  # as another process, by another descriptor
+
+    def say_and_end(text):
+        say_if_heard(text)
+        os.close(descriptor)
+
+    say_if_heard = loading.say_if_heard
+    monkeypatch.setattr(loading, "say_if_heard", say_and_end)
+    assert capsys.readouterr().err == ""
+    assert load_dataset("movielens", files, cache).num_users == 2
+    assert capsys.readouterr().err == "waiting for another process that prepares movielens/1m\n"
 
 
 def test_downloads(ratings_1m, cache, monkeypatch, preparations):

@@ -12,6 +12,7 @@ import keras
 import keras_tuner
 
 from pipelines.artefacts import written_at_once
+from pipelines.disk_errors import is_of_disk
 from pipelines.errors import InputError
 from pipelines.hardware import Hardware
 from pipelines.run_directory import RunDirectory
@@ -81,6 +82,8 @@ class TrialRunner(keras_tuner.Tuner):
             run = self._run(directory, config, values.get("tuner/trial_id"))
             train(self._splits, config, run, self._seed, self._hardware, values.get("tuner/epochs"))
         except (InputError, ValueError) as error:
+            if is_of_disk(error):  # once there is room the trial goes on
+                raise
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
         history = run.history()
         best = history[best_epoch(history) - 1]

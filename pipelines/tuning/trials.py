@@ -49,7 +49,7 @@ class Trial:
     @property
     def seconds(self) -> float:
         """What its epochs took."""
-        return sum(epoch["seconds"] for epoch in self.history)
+        return sum(epoch.get("seconds", 0) for epoch in self.history)
 
 
 def read_trials(directory: Path, ended: Mapping[str, Trial] | None = None) -> list[Trial]:

@@ -115,7 +115,7 @@ def _variant(path, entry):
     trainings = []
     for each in entry["seeds"]:
         run = path / each["run"] if each.get("run") else None
-        history = run / "history.json" if run else None
+        trained = run is not None and run.is_dir()  # it may have been deleted
         trainings.append(
             Training(
                 seed=each["seed"],
@@ -124,7 +124,7 @@ def _variant(path, entry):
                 best_epoch=each.get("best_epoch"),
                 seconds=each.get("seconds"),
                 test=each["test"],
-                history=_read(history, history_fault) if history and history.is_file() else [],
+                history=_read(run / "history.json", history_fault) if trained else [],
             )
         )
     return Variant(entry["name"], entry.get("changes") or {}, trainings)

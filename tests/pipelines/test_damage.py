@@ -1,7 +1,7 @@
 """Any file of a run, export, experiment, tuning or cache may be damaged: one sentence or no change.
 
-Every file is damaged in every way of `damage.damages`, at places that a seed chooses, and read by
-the code of the commands. HMAR_TEST_DAMAGE=N takes N other seeds.
+Every file is damaged in some of the ways of `damage.damages`, which a seed chooses, and read by the
+code of the commands. HMAR_TEST_DAMAGE=N takes every way, with N seeds.
 """
 
 import csv
@@ -33,7 +33,8 @@ from pipelines.workflow import Request
 
 from .damage import damages, files_of, put
 
-SEEDS = range(int(os.environ.get("HMAR_TEST_DAMAGE", "1")))
+ALL = int(os.environ.get("HMAR_TEST_DAMAGE", "0"))
+WAYS = 100 if ALL else 2  # a file
 SMALL = ("dim=4", "max_length=6", "batch_size=16", "learning_rate=0.05", "patience=50")
 
 
@@ -135,21 +136,25 @@ def read_run(trees, path):
 
 
 def resume_run(trees, path):
-    """What a training continues with: the weights after an epoch of a history."""
+    """Whether a training continues with what the whole run had after the same epoch."""
     run, _ = workflow.resume(Request(None, epochs=9), path)
-    history = training._continuable(run, run.history())
-    if not history:
-        return None  # it starts anew, with the same result
-    with h5py.File(run.checkpoint(len(history))) as file:
-        arrays = []
-        file.visititems(
-            lambda name, node: (
-                arrays.append((name, node[()].tobytes()))
-                if isinstance(node, h5py.Dataset)
-                else None
-            )
-        )
-    return len(history), without_times(history), arrays
+    history, whole = training._continuable(run, run.history()), RunDirectory(trees.home / "run")
+    epochs = len(history)  # with none it starts anew
+    return history == whole.history()[:epochs] and (
+        not epochs or arrays(run.checkpoint(epochs)) == arrays(whole.checkpoint(epochs))
+    )
+
+
+def arrays(path):
+    found = {}
+
+    def keep(name, node):
+        if isinstance(node, h5py.Dataset):
+            found[name] = node[()].tobytes()
+
+    with h5py.File(path) as file:
+        file.visititems(keep)
+    return found
 
 
 def read_export(trees, path):
@@ -212,7 +217,7 @@ def others_of(trees, tree, name):
 
 
 @pytest.mark.parametrize("checked", [True, False])
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(ALL or 1))
 @pytest.mark.parametrize(("tree", "read"), READERS, ids=lambda each: getattr(each, "__name__", ""))
 def test_one_sentence_or_the_right_result(trees, tmp_path, tree, read, seed, checked):
     rng = random.Random(seed)
@@ -223,7 +228,10 @@ def test_one_sentence_or_the_right_result(trees, tmp_path, tree, read, seed, che
     for name in files_of(whole):
         if not checked and name.endswith(("sha256", "checksums.json")):
             continue
-        for how, content in damages(whole / name, rng, others_of(trees, tree, name)):
+        if read is read_run and "checkpoints" in name:  # for `resume_run`
+            continue
+        ways = list(damages(whole / name, rng, others_of(trees, tree, name)))
+        for how, content in rng.sample(ways, min(WAYS, len(ways))):
             shutil.rmtree(copied)
             shutil.copytree(whole, copied)
             put(copied / name, content)
@@ -238,7 +246,7 @@ def test_one_sentence_or_the_right_result(trees, tmp_path, tree, read, seed, che
             except Exception as error:
                 raise AssertionError(f"{name}, {how}") from error
             else:
-                assert not checked or found in (expected, None), f"{name}, {how}"
+                assert not checked or found == expected, f"{name}, {how}"
     assert sentences
 
 

@@ -8,6 +8,7 @@ without a checksum is accepted, as runs of older versions have none.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -68,12 +69,14 @@ def check(path: Path, advice: str) -> None:
     Raises:
         InputError: if it is missing, not a file, or differs.
     """
-    try:
-        found = _digest(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); {advice}.") from error
-    if not _is_known(path, found):
-        raise _changed(path, advice)
+    for _ in range(_ATTEMPTS):
+        try:
+            found = _digest(path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror}); {advice}.") from error
+        if _is_known(path, found):
+            return
+    raise _changed(path, advice)
 
 
 @contextlib.contextmanager
@@ -131,9 +134,16 @@ def written(path: Path, size: int, libraries: bool = False) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Removes an artefact, if it exists, and its checksum."""
-    path.unlink(missing_ok=True)
-    _checksum(path).unlink(missing_ok=True)
+    """Removes an artefact, if it exists, and its checksum.
+
+    Raises:
+        InputError: if that cannot be done.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        _checksum(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be removed ({error.strerror}); remove it.") from error
 
 
 @contextlib.contextmanager
@@ -181,8 +191,9 @@ def require_room(directory: Path, size: int, libraries: bool = False) -> None:
     if free < needed:
         raise InputError(
             f"the disk of {directory} has {_megabytes(free)} MB free and {_megabytes(needed)} MB "
-            f"are needed; free {_megabytes(needed - free)} MB, then run the same command again."
-        )
+            f"are needed; free {_megabytes(needed - free)} MB, then run the command again, with "
+            "--resume if it had begun."
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def synchronize_tree(directory: Path) -> None:

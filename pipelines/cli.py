@@ -35,6 +35,7 @@ from pipelines.command_options import (
     request_of,
 )
 from pipelines.data_cli import data_app
+from pipelines.disk_errors import disk_sentence
 from pipelines.errors import InputError
 from pipelines.experiment_cli import experiment_command
 from pipelines.hardware import Hardware
@@ -281,13 +282,16 @@ app.command("client")(client_command)
 
 
 def main():
-    """Runs the command; bad input ends in one sentence and exit status 2."""
+    """Runs the command; bad input and a full disk end in one sentence and exit status 2."""
     try:
         for argument in sys.argv[1:]:
             check_text(argument, "the argument")
         app()
-    except InputError as error:
-        print(f"hmar: {printable(str(error))}", file=sys.stderr)
+    except Exception as error:
+        sentence = str(error) if isinstance(error, InputError) else disk_sentence(error)
+        if sentence is None:
+            raise
+        print(f"hmar: {printable(sentence)}", file=sys.stderr)
         sys.exit(2)
 
 

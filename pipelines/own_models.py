@@ -45,7 +45,7 @@ def files_of_environment() -> list[Path]:
     text = os.environ.get(VARIABLE, "")
     try:
         names = json.loads(text) if text.startswith('["') else text.split(os.pathsep)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{VARIABLE} begins like JSON but is no list of files; separate files by "
             f"{os.pathsep!r}."

@@ -65,11 +65,11 @@ def load_source(settings: dict, path: Path, data_dir: str | None = None) -> Inte
     Raises:
         InputError: if it cannot be loaded or is no longer the same.
     """
-    dataset = None if data_dir else _load_copy(settings)
+    dataset = None if data_dir else _load_copy(settings, path)
     if dataset is not None:
         return dataset
     if settings.get("log"):
-        spec = LogSpec.from_dict(settings["log"])
+        spec = _spec(settings, path)
         dataset = load_log(spec.moved_to(data_dir) if data_dir else spec)
     else:
         dataset = load_dataset(settings["dataset"], data_dir or settings["data_dir"])
@@ -116,11 +116,20 @@ def load_to_resume(request: Request, settings: dict, path: Path) -> InteractionD
     )
 
 
-def _load_copy(settings):
+def _spec(settings, path):
+    try:
+        return LogSpec.from_dict(settings["log"])
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise InputError(
+            f"{path} does not say how its log is read ({error}); restore its files."
+        ) from error
+
+
+def _load_copy(settings, path):
     """The prepared copy that a run was started with; None if it is gone or has no name."""
     if not settings.get("prepared"):
         return None
-    spec = LogSpec.from_dict(settings["log"]) if settings.get("log") else None
+    spec = _spec(settings, path) if settings.get("log") else None
     dataset = load_prepared(settings["dataset"], settings["prepared"], spec)
     return dataset if dataset is not None and _is_same(dataset, settings) else None
 

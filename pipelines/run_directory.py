@@ -143,10 +143,15 @@ class RunDirectory:
         """The finished epochs, the oldest first.
 
         Raises:
-            InputError: if the file is damaged.
+            InputError: if the file is damaged, or missing beside the model.
         """
-        exists = os.path.lexists(self.path / "history.json")
-        return self.read_json("history.json", history_fault) if exists else []
+        if os.path.lexists(self.path / "history.json"):
+            return self.read_json("history.json", history_fault)
+        if self.model.exists():  # it is written after the last epoch
+            raise InputError(
+                f"{self.path / 'history.json'} is missing; restore it, or start a new run."
+            )
+        return []
 
     def metrics(self) -> dict | None:
         """What `metrics.json` holds, None if the run has not been evaluated.

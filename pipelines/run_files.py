@@ -13,7 +13,11 @@ _SETTINGS = {
     "versions": dict,
     "hardware": list,
     "seed": int,
+    "fingerprint": str | None,
+    "prepared": str | None,
 }
+_OPTIONAL = ("hardware", "log", "fingerprint", "prepared")
+_SEEDS = 1 << 32  # as many as NumPy takes
 
 
 def history_fault(content) -> str | None:
@@ -41,6 +45,8 @@ def settings_fault(content) -> str | None:
     for name, kind in _SETTINGS.items():
         if name in content and not isinstance(content[name], kind):
             return f"{name} is {type(content[name]).__name__}"
+    if not 0 <= content.get("seed", 0) < _SEEDS:
+        return "its seed is out of range"
     for entry in content.get("hardware", ()):
         if not isinstance(entry, dict) or not isinstance(entry.get("precision"), str):
             return "an entry of hardware has no precision"
@@ -49,7 +55,7 @@ def settings_fault(content) -> str | None:
 
 def source_fault(settings: dict) -> str | None:
     """Checks that `run.json` says what the run was trained on."""
-    missing = [name for name in _SETTINGS if name not in ("hardware", "log", *settings)]
+    missing = [name for name in _SETTINGS if name not in (*_OPTIONAL, *settings)]
     return f"it has no {missing[0]}" if missing else None
 
 

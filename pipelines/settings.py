@@ -8,6 +8,7 @@ from pathlib import Path
 from hmar_keras import models
 from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
+from pipelines.artefacts import check
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.json_text import parse_json
@@ -193,6 +194,7 @@ def read_object(path: str | Path, what: str, option: str) -> dict:
         raise InputError(f"{what} {path} is not JSON ({error}); mend it.") from error
     if not isinstance(content, dict):
         raise InputError(f"{what} {path} must be a JSON object of settings; mend it.")
+    check(Path(path), f"give another {option}")  # what a run or a search wrote has a checksum
     return content
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import SequentialRecommender, build_model, compile_arguments
-from pipelines.artefacts import reading, remove, written
+from pipelines.artefacts import reading, remove, require_room, written
 from pipelines.custom_gradients import gradients_forgotten
 from pipelines.data_parallel import Devices, MeanOverReplicas
 from pipelines.errors import InputError
@@ -112,6 +112,7 @@ def _fit(splits, config, run, seed, hardware, last, history):
             _load_state(model, run, len(scores))
         else:
             start_items(model, splits)
+    require_room(run.path, _checkpoint_size(model), libraries=True)  # rather than after an epoch
     progress = TrainingProgress(last, data.steps_per_epoch, MONITORED, scores)
     interruption = Interruption()
     callbacks = [
@@ -221,6 +222,10 @@ def size_of(variables) -> int:
     )
 
 
+def _checkpoint_size(model):
+    return size_of(model.variables) + size_of(model.optimizer.variables)
+
+
 def best_epoch(history: list[dict]) -> int:
     """The epoch (from 1) with the best validation score, the earliest of equals."""
     return int(np.argmax([epoch[MONITORED] for epoch in history])) + 1
@@ -259,13 +264,10 @@ class Checkpoint(keras.callbacks.Callback):
         entry = {name: float(value) for name, value in logs.items()}
         self._history.append({"epoch": epoch + 1, **entry, "seconds": seconds})
         path = self._run.checkpoint(epoch + 1)
-        with written(path, self._size(), libraries=True) as temporary:
+        with written(path, _checkpoint_size(self.model), libraries=True) as temporary:
             self.model.save_weights(temporary)
         remove(self._run.model)  # of a shorter training; the best checkpoint stands
         self._run.write_json("history.json", self._history)  # from here on the epoch counts
         self._run.keep_checkpoints(epoch + 1, best_epoch(self._history))
         if _is_finished(self._history, self._config):
             self.model.stop_training = True
-
-    def _size(self):
-        return size_of(self.model.variables) + size_of(self.model.optimizer.variables)

@@ -146,10 +146,11 @@ def check_trained_alike(path: Path, content: dict, hardware: Hardware) -> None:
     Raises:
         InputError: if either differs.
     """
-    was, now = content["hardware"][-1], used_hardware(hardware, 0)
-    if any(was[part] != now[part] for part in ("precision", "backend")):
+    was, now = (content["hardware"] or [{}])[-1], used_hardware(hardware, 0)
+    if any(was.get(part) != now[part] for part in ("precision", "backend")):
         raise InputError(
-            f"{path} was started with --precision {was['precision']} on {was['backend']}; keep "
+            f"{path} was started with --precision {was.get('precision')} on "
+            f"{was.get('backend')}; keep "
             "both: what is compared must have been trained alike."
         )
 
@@ -186,7 +187,10 @@ def load_model(run: RunDirectory) -> SequentialRecommender:
     if run.model.exists():
         advice = "delete it and its checksum, and it is written again from the best checkpoint"
         with reading(run.model, advice):
-            return keras.saving.load_model(run.model)
+            model = keras.saving.load_model(run.model)
+        if model.config.replace(epochs=config.epochs) != config:  # a resumption may change them
+            raise InputError(f"{run.model} is of other settings than config.json; {advice}.")
+        return model
     if not run.history():
         raise InputError(f"{run.path} has no finished epoch; train it first.")
     return save_best(run, config)

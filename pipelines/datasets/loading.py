@@ -113,7 +113,11 @@ def _read(make):
 
 
 def _check_content(folder, dataset):
-    """Compares with the checksum of the first reading: TFDS's metadata have none."""
+    """Compares with the checksum of the first reading: TFDS's metadata have none.
+
+    Damaged records are not prepared anew without asking: that may take hours, others may read the
+    same cache, and a disk that damages files deserves attention.
+    """
     report = dataset.report.to_dict() if dataset.report else None
     content = hashlib.sha256(json.dumps([dataset.fingerprint, report]).encode()).hexdigest()
     path = folder / _CHECKSUM

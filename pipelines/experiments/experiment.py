@@ -8,7 +8,6 @@ results.json        the table, written anew after every run
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import keras
 import numpy as np
 
 from hmar_keras.config import HMARConfig
-from pipelines.artefacts import written_at_once
+from pipelines.artefacts import write_json
 from pipelines.baselines import baselines
 from pipelines.custom_gradients import gradients_forgotten
 from pipelines.datasets.interaction_dataset import InteractionDataset
@@ -156,8 +155,7 @@ class Experiment:
                 results["differences"][name] = compare(
                     *([_of_part(of[seed], "test") for seed in shared] for of in (reference, seeds))
                 )
-        with written_at_once(self.path / "results.json") as temporary:
-            temporary.write_text(json.dumps(results, indent=2) + "\n")
+        write_json(self.path / "results.json", results)
         return results
 
     def _answered(self) -> Iterator[tuple[str, dict[int, dict[str, Ranks]]]]:
@@ -194,7 +192,7 @@ class Experiment:
                 "run": str(run.path.relative_to(self.path)),
                 "epochs": len(history),
                 "best_epoch": best_epoch(history),
-                "seconds": round(sum(epoch["seconds"] for epoch in history), 2),
+                "seconds": round(sum(epoch.get("seconds", 0) for epoch in history), 2),
             }
         for part in _PARTS:
             of_part = _of_part(ranks, part)

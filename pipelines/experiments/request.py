@@ -10,6 +10,7 @@ from pipelines.artefacts import write_json
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.errors import InputError
 from pipelines.experiments.experiment import Experiment
+from pipelines.experiments.suites import variants
 from pipelines.log_options import load_chosen
 from pipelines.run_data import SOURCE, load_to_resume, source
 from pipelines.run_directory import new_directory, read_json_object
@@ -106,8 +107,10 @@ def read_experiment(path: Path) -> dict:
     """
     content = read_json_object(path / _FILE, "an experiment", _FIELDS)
     try:
-        HMARConfig.from_dict(content["config"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        variants(content["suites"], HMARConfig.from_dict(content["config"]))
+        if not all(isinstance(seed, int) for seed in content["seeds"]):
+            raise ValueError("a seed is no whole number.")
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path / _FILE}: {error} Restore it.") from error
     return content
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import jinja2
 
+from pipelines.run_files import are_results
+
 METADATA = Path("assets.extra") / "hmar.json"
 CARD = Path("assets.extra") / "model_card.md"
 
@@ -36,7 +38,8 @@ def metadata_fault(content) -> str | None:
     names = behaviors.get("names") if isinstance(behaviors, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return "it does not name the behaviours"
-    return None
+    wrong = [part for part in ("validation", "test") if not are_results(content.get(part, {}))]
+    return f"{wrong[0]} are not results" if wrong else None
 
 
 def _markdown(name, model, metadata):

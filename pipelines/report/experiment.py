@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.artefacts import is_number, read_json
 from pipelines.errors import InputError
-from pipelines.json_text import parse_json
-from pipelines.run_files import history_fault
+from pipelines.run_files import are_results, history_fault, settings_fault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,10 +91,10 @@ def read_experiment(path: Path) -> Experiment:
     Raises:
         InputError: if it is not finished or its files do not say what they should.
     """
-    settings = _read(path / "experiment.json")
+    settings = _read(path / "experiment.json", settings_fault)
     if not (path / "results.json").is_file():
         raise InputError(f"{path} has no results.json yet; run the experiment to its end.")
-    results = _read(path / "results.json")
+    results = _read(path / "results.json", _results_fault)
     try:
         variants = [_variant(path, entry) for entry in results["variants"]]
         reference, differences = results["reference"], results.get("differences", {})
@@ -115,7 +115,7 @@ def _variant(path, entry):
     trainings = []
     for each in entry["seeds"]:
         run = path / each["run"] if each.get("run") else None
-        history = run / "history.json" if run else None
+        trained = run is not None and run.is_dir()  # it may have been deleted
         trainings.append(
             Training(
                 seed=each["seed"],
@@ -124,20 +124,35 @@ def _variant(path, entry):
                 best_epoch=each.get("best_epoch"),
                 seconds=each.get("seconds"),
                 test=each["test"],
-                history=_read(history) if history and history.is_file() else [],
+                history=_read(run / "history.json", history_fault) if trained else [],
             )
         )
     return Variant(entry["name"], entry.get("changes") or {}, trainings)
 
 
-def _read(path):
+def _read(path, fault):
     try:
-        content = parse_json(path.read_bytes())
+        return read_json(path, fault, "restore it")
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); restore it.") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}); restore it.") from error
-    fault = history_fault(content) if path.name == "history.json" else None
-    if fault:
-        raise InputError(f"{path} is damaged ({fault}); restore it.")
-    return content
+
+
+def _results_fault(content):
+    """Says what is wrong with the numbers of `results.json`, None if nothing is."""
+    if not isinstance(content, dict):
+        return "it is not an object"
+    try:
+        trainings = [each for entry in content["variants"] for each in entry["seeds"]]
+        tested = all(are_results({"": each["test"]}) for each in trainings)
+        counted = all(_is_counted(each) for each in trainings)
+        compared = all(map(are_results, content.get("differences", {}).values()))
+    except (KeyError, TypeError, AttributeError) as error:
+        return f"{error} is missing or wrong"
+    return None if tested and counted and compared else "a result is not a finite number"
+
+
+def _is_counted(training):
+    return all(
+        training.get(name) is None or is_number(training[name])
+        for name in ("seed", "epochs", "best_epoch", "seconds")
+    )

@@ -52,12 +52,26 @@ class RestTransport:
     def predict(self, signature: str, inputs: dict[str, list]) -> dict[str, list]:
         """Calls a signature."""
         body = json.dumps({"signature_name": signature, "inputs": inputs}).encode()
-        return self._ask(":predict", body)["outputs"]
+        return self._field("outputs", ":predict", body)
 
     def status(self) -> dict[int, str]:
         """States by version."""
-        told = self._ask("", None)["model_version_status"]
-        return {int(version["version"]): version["state"] for version in told}
+        told = self._field("model_version_status", "", None)
+        try:
+            return {int(version["version"]): version["state"] for version in told}
+        except (LookupError, TypeError, ValueError) as error:
+            raise self._unexpected() from error
+
+    def _field(self, name, what, body):
+        answer = self._ask(what, body)
+        if not isinstance(answer, dict) or name not in answer:
+            raise self._unexpected()
+        return answer[name]
+
+    def _unexpected(self):
+        return ServerError(
+            f"{self._server} answers other than TensorFlow Serving does; is it one?", "UNKNOWN"
+        )
 
     def _ask(self, what, body):
         headers = {"Content-Type": "application/json"}
@@ -65,6 +79,8 @@ class RestTransport:
             request = urllib.request.Request(self._url + what, body, headers)
             with urllib.request.urlopen(request, timeout=self._timeout) as response:
                 return json.load(response)
+        except RecursionError as error:  # nested as deeply as no answer is
+            raise self._unexpected() from error
         except urllib.error.HTTPError as error:
             message = _told(error)
             code = _CODES.get(error.code, "UNKNOWN")
@@ -155,7 +171,7 @@ def _told(error):
     """What the server wrote about an HTTP error, or the error's own name."""
     try:
         return json.load(error)["error"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return str(error)
 
 

@@ -13,6 +13,7 @@ from pipelines.errors import InputError
 from pipelines.hardware import cores
 
 _MOST_STARTS_IN_VAIN = 3
+_SAID_WHY = 2  # status of a worker that ended with a sentence and would so again
 _SECONDS_TO_END = 10
 
 
@@ -47,12 +48,14 @@ class LocalWorkers:
             whether any is running.
 
         Raises:
-            InputError: if they die again and again.
+            InputError: if one says why it ends, or they die again and again.
         """
         for worker, process in list(self._running.items()):
             status = process.poll()
             if status == 0:
                 del self._running[worker]
+            elif status == _SAID_WHY:
+                raise InputError(self._last_line(worker).removeprefix("hmar: "))
             elif status is not None:
                 self._deaths += 1
                 if self._deaths >= _MOST_STARTS_IN_VAIN * self._number:

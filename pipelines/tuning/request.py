@@ -210,7 +210,7 @@ def read_tuning(path: Path) -> Tuning:
         _ = tuning.space, tuning.hardware
         if content["objective"] not in validation_names():
             raise ValueError(f"unknown objective {content['objective']!r}.")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path / FILE}: {error} Restore it.") from error
     return tuning
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import keras
 import keras_tuner
 
-from pipelines.artefacts import written_at_once
+from pipelines.artefacts import written
+from pipelines.disk_errors import is_of_disk
 from pipelines.errors import InputError
 from pipelines.hardware import Hardware
 from pipelines.run_directory import RunDirectory
@@ -81,6 +82,8 @@ class TrialRunner(keras_tuner.Tuner):
             run = self._run(directory, config, values.get("tuner/trial_id"))
             train(self._splits, config, run, self._seed, self._hardware, values.get("tuner/epochs"))
         except (InputError, ValueError) as error:
+            if is_of_disk(error):  # once there is room the trial goes on
+                raise
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
         history = run.history()
         best = history[best_epoch(history) - 1]
@@ -90,7 +93,10 @@ class TrialRunner(keras_tuner.Tuner):
         """The trial's run: its own if it was begun before, a copy of the one it goes on with."""
         path = directory / "run"
         if (path / "run.json").exists():
-            return RunDirectory.open(path)
+            run = RunDirectory.open(path)
+            if run.config() != config:
+                raise InputError(f"{path} was trained with other settings; start a new search.")
+            return run
         if goes_on_with is None:
             settings = {**self._source, "seed": self._seed}
             return RunDirectory.create(path, settings, config)
@@ -108,7 +114,7 @@ class TrialRunner(keras_tuner.Tuner):
         """Reports how it ended."""
         if trial.message:
             path = trial_directory(self.directory, trial.trial_id) / MESSAGE
-            with written_at_once(path) as temporary:
+            with written(path, len(trial.message.encode())) as temporary:
                 temporary.write_text(trial.message)
         self.oracle.end_trial(trial)
 

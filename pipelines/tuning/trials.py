@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.artefacts import is_number, read_json, write_json, written_at_once
+from pipelines.artefacts import check, is_number, read_json, write_json, written_at_once
 from pipelines.errors import InputError
 from pipelines.run_directory import RunDirectory
 from pipelines.training import best_epoch
@@ -49,7 +49,7 @@ class Trial:
     @property
     def seconds(self) -> float:
         """What its epochs took."""
-        return sum(epoch["seconds"] for epoch in self.history)
+        return sum(epoch.get("seconds", 0) for epoch in self.history)
 
 
 def read_trials(directory: Path, ended: Mapping[str, Trial] | None = None) -> list[Trial]:
@@ -63,10 +63,15 @@ def read_trials(directory: Path, ended: Mapping[str, Trial] | None = None) -> li
         InputError: if a file of theirs is broken.
     """
     known = {trial_directory(directory, each): trial for each, trial in (ended or {}).items()}
-    found = (directory / PROJECT).glob("trial_*/trial.json")
+    # A trial that was killed before it had a file has no run either.
+    found = [
+        path
+        for path in (directory / PROJECT).glob("trial_*")
+        if (path / "trial.json").exists() or (path / "run").exists()
+    ]
     # Their numbers have as many digits as `max_trials` had when they were begun.
-    found = sorted(found, key=lambda path: int(path.parent.name.removeprefix("trial_")))
-    return [known.get(path.parent) or _read(path) for path in found]
+    found.sort(key=lambda path: int(path.name.removeprefix("trial_")))
+    return [known.get(path) or _read(path / "trial.json") for path in found]
 
 
 def _read(path):
@@ -100,7 +105,10 @@ def _trial(path, stored):
     values = stored["hyperparameters"]["values"]
     run, message = RunDirectory(path.parent / "run"), path.parent / MESSAGE
     status = stored["status"].lower()
-    text = message.read_text().strip().splitlines()[-1] if message.exists() else ""
+    text = ""
+    if message.exists():
+        check(message, "restore it")
+        text = message.read_text().strip().splitlines()[-1]
     if status == "failed" and not text:
         text = "its worker ended without a word, perhaps for want of memory"
     begun = (run.path / "run.json").exists()

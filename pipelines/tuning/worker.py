@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from pipelines.disk_errors import disk_sentence
 from pipelines.errors import InputError
 from pipelines.terminal import prepare_keras, say
 
@@ -62,6 +63,9 @@ if __name__ == "__main__":
     prepare_keras()
     try:
         work(Path(sys.argv[1]))
-    except InputError as error:
-        print(f"hmar: {error}", file=sys.stderr)
+    except Exception as error:
+        sentence = str(error) if isinstance(error, InputError) else disk_sentence(error)
+        if sentence is None:
+            raise
+        print(f"hmar: {sentence}", file=sys.stderr)
         sys.exit(2)

@@ -124,7 +124,9 @@ def fingerprint(paths: list[Path]) -> list[list]:
     """What tells one state of the files from another, wherever they lie.
 
     Name, size and time of change of every file, and a sum of parts of it: archives give the same
-    time to all that they hold.
+    time to all that they hold. An edit between the parts that keeps the size and sets the time back
+    is not noticed. The inode's time (`st_ctime`) would show it, but it differs after a move, a copy
+    or a `chmod`, each of which would cost a new preparation.
     """
     return [_state(path) for path in paths]
 

@@ -114,7 +114,7 @@ def fresh_hmar(home):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         )
 
     return call

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from pipelines.artefacts import write_json
 from pipelines.datasets import load_dataset
 from pipelines.errors import InputError
 from pipelines.evaluation import Ranks
@@ -166,7 +167,7 @@ def test_a_broken_file_of_ranks_is_named(tmp_path, size):
     save_ranks(tmp_path / "ranks.npz", {"test/full": Ranks(np.arange(99), np.arange(99))})
     content = (tmp_path / "ranks.npz").read_bytes()
     (tmp_path / "ranks.npz").write_bytes(content[:size])
-    with pytest.raises(InputError, match="delete it and resume"):
+    with pytest.raises(InputError, match="delete it and its checksum, then resume"):
         load_ranks(tmp_path / "ranks.npz")
 
 
@@ -175,9 +176,9 @@ def test_the_dataset_must_be_the_same(hmar, whole):
     content = json.loads(path.read_text())
     users = load_dataset("synthetic_shop/tiny").num_users
     assert content["statistics"]["users"] == users
-    path.write_text(json.dumps({**content, "fingerprint": "of another log"}))
+    write_json(path, {**content, "fingerprint": "of another log"})
     fails(hmar("experiment", *TINY, "--output", "whole", "--resume"), "has changed since whole")
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     other = ("--dataset", "synthetic_shop/small", "--output", "whole", "--resume")
     fails(hmar("experiment", *other), "whole was started with synthetic_shop/tiny", "--dataset")
     run = json.loads(next((path.parent / "runs").glob("*/run.json")).read_text())

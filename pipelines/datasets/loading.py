@@ -152,13 +152,11 @@ class _BuilderFactory:
         return self.cache / self.prepared
 
     def __call__(self):
-        from google.protobuf import json_format
-
         try:
             return self.builder_class(data_dir=self.folder, **self.arguments)
         except InputError:
             raise
-        except (ValueError, OSError, json_format.Error) as error:  # it reads what is on disk
+        except Exception as error:  # TFDS reads what is on disk, and raises almost anything
             raise InputError(
                 f"the prepared records in {self.folder} are damaged; delete that folder."
             ) from error

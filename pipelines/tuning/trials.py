@@ -111,7 +111,7 @@ def _trial(path, stored):
         text = message.read_text().strip().splitlines()[-1]
     if status == "failed" and not text:
         text = "its worker ended without a word, perhaps for want of memory"
-    begun = (run.path / "run.json").exists()
+    begun = any((run.path / name).exists() for name in ("run.json", "history.json"))
     return Trial(
         trial_id=stored["trial_id"],
         status=status if status in ("completed", "failed") else "running",

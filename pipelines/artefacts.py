@@ -13,14 +13,16 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipelines.errors import InputError
+from pipelines.errors import InputError, in_one_line
 from pipelines.json_text import parse_json
 
 _SUFFIX = ".sha256"
+_TEMPORARY = re.compile(r"\.([0-9]+)-.+", re.DOTALL)
 _ATTEMPTS = 3  # to read a file that another process is writing
 _WITH_LIBRARIES = 16 << 20  # bytes that HDF5, zip files and TensorFlow's logs need on top
 
@@ -71,7 +73,7 @@ def check(path: Path, advice: str) -> None:
     """
     for _ in range(_ATTEMPTS):
         try:
-            found = _digest(path)
+            found = digest(path)
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}); {advice}.") from error
         if _is_known(path, found):
@@ -94,9 +96,9 @@ def reading(path: Path, advice: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path} is damaged or does not fit ({type(error).__name__}: {reason}); {advice}."
+            f"{path} is damaged or does not fit ({type(error).__name__}: {in_one_line(error)}); "
+            f"{advice}."
         ) from error
 
 
@@ -126,8 +128,8 @@ def written(path: Path, size: int, libraries: bool = False) -> Iterator[Path]:
     require_room(path.parent, size, libraries)
     with written_at_once(path) as temporary:
         yield temporary
-        digests = [_digest(temporary)]
-        if path.is_file() and _is_known(path, before := _digest(path)):
+        digests = [digest(temporary)]
+        if path.is_file() and _is_known(path, before := digest(path)):
             digests.append(before)
         with written_at_once(_checksum(path)) as lines:
             lines.write_text("".join(f"{digest}\n" for digest in digests))
@@ -153,8 +155,7 @@ def written_at_once(path: Path) -> Iterator[Path]:
     Raises:
         InputError: if the file cannot be written.
     """
-    # The suffix stays the same: Keras chooses the format by it.
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = path.with_name(_temporary_name(path, os.getpid()))
     try:
         _remove_leftovers(path)
         temporary.touch()  # HDF5 crashes where Python gives a reason
@@ -196,6 +197,22 @@ def require_room(directory: Path, size: int, libraries: bool = False) -> None:
         ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def digest(path: Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal digits.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def writer_of(name: str) -> int | None:
+    """Returns the process that wrote a file of a temporary name, None for any other name."""
+    found = _TEMPORARY.fullmatch(name)
+    return int(found[1]) if found else None
+
+
 def synchronize_tree(directory: Path) -> None:
     """Has the operating system write everything below a directory to its disk."""
     for path in [*directory.rglob("*"), directory]:
@@ -209,11 +226,6 @@ def _read(path, advice):
         raise
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {advice}.") from error
-
-
-def _digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _checksum(path):
@@ -246,11 +258,15 @@ def _synchronize(path):
 
 def _remove_leftovers(path):
     """Removes what killed writers of the same file left."""
-    ending = f"-{path.name}"
     for name in os.listdir(path.parent):
-        writer = name.removeprefix(".").removesuffix(ending)
-        if name == f".{writer}{ending}" and writer.isdecimal() and not _is_alive(int(writer)):
+        writer = writer_of(name)
+        if writer is not None and name == _temporary_name(path, writer) and not _is_alive(writer):
             path.with_name(name).unlink(missing_ok=True)
+
+
+def _temporary_name(path, process):
+    # The suffix stays the same: Keras chooses the format by it.
+    return f".{process}-{path.name}"
 
 
 def _is_alive(process):

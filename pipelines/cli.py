@@ -35,7 +35,7 @@ from pipelines.command_options import (
     request_of,
 )
 from pipelines.data_cli import data_app
-from pipelines.disk_errors import disk_sentence
+from pipelines.disk_errors import user_sentence
 from pipelines.errors import InputError
 from pipelines.experiment_cli import experiment_command
 from pipelines.hardware import Hardware
@@ -288,7 +288,7 @@ def main():
             check_text(argument, "the argument")
         app()
     except Exception as error:
-        sentence = str(error) if isinstance(error, InputError) else disk_sentence(error)
+        sentence = user_sentence(error)
         if sentence is None:
             raise
         print(f"hmar: {printable(sentence)}", file=sys.stderr)
@@ -353,7 +353,8 @@ def _export_in_tensorflow(run, data_dir, directory):
     process = subprocess.run(command, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
     if process.returncode:
         sys.exit(process.returncode)
-    return directory / str(max(versions(directory)))
+    there = versions(directory)
+    return there[max(there)]
 
 
 def _answer_example(data, version):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 
+from pipelines.errors import InputError, in_one_line
+
 _NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 # DuckDB says this where the disk of its temporary files has no room.
 _LIMIT_OF_DUCKDB = "max_temp_directory_size"
-_LONGEST = 200
 
 
 def disk_sentence(error: BaseException) -> str | None:
@@ -20,11 +21,15 @@ def disk_sentence(error: BaseException) -> str | None:
     cause = _cause(error)
     if cause is None:
         return None
-    reason = " ".join(str(cause).split())[:_LONGEST].rstrip(".")
     return (
-        f"a disk cannot be written ({reason}); make room or have it mounted for writing, then run "
-        "the command again, with --resume if it had begun."
+        f"a disk cannot be written ({in_one_line(cause)}); make room or have it mounted for "
+        "writing, then run the command again, with --resume if it had begun."
     )
+
+
+def user_sentence(error: BaseException) -> str | None:
+    """Returns what the user can do about an error, None if it is a fault of the program."""
+    return str(error) if isinstance(error, InputError) else disk_sentence(error)
 
 
 def is_of_disk(error: BaseException) -> bool:

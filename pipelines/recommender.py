@@ -7,10 +7,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.errors import InputError
+from pipelines.errors import InputError, in_one_line
 from pipelines.export.checksums import check_export
-from pipelines.export.model_card import METADATA, metadata_fault
-from pipelines.json_text import parse_json
+from pipelines.export.model_card import parse_metadata
+from pipelines.export.versions import versions
 
 
 class Recommender:
@@ -27,9 +27,7 @@ class Recommender:
         self.directory = _version(Path(directory))
         check_export(self.directory)
         try:
-            metadata = parse_json((self.directory / METADATA).read_bytes())
-            if fault := metadata_fault(metadata):
-                raise ValueError(f"{METADATA}: {fault}")
+            metadata = parse_metadata(self.directory)
             items = (self.directory / "assets" / "items.txt").read_text().split("\n")[:-1]
             if len(items) != metadata["config"].get("num_items", len(items)):
                 raise ValueError("items.txt is not as long as the catalogue")
@@ -37,10 +35,9 @@ class Recommender:
             self._model = tf.saved_model.load(str(self.directory))
             self._recommend = self._model.signatures["recommend"]
         except Exception as error:  # TensorFlow raises almost any on a damaged export
-            reason = " ".join(str(error).split())[:200]
             raise InputError(
                 f"{self.directory} does not hold a whole export ({type(error).__name__}: "
-                f"{reason}); export the model again."
+                f"{in_one_line(error)}); export the model again."
             ) from error
         self.behaviors = metadata["config"]["behaviors"]["names"]
         self.vocabulary = set(items)
@@ -64,14 +61,10 @@ class Recommender:
 def _version(directory):
     if (directory / "saved_model.pb").is_file():
         return directory
-    versions = (
-        [int(path.name) for path in directory.iterdir() if path.name.isdecimal()]
-        if directory.is_dir()
-        else []
-    )
-    if not versions:
+    there = versions(directory)
+    if not there:
         raise InputError(
             f"{directory} holds no exported model; give saved_models/NAME as --model, or make one "
             "with hmar export."
         )
-    return directory / str(max(versions))
+    return there[max(there)]

@@ -8,6 +8,8 @@ import typer
 
 from pipelines.terminal import prepare_keras, say
 
+_MOST = (1 << 31) - 1  # TensorFlow Serving's file holds no more threads
+
 
 def rollout_command(
     name: Annotated[str, typer.Option(help="Name of the model, a directory in MODELS.")],
@@ -26,13 +28,13 @@ def rollout_command(
     ] = None,
     mounted_at: Annotated[str, typer.Option(help="Where the server sees MODELS.")] = "/models",
     max_batch_size: Annotated[
-        int, typer.Option(help="Most histories in a batch, a power of two.", min=1)
+        int, typer.Option(help="Most histories in a batch, a power of two.", min=1, max=_MOST)
     ] = 64,
     batch_timeout: Annotated[
-        int, typer.Option(help="Microseconds that a request waits for others.", min=0)
+        int, typer.Option(help="Microseconds that a request waits for others.", min=0, max=_MOST)
     ] = 2000,
     batch_threads: Annotated[
-        int, typer.Option(help="How many batches are answered at a time.", min=1)
+        int, typer.Option(help="How many batches are answered at a time.", min=1, max=_MOST)
     ] = 4,
 ):
     """Write what TensorFlow Serving reads: versions and labels, batching, monitoring."""

@@ -16,13 +16,12 @@ read back stands its checksum, see `pipelines.artefacts`.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import MODELS
-from pipelines.artefacts import read_json, remove, write_json, written_at_once
+from pipelines.artefacts import read_json, remove, write_json, writer_of, written_at_once
 from pipelines.errors import InputError
 from pipelines.locks import held
 from pipelines.run_files import history_fault, metrics_fault, settings_fault, source_fault
@@ -122,15 +121,7 @@ class RunDirectory:
             raise InputError(f"{path}: {error}") from error
 
     def settings(self) -> dict:
-        """What `run.json` holds.
-
-        Raises:
-            InputError: if it is damaged.
-        """
-        return self.read_json("run.json", settings_fault)
-
-    def source(self) -> dict:
-        """What `run.json` holds, with all that says what the run was trained on.
+        """What `run.json` holds: the data and the software, seed and hardware.
 
         Raises:
             InputError: if it is damaged or lacks some of that.
@@ -234,7 +225,7 @@ def _holds_anything(path):
 
 def _is_temporary(name):
     """Whether a name is one of those that a killed writer leaves."""
-    return name == _CHECK or re.fullmatch(r"\.\d+-.+", name) is not None
+    return name == _CHECK or writer_of(name) is not None
 
 
 def _exists(path):

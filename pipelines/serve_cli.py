@@ -98,7 +98,13 @@ def client_command(
         ),
     ] = None,
     version: Annotated[
-        int | None, typer.Option(help=r"Of the model. \[default: the latest]", show_default=False)
+        int | None,
+        typer.Option(
+            help=r"Of the model. \[default: the latest]",
+            show_default=False,
+            min=0,
+            max=(1 << 63) - 1,
+        ),
     ] = None,
     label: Annotated[
         str | None, typer.Option(help="Of a version, instead of its number.", show_default=False)
@@ -131,15 +137,17 @@ def client_command(
 
 
 def _labels(texts):
+    from pipelines.export.versions import version_number
+
     labels = {}
     for text in texts:
         label, _, version = text.partition("=")
-        if not label or not version.isdecimal() or len(version) > 19:
+        if not label or (number := version_number(version)) is None:
             raise InputError(
                 f"--label has {text!r} where LABEL=VERSION is expected; write for instance "
                 "stable=2."
             )
-        labels[label] = int(version)
+        labels[label] = number
     return labels
 
 

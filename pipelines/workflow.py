@@ -149,9 +149,8 @@ def check_trained_alike(path: Path, content: dict, hardware: Hardware) -> None:
     was, now = (content["hardware"] or [{}])[-1], used_hardware(hardware, 0)
     if any(was.get(part) != now[part] for part in ("precision", "backend")):
         raise InputError(
-            f"{path} was started with --precision {was.get('precision')} on "
-            f"{was.get('backend')}; keep "
-            "both: what is compared must have been trained alike."
+            f"{path} was started with --precision {was.get('precision')} on {was.get('backend')}; "
+            "keep both: what is compared must have been trained alike."
         )
 
 
@@ -165,7 +164,7 @@ def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> Interact
     Raises:
         InputError: if it cannot be loaded or is no longer the same.
     """
-    return load_source(run.source(), run.path, data_dir)
+    return load_source(run.settings(), run.path, data_dir)
 
 
 def train_run(

@@ -204,7 +204,6 @@ def _prepare(make, downloaded, beam):
             f"another with HMAR_CACHE."
         ) from error
     builder = make()
-    (make.folder / _CHECKSUM).unlink(missing_ok=True)  # of records that were deleted
 
     def waiting():
         say_if_heard(f"waiting for another process that prepares {make.full_name}")
@@ -215,6 +214,7 @@ def _prepare(make, downloaded, beam):
             _remove_left_over(make.folder, builder.data_path.parent)
             if make.is_prepared():  # another process was faster
                 return
+            (make.folder / _CHECKSUM).unlink(missing_ok=True)  # of records that were deleted
             builder.download_and_prepare(
                 download_dir=make.cache / "downloads",
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False, **on_beam),

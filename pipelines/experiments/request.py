@@ -55,7 +55,7 @@ def create(
     }
     experiment = Experiment(path, content, dataset, request.hardware)
     new_directory(path)
-    _write(path, content)
+    write_json(path / _FILE, content)
     return experiment, dataset
 
 
@@ -91,7 +91,7 @@ def resumed(
         suites or content["suites"], len(content["seeds"]) if seeds is None else seeds
     )
     experiment = Experiment(path, content, dataset, hardware)
-    _write(path, content)
+    write_json(path / _FILE, content)
     return experiment, dataset
 
 
@@ -113,7 +113,3 @@ def read_experiment(path: Path) -> dict:
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path / _FILE}: {error} Restore it.") from error
     return content
-
-
-def _write(path, content):
-    write_json(path / _FILE, content)

@@ -14,10 +14,9 @@ from pathlib import Path
 from pipelines.errors import InputError
 from pipelines.evaluation import FULL, FULL_UNSEEN, Evaluator, validation_score
 from pipelines.export.exported_scorer import ExportedScorer
-from pipelines.export.model_card import METADATA, metadata_fault
+from pipelines.export.model_card import METADATA, parse_metadata
 from pipelines.export.rollout import stable_version
-from pipelines.export.saved_model import versions
-from pipelines.json_text import parse_json
+from pipelines.export.versions import versions
 from pipelines.splits import Splits
 
 # By protocol and metric, as `Evaluator` gives them.
@@ -87,7 +86,7 @@ def live_version(
             not there.
     """
     directory = Path(directory)
-    there = versions(directory) if directory.is_dir() else []
+    there = versions(directory)
     stable = stable_version(rollout, directory.name) if rollout is not None else None
     if stable is not None and stable not in there:
         raise InputError(
@@ -95,7 +94,7 @@ def live_version(
             "directory of all models as --models."
         )
     live = stable if stable is not None else max(there, default=None)
-    return None if live is None else directory / str(live)
+    return None if live is None else there[live]
 
 
 def live_results(version: Path, candidate: dict, splits: Splits) -> Results:
@@ -140,10 +139,7 @@ def read_metadata(version: Path) -> dict:
         InputError: if it is missing or broken.
     """
     try:
-        content = parse_json((version / METADATA).read_bytes())
-        if fault := metadata_fault(content):
-            raise ValueError(fault)
-        return content
+        return parse_metadata(version)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{version / METADATA} cannot be read ({type(error).__name__}); remove that version, "

@@ -5,10 +5,10 @@ An export without the file is accepted, as those of older versions have none.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
+from pipelines.artefacts import digest
 from pipelines.errors import InputError
 from pipelines.json_text import parse_json
 
@@ -17,7 +17,7 @@ CHECKSUMS = Path("assets.extra") / "checksums.json"
 
 def write_checksums(version: Path) -> None:
     """Writes the checksums of all files of a complete export."""
-    found = {name: _digest(version / name) for name in _files(version)}
+    found = {name: digest(version / name) for name in _files(version)}
     (version / CHECKSUMS).write_text(json.dumps(found, indent=2) + "\n")
 
 
@@ -31,7 +31,7 @@ def check_export(version: Path) -> None:
         expected = parse_json((version / CHECKSUMS).read_bytes())
         if not isinstance(expected, dict):
             raise ValueError("it is not an object")
-        wrong = [name for name, digest in expected.items() if _digest(version / name) != digest]
+        wrong = [name for name, known in expected.items() if digest(version / name) != known]
     except FileNotFoundError as error:
         if Path(error.filename) == version / CHECKSUMS:
             return
@@ -52,8 +52,3 @@ def _damaged(path):
 def _files(version):
     paths = [path for path in version.rglob("*") if path.is_file()]
     return sorted(str(path.relative_to(version)) for path in paths)
-
-
-def _digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jinja2
 
+from pipelines.json_text import parse_json
 from pipelines.run_files import are_results
 
 METADATA = Path("assets.extra") / "hmar.json"
@@ -31,7 +32,20 @@ def write_card(version: Path, name: str, model: str, metadata: dict) -> None:
         (version / CARD).write_text(_markdown(name, model, metadata), encoding="utf-8")
 
 
-def metadata_fault(content) -> str | None:
+def parse_metadata(version: Path) -> dict:
+    """Returns what `hmar.json` of an export holds.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is not JSON, or not what an export holds.
+    """
+    content = parse_json((version / METADATA).read_bytes())
+    if fault := _fault(content):
+        raise ValueError(f"{METADATA}: {fault}")
+    return content
+
+
+def _fault(content):
     """Says what is wrong with the content of `hmar.json`, None if nothing is."""
     config = content.get("config") if isinstance(content, dict) else None
     behaviors = config.get("behaviors") if isinstance(config, dict) else None

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from pathlib import Path
 
 from google.protobuf import text_encoding, text_format
@@ -19,7 +18,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from pipelines.artefacts import written_at_once
 from pipelines.errors import InputError
-from pipelines.export.saved_model import versions
+from pipelines.export.versions import versions
 from pipelines.model_name import check_model_name
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
@@ -140,14 +139,7 @@ def stable_version(directory: str | os.PathLike, name: str) -> int | None:
         InputError: if there is no `models.config`, or it does not serve the model.
     """
     path = Path(directory) / MODELS
-    try:
-        text = path.read_text()
-        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise InputError(
-            f"{path} cannot be read ({type(error).__name__}); give the --output of hmar rollout."
-        ) from error
-    for model in config.model_config_list.config:
+    for model in _read_models(path, "give the --output of hmar rollout"):
         if model.name == name:
             return model.version_labels.get("stable")
     raise InputError(
@@ -194,7 +186,7 @@ def _quoted(text):
 
 
 def _check_versions(rollout, directory):
-    there = versions(directory) if directory.is_dir() else []
+    there = versions(directory)
     if not there:
         raise InputError(
             f"{directory} holds no exported model; give the directory of all models as --models "
@@ -217,22 +209,30 @@ def _check_batching(batching):
 
 def _check_step(rollout, path):
     """A server refuses to move a label that is in use to a version that it has not loaded."""
-    text = path.read_text()
-    name = re.search(r"^ *name: *\"(.*)\"$", text, re.MULTILINE)
-    if not name or f'"{name[1]}"' != _quoted(rollout.name):
+    models = _read_models(path, "choose another --output, or remove that file")
+    if [model.name for model in models] != [rollout.name]:
         raise InputError(
             f"{path} is not of the model {rollout.name}, which would take another one from the "
             "server; choose another --output, or remove that file."
         )
-    loaded = {int(version) for version in re.findall(r"\bversions: *(\d+)", text)}
-    labels = re.findall(r'key: *"(\w+)"\s*value: *(\d+)', text)
-    for label, _ in labels:
+    loaded = set(models[0].model_version_policy.specific.versions)
+    for label in sorted(models[0].version_labels):
         version = rollout.labels.get(label)
         if version is not None and version not in loaded:
             raise InputError(
                 f"{path} has the server load {_listed(loaded)}, and the label {label} can only "
                 f"move to a loaded version; load {version} with --keep first, then move the label."
             )
+
+
+def _read_models(path, advice):
+    """The models that a file has the server serve."""
+    try:
+        text = path.read_text()
+        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise InputError(f"{path} cannot be read ({type(error).__name__}); {advice}.") from error
+    return config.model_config_list.config
 
 
 def _listed(numbers):

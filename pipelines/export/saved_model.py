@@ -21,6 +21,7 @@ from pipelines.errors import InputError
 from pipelines.export.checksums import write_checksums
 from pipelines.export.model_card import write_card
 from pipelines.export.signatures import EXAMPLES, EXCLUDE_SEEN, STRINGS, K, ServingModel
+from pipelines.export.versions import LARGEST, versions
 from pipelines.export.warmup import PLACE as WARMUP
 from pipelines.export.warmup import History, write_warmup
 from pipelines.interruption import Interruption
@@ -82,7 +83,13 @@ def export(
 def _publish(complete, directory):
     """Renames a complete export to the next version; another exporter may take the number first."""
     while True:
-        version = directory / str(max(versions(directory), default=0) + 1)
+        number = max(versions(directory), default=0) + 1
+        if number > LARGEST:
+            raise InputError(
+                f"{directory} has version {LARGEST}, which is the last one that there can be; "
+                "choose another --name, or move that version away."
+            )
+        version = directory / str(number)
         try:
             os.rename(complete, version)  # fails where the version exists, as none is empty
         except OSError as error:
@@ -116,11 +123,6 @@ def make_temporary(directory: str | os.PathLike) -> Iterator[Path]:
 
 def _size(model, items):
     return sum(4 * math.prod(each.shape) for each in model.weights) + items.nbytes
-
-
-def versions(directory: Path) -> list[int]:
-    """The versions there are, ascending."""
-    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal())
 
 
 def _nearest(retrieval, model):

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import gc
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,7 +16,6 @@ from pipelines.serving.request_error import RequestError
 
 _POLL_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 60.0
-_LARGEST_NUMBER = 2**63 - 1  # TensorFlow Serving counts versions in int64
 
 
 @dataclasses.dataclass
@@ -291,12 +289,9 @@ class ServedModel:
         )
 
     def _versions(self):
-        """Directories by version number; one that cannot be read has none."""
-        try:
-            paths = [path for path in self.directory.iterdir() if _is_number(path.name)]
-            return {int(path.name): path for path in sorted(paths) if path.is_dir()}
-        except OSError:
-            return {}
+        from pipelines.export.versions import versions
+
+        return versions(self.directory)
 
     def _watch(self):
         while not self._stop.wait(_POLL_SECONDS):
@@ -336,8 +331,3 @@ def _files(directory):
                 status = os.stat(path)
                 found.append((path, status.st_size, status.st_mtime_ns))
     return tuple(sorted(found))
-
-
-def _is_number(name):
-    """Whether a directory of that name is a version."""
-    return bool(re.fullmatch("[0-9]{1,19}", name)) and int(name) <= _LARGEST_NUMBER

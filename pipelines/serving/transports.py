@@ -8,7 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from pipelines.errors import InputError
+from pipelines.errors import InputError, in_one_line
 
 _CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 412: "FAILED_PRECONDITION"}
 
@@ -129,7 +129,15 @@ class GrpcTransport:
 
         request = predict_pb2.PredictRequest(model_spec={**self._spec, "signature_name": signature})
         for name, value in inputs.items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            try:
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            # Half of a surrogate pair, numbers of more than 64 bits.
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ServerError(
+                    f"{name} cannot be sent ({in_one_line(error)}); send text or numbers that "
+                    "TensorFlow can hold.",
+                    "INVALID_ARGUMENT",
+                ) from error
         response = self._ask(self._predictions.Predict, request)
         return {name: _nested(tf.make_ndarray(value)) for name, value in response.outputs.items()}
 

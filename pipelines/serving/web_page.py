@@ -14,9 +14,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from pipelines.export import METADATA
+from pipelines.export.model_card import parse_metadata
 from pipelines.export.warmup import PLACE
-from pipelines.json_text import parse_json
 from pipelines.serving.request_error import RequestError, sendable
 from pipelines.serving.served_model import ServedModel
 
@@ -76,7 +75,7 @@ class WebPage:
     def _about(self, request):
         with self._model.lease() as (number, loaded):
             version = loaded.directory
-            metadata = parse_json((version / METADATA).read_bytes())
+            metadata = parse_metadata(version)
             about = {
                 "name": self._model.name,
                 "version": number,

@@ -153,7 +153,7 @@ def create(
         shutil.rmtree(replaced, ignore_errors=True)
         path.rename(replaced)
     new_directory(path)
-    _write(path, content)
+    write_json(path / FILE, content)
     shutil.rmtree(replaced, ignore_errors=True)  # its successor stands
     return Tuning(path, content), dataset
 
@@ -174,7 +174,7 @@ def resumed(
     dataset = load_to_resume(request, content, path)
     _check_same(path, content, request, asked, dataset)
     content |= {"max_trials": asked.max_trials or content["max_trials"]}
-    _write(path, content)
+    write_json(path / FILE, content)
     return Tuning(path, content), dataset
 
 
@@ -213,7 +213,3 @@ def read_tuning(path: Path) -> Tuning:
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path / FILE}: {error} Restore it.") from error
     return tuning
-
-
-def _write(path, content):
-    write_json(path / FILE, content)

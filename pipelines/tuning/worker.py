@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from pipelines.disk_errors import disk_sentence
+from pipelines.disk_errors import user_sentence
 from pipelines.errors import InputError
 from pipelines.terminal import prepare_keras, say
 
@@ -64,7 +64,7 @@ if __name__ == "__main__":
     try:
         work(Path(sys.argv[1]))
     except Exception as error:
-        sentence = str(error) if isinstance(error, InputError) else disk_sentence(error)
+        sentence = user_sentence(error)
         if sentence is None:
             raise
         print(f"hmar: {sentence}", file=sys.stderr)

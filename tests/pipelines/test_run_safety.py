@@ -44,7 +44,7 @@ def copied(trained, tmp_path):
 def read_everything(run):
     """Reads what commands read of a run."""
     RunDirectory.open(run.path)
-    run.source()
+    run.settings()
     run.history()
     run.metrics()
     workflow.load_model(run)

@@ -217,7 +217,7 @@ def check_same_form(path: Path, form: str, before: str | None) -> None:
 
 def _unreadable(file, error):
     reason = first_line(error)
-    if file.kind == JSON_LINES and (bad := places.first_bad_object(file.path)):
+    if file.kind == JSON_LINES and (bad := places.first_bad_object(file)):
         return advise(f"{file.path} {bad}")
     if "state machine" in reason:
         return f"{file.path} has lines that end in different ways (LF, CRLF); convert the file."

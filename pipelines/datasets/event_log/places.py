@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import zlib
-from pathlib import Path
 
 import numpy as np
 
-from pipelines.datasets.event_log.files import PARQUET, LogFile, open_unpacked
+from pipelines.datasets.event_log.files import PARQUET, LogFile
 from pipelines.datasets.event_log.row_scan import GOOD, scan_rows
 
 
@@ -36,25 +34,23 @@ def line_of_row(file: LogFile, row: int, events: str | None = None) -> str:
     return f"row {row}"
 
 
-def first_bad_object(path: Path) -> str | None:
-    """The first line of JSON lines that holds no object, and why; None if there is none."""
-    try:
-        with open_text(path) as text:
-            for number, line in enumerate(text, start=1):
-                if line.strip() and "\ufffd" in line:
-                    return f"line {number}: this is not UTF-8 text"
-                if line.strip() and not isinstance(json.loads(line), dict):
-                    return f"line {number}: this is not a JSON object"
-    except (ValueError, RecursionError):
-        return f"line {number}: this is not valid JSON"
-    except (OSError, EOFError, zlib.error):
-        pass
+def first_bad_object(file: LogFile) -> str | None:
+    """Returns the first line of JSON lines that holds no object, and why; None if all do."""
+    with contextlib.suppress(OSError, EOFError, zlib.error):
+        for rows in scan_rows(file):
+            for row in np.flatnonzero(rows.problems == GOOD):
+                problem = _fault(rows.content[rows.starts[row] : rows.ends[row]])
+                if problem:
+                    return f"line {rows.lines[row]}: {problem}"
     return None
 
 
-def open_text(path: Path) -> io.TextIOBase:
-    """A text file, unpacked if it is compressed; what is no UTF-8 becomes U+FFFD."""
-    return io.TextIOWrapper(open_unpacked(path), encoding="utf-8-sig", errors="replace", newline="")
+def _fault(line):
+    try:
+        is_object = isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return "this is not valid JSON"
+    return None if is_object else "this is not a JSON object"
 
 
 def _events(rows, good, field):

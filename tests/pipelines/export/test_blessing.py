@@ -205,17 +205,17 @@ def test_the_whole_way(hmar, run):
 
     pretend(run, model=0.29, baselines=0.2)
     fails(hmar(*asked, "--bless"), "0.2900 is below 0.3000 of the live version")
-    assert versions(models) == [1]
+    assert list(versions(models)) == [1]
     process = hmar(*asked, "--bless", "--tolerance", 0.1)
     assert process.returncode == 0, process.stderr
     assert "times 0.9 of the live version" in process.stderr
-    assert versions(models) == [1, 2]
+    assert list(versions(models)) == [1, 2]
 
     # As good as the latest, which is a canary, but not as the stable one.
     assert hmar("rollout", "--name", "shop", "--stable", 1, "--output", "config").returncode == 0
     assert hmar(*asked, "--bless").returncode == 0
     fails(hmar(*asked, "--bless", "--rollout", "config"), "below 0.3000 of the live version")
-    assert versions(models) == [1, 2, 3]
+    assert list(versions(models)) == [1, 2, 3]
 
 
 def test_the_live_version_of_other_data_is_evaluated(hmar, run):
@@ -228,7 +228,7 @@ def test_the_live_version_of_other_data_is_evaluated(hmar, run):
     pretend(run, model=0.99, baselines=0.0)
     process = hmar("export", run, "--name", "other", "--bless")
     assert process.returncode == 0, process.stderr
-    assert versions(version.parent) == [1, 2]
+    assert list(versions(version.parent)) == [1, 2]
 
 
 def test_thresholds_without_blessing_are_refused(hmar, run):

@@ -334,12 +334,12 @@ def test_versions_count_up_and_nothing_is_left_behind(exported, log, tmp_path):
     directory = tmp_path / "name"
     paths = [export(model, log.items, popularity, directory, {}) for _ in range(2)]
     assert [path.name for path in paths] == ["1", "2"]
-    assert versions(directory) == [1, 2]
+    assert list(versions(directory)) == [1, 2]
     assert sorted(path.name for path in directory.iterdir()) == ["1", "2"]
     bad = np.array(["one\ntwo", *log.items[1:]])
     with pytest.raises(InputError, match="line break"):
         export(model, bad, popularity, directory, {})
-    assert versions(directory) == [1, 2]
+    assert list(versions(directory)) == [1, 2]
 
 
 def test_a_failing_export_leaves_nothing(exported, log, tmp_path, monkeypatch):

@@ -132,6 +132,14 @@ def test_another_models_file_is_kept(models, tmp_path):
     assert parse((tmp_path / "models.config").read_text()).name == "shop"
 
 
+@pytest.mark.parametrize("content", [b"\xff", b"model_config_list {", b"nonsense: 1"])
+def test_a_file_that_cannot_be_read_is_kept(models, tmp_path, content):
+    (tmp_path / "models.config").write_bytes(content)
+    with pytest.raises(InputError, match=r"models\.config cannot be read"):
+        write_rollout(Rollout("shop", stable=1), Batching(), models, tmp_path)
+    assert (tmp_path / "models.config").read_bytes() == content
+
+
 def test_the_command(hmar):
     for version in (1, 2):
         (hmar.home / "saved_models" / "shop" / str(version)).mkdir(parents=True)

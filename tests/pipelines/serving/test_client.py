@@ -84,6 +84,19 @@ def test_nothing_is_asked_for_no_history(client):
     assert len(answer) == 3
 
 
+@pytest.mark.parametrize("k", [2**31, 2**63, 2**70, -(2**40)])
+def test_numbers_that_the_signature_has_not_are_refused(client, k):
+    with pytest.raises(ServerError, match="k") as error:
+        client.recommend(HISTORIES, k=k)
+    assert error.value.code == "INVALID_ARGUMENT"
+
+
+def test_half_of_a_surrogate_pair_is_refused(client):
+    with pytest.raises(ServerError, match=r"items|surrogate") as error:
+        client.recommend([[("\ud83d", "view")]])
+    assert error.value.code == "INVALID_ARGUMENT"
+
+
 def test_versions_and_labels(place):
     old, new = (
         [item for item, _ in Client("shop", **place, version=v).recommend(HISTORIES)[0]]

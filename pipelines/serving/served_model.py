@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import gc
 import os
@@ -192,6 +193,7 @@ class ServedModel:
                 # A graph of TensorFlow refers to itself, so that memory is not freed without this.
                 self._has_garbage = False
                 gc.collect()
+                _return_memory()
 
     def tell(self, line: str) -> None:
         """Says a line, if anybody listens."""
@@ -311,6 +313,12 @@ def _load(directory):
 
     check_export(directory)
     return LoadedVersion(directory)
+
+
+def _return_memory():
+    """Gives freed memory back to the system, which glibc otherwise keeps for this process."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _reason(error):

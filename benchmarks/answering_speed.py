@@ -15,11 +15,11 @@ from workload import SEED, Size
 
 from hmar_keras import HMAR, HMARConfig
 from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
-from pipelines.baselines import item_popularity
-from pipelines.evaluation import FULL, PROTOCOLS, SAMPLED, Evaluator, model_scorer
+from pipelines.evaluation.evaluator import FULL, PROTOCOLS, SAMPLED, Evaluator, model_scorer
 from pipelines.export import export
-from pipelines.input_pipeline import history_arrays
-from pipelines.splits import split
+from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.splits import split
+from pipelines.protocol.training_counts import item_popularity
 
 
 def evaluation(size: Size) -> list[Row]:

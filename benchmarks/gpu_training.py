@@ -35,9 +35,9 @@ from plain_hmar import PlainHMAR, plain_compile_arguments
 from hmar_keras import HMAR, Behaviors, HMARConfig, compile_arguments
 from hmar_keras.schema import ITEM_IDS
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.device_batches import DeviceBatches
-from pipelines.hardware import STEPS_ON_GPU
-from pipelines.splits import EvaluationSet, Splits
+from pipelines.protocol.splits import EvaluationSet, Splits
+from pipelines.runtime.hardware import STEPS_ON_GPU
+from pipelines.training.device_batches import DeviceBatches
 
 USERS, ITEMS, MEAN_EVENTS = 147_894, 99_037, 41
 BEHAVIORS = Behaviors(("view", "favorite", "cart", "buy"), "buy")

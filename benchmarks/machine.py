@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from measuring import Row, interleaved
 
-from pipelines.hardware import operations_at_once
+from pipelines.runtime.hardware import operations_at_once
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 from measuring import peak_memory
 from serving_load import MODEL, export_two
 
-from pipelines.terminal import prepare_keras
+from pipelines.runtime.terminal import prepare_keras
 
 
 def fill(part: str, size: int, before: str = '{"inputs": [', after: str = "0]}") -> bytes:

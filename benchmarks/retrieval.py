@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.table import Table
 from serving_load import BEHAVIORS, DIM, HISTORIES, LENGTH, columns, quantiles, random_histories
 
-from pipelines.errors import InputError
-from pipelines.retrievals import RETRIEVALS, SCANN
-from pipelines.terminal import prepare_keras, say
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.retrievals import RETRIEVALS, SCANN
+from pipelines.runtime.terminal import prepare_keras, say
 
 BATCHES = (1, 64)
 _MEMORY_CALLS = 5

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-_COMMAND = [sys.executable, "-c", "from pipelines.cli import main; main()", "serve"]
+_COMMAND = [sys.executable, "-c", "from pipelines.cli.app import main; main()", "serve"]
 _READY = re.compile(r"gRPC on (\S+), REST on http://(\S+)")
 _END_SECONDS = 60.0
 _LISTEN_SECONDS = 0.1

@@ -31,7 +31,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 from served_process import ServedProcess
 
-from pipelines.terminal import prepare_keras, say
+from pipelines.runtime.terminal import prepare_keras, say
 
 BEHAVIORS = ("view", "favourite", "cart", "buy")
 DIM, LENGTH = 64, 50

@@ -44,8 +44,8 @@ from soak_connections import (
 )
 from soak_takeovers import BROKEN, PLAN, Takeovers, rest_json
 
+from pipelines.runtime.terminal import prepare_keras, say
 from pipelines.serving.limits import MAX_K, raise_descriptor_limit
-from pipelines.terminal import prepare_keras, say
 
 _REFUSED_EACH = 50
 _PARTS = 12  # of the requests: the first warms up, ten begin a takeover, the last follows them

@@ -22,7 +22,7 @@ from load_clients import GRPC, connect
 from served_process import ServedProcess
 from serving_load import HISTORIES, MODEL, Swap, export_two, random_histories, request_bytes
 
-from pipelines.terminal import prepare_keras, say
+from pipelines.runtime.terminal import prepare_keras, say
 
 _PAUSE_SECONDS = 0.1
 _SETTLING_SECONDS = 3.0

@@ -15,8 +15,8 @@ from step_parts import NoOptimizer, StepParts
 from workload import SEED, Size
 
 from hmar_keras.config import OPTIMIZERS
-from pipelines.input_pipeline import TrainingData
-from pipelines.splits import split
+from pipelines.protocol.splits import split
+from pipelines.training.host_batches import TrainingData
 
 FIFTH, SEVENTH = Limit("ratio", most=1 / 5), Limit("ratio", most=1 / 7)
 MOST_MEMORY = Limit("median", most=1.5)

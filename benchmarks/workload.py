@@ -17,10 +17,10 @@ from pipelines.datasets import load_dataset
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.datasets.numbered_log import group_numbered
 from pipelines.datasets.synthetic_shop import simulator
-from pipelines.hardware import Hardware, cores
-from pipelines.input_pipeline import TrainingData
-from pipelines.row_parts import RowParts
-from pipelines.splits import Splits, split
+from pipelines.protocol.splits import Splits, split
+from pipelines.runtime.hardware import Hardware, cores
+from pipelines.training.host_batches import TrainingData
+from pipelines.training.row_parts import RowParts
 
 SEED = 0
 

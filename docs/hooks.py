@@ -60,7 +60,7 @@ def on_page_markdown(markdown, page, **_):
 
 def commands() -> str:
     """What `--help` says, of all commands, as Typer writes it."""
-    command = [sys.executable, "-m", "typer", "pipelines.cli", "utils", "docs"]
+    command = [sys.executable, "-m", "typer", "pipelines.cli.app", "utils", "docs"]
     command += ["--name", "hmar", "--title", "Commands"]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return process.stdout

@@ -19,13 +19,13 @@ import keras
 import numpy as np
 
 from hmar_keras import HMAR, HMARConfig, compile_arguments
-from pipelines.baselines import item_popularity
 from pipelines.datasets import load_dataset
+from pipelines.evaluation.scoring import model_scorer
 from pipelines.export import export
-from pipelines.input_pipeline import TrainingData
-from pipelines.recommender import Recommender
-from pipelines.scoring import model_scorer
-from pipelines.splits import split
+from pipelines.export.loaded_export import Recommender
+from pipelines.protocol.splits import split
+from pipelines.protocol.training_counts import item_popularity
+from pipelines.training.host_batches import TrainingData
 
 
 # %% Under JAX

@@ -21,12 +21,12 @@ from hmar_keras.layers import (
     ItemBehaviorEmbedding,
     PositionEmbedding,
 )
-from pipelines.baselines import Popularity, RepeatHistory
 from pipelines.datasets import load_dataset
-from pipelines.evaluation import Evaluator
-from pipelines.input_pipeline import history_arrays
-from pipelines.item_initialization import start_from_cooccurrence
-from pipelines.splits import EvaluationSet, event_users, split
+from pipelines.evaluation.baselines import Popularity, RepeatHistory
+from pipelines.evaluation.evaluator import Evaluator
+from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.splits import EvaluationSet, event_users, split
+from pipelines.training.item_initialization import start_from_cooccurrence
 
 LENGTH, DIM, OTHERS = 30, 32, 40  # events of a history, width, candidates beside the right one
 

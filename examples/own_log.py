@@ -18,14 +18,14 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # a training step takes a quarter les
 import keras
 
 from hmar_keras import HMAR, compile_arguments
-from pipelines.baselines import baselines
 from pipelines.datasets import load_log
 from pipelines.datasets.event_log import LogSpec
-from pipelines.evaluation import Evaluator
-from pipelines.input_pipeline import TrainingData, evaluation_dataset
-from pipelines.scoring import model_scorer
-from pipelines.settings import build_config
-from pipelines.splits import split
+from pipelines.evaluation.baselines import baselines
+from pipelines.evaluation.evaluator import Evaluator
+from pipelines.evaluation.scoring import model_scorer
+from pipelines.protocol.splits import split
+from pipelines.training.host_batches import TrainingData, evaluation_dataset
+from pipelines.workflow.settings import build_config
 
 
 # %% A log

@@ -22,12 +22,12 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from hmar_keras import HMAR, HMARConfig, compile_arguments
-from pipelines.baselines import item_popularity
 from pipelines.datasets import load_dataset
 from pipelines.export import export
-from pipelines.input_pipeline import TrainingData
+from pipelines.protocol.splits import split
+from pipelines.protocol.training_counts import item_popularity
 from pipelines.serving import Client
-from pipelines.splits import split
+from pipelines.training.host_batches import TrainingData
 
 HISTORY = [("12", "view"), ("7", "view"), ("7", "cart")]  # oldest first
 ITEMS, BEHAVIORS = ([event[part] for event in HISTORY] for part in (0, 1))

@@ -16,11 +16,11 @@ import keras
 import keras_tuner
 
 from hmar_keras import HMARConfig
-from pipelines.baselines import baselines
 from pipelines.datasets import load_dataset
-from pipelines.evaluation import Evaluator
-from pipelines.scoring import model_scorer
-from pipelines.splits import split
+from pipelines.evaluation.baselines import baselines
+from pipelines.evaluation.evaluator import Evaluator
+from pipelines.evaluation.scoring import model_scorer
+from pipelines.protocol.splits import split
 from pipelines.tuning import HMARHyperModel, SearchSpace
 
 # %% What is searched

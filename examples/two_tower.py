@@ -20,11 +20,12 @@ from hmar_keras import HMARBackbone, HMARConfig
 from hmar_keras.kernels import portable_kernels
 from hmar_keras.layers import ItemTable
 from hmar_keras.optimizers import LazyAdam
-from pipelines.baselines import Popularity
 from pipelines.datasets import load_dataset
-from pipelines.evaluation import Evaluator
-from pipelines.input_pipeline import TrainingData, history_arrays
-from pipelines.splits import split
+from pipelines.evaluation.baselines import Popularity
+from pipelines.evaluation.evaluator import Evaluator
+from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.splits import split
+from pipelines.training.host_batches import TrainingData
 
 # %% The data
 # A batch is 16 windows of up to 50 events. Every event is followed by another one, so a batch gives

@@ -67,7 +67,7 @@ class HMARConfig:
         num_neighbors: add to a candidate's score how alike it is to the items of the history, by
             the users they share; kept for every item with its so many most alike ones, see
             `hmar_keras.layers.ItemNeighbors`. 0 for none. `hmar train` counts them; a script of
-            one's own calls `pipelines.item_initialization.start_items`.
+            one's own calls `pipelines.training.item_initialization.start_items`.
         neighbor_weight: how much it counts at first: 1 for what would foretell the log best alone;
             more leaves less to be learned beside it.
         scale_embeddings: multiply item embeddings by sqrt(d) (the release).

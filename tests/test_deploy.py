@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from pipelines.cli import app
+from pipelines.cli.app import app
 from pipelines.export.rollout import (
     METRICS_PATH,
     Batching,

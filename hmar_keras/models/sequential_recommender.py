@@ -85,7 +85,7 @@ class SequentialRecommender(keras.Model):
             if no row's outputs depend on other rows, and no layer keeps what it sees, as
             BatchNormalization does, or calls `add_loss`.
         map_rows: None, or how a batch is computed in training: `map_rows(function, inputs)`
-            gives what `function(inputs)` would, as `pipelines.row_parts.RowParts` does.
+            gives what `function(inputs)` would, as `pipelines.training.row_parts.RowParts` does.
 
     Args:
         config: an `HMARConfig`.

@@ -9,12 +9,22 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
+from pipelines.runtime.errors import InputError
+
 if TYPE_CHECKING:
     from pipelines.datasets.event_log.beam_settings import BeamSettings
     from pipelines.datasets.event_log.spec import LogSpec
     from pipelines.datasets.interaction_dataset import InteractionDataset
 
-__all__ = ["DATASETS", "DatasetEntry", "full_name", "load_dataset", "load_log", "load_prepared"]
+__all__ = [
+    "DATASETS",
+    "DatasetEntry",
+    "full_name",
+    "load_chosen",
+    "load_dataset",
+    "load_log",
+    "load_prepared",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +153,34 @@ def load_log(
     from pipelines.datasets import loading
 
     return loading.load_log(spec, cache_dir, beam)
+
+
+def load_chosen(
+    dataset: str | None,
+    data_dir: os.PathLike | str | None,
+    log: LogSpec | None,
+    beam: BeamSettings | None = None,
+) -> InteractionDataset:
+    """Loads one of the datasets by its name, or a log of your own, whichever is given.
+
+    Args:
+        dataset: its name, or None.
+        data_dir: where its raw files are.
+        log: your own log, or None.
+        beam: as for `load_dataset`.
+
+    Raises:
+        InputError: if they do not fit together, or it cannot be loaded.
+    """
+    if log is None and dataset is None:
+        raise InputError("name a dataset (hmar data list shows them), or give a --log.")
+    if log is not None and dataset is not None:
+        raise InputError("a dataset and a --log exclude each other; give one of them.")
+    if log is not None and data_dir is not None:
+        raise InputError("--log names its files itself; leave out --data-dir.")
+    if log is None:
+        return load_dataset(dataset, data_dir, beam=beam)
+    return load_log(log, beam=beam)
 
 
 def load_prepared(

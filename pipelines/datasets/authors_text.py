@@ -20,7 +20,7 @@ from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.datasets.numbered_log import MOST_ITEMS, group_numbered, held_out_item_ids
 from pipelines.datasets.numeric_pickle import load_numeric_pickle
 from pipelines.datasets.raw_files import RawFiles
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 _FIELDS = ("user", "item", "behavior")
 

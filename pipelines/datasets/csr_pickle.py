@@ -14,7 +14,7 @@ from pipelines.datasets.interaction_log import check_times
 from pipelines.datasets.numbered_log import MOST_ITEMS, group_numbered, held_out_item_ids
 from pipelines.datasets.numeric_pickle import CsrMatrix, load_numeric_pickle
 from pipelines.datasets.raw_files import RawFiles
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 
 def read_csr_log(

@@ -6,7 +6,7 @@ import numpy as np
 
 from hmar_keras.schema import Behaviors
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 
 def group_by_user(

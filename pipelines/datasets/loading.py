@@ -12,13 +12,13 @@ import pathlib
 import shutil
 import sys
 
-from pipelines.artefacts import written_at_once
-from pipelines.cache_directory import cache_directory
 from pipelines.datasets.event_log.beam_settings import input_error_of
 from pipelines.datasets.event_log.workspace import remove_left_over
-from pipelines.errors import InputError
-from pipelines.locks import locked_directory
-from pipelines.terminal import say_if_heard
+from pipelines.runtime.cache_directory import cache_directory
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.terminal import say_if_heard
+from pipelines.storage.artefacts import written_at_once
+from pipelines.storage.locks import locked_directory
 
 _CHECKSUM = "content.sha256"
 

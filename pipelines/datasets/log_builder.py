@@ -21,7 +21,7 @@ from pipelines.datasets.event_log.workspace import Workspace
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.datasets.prepared_records import write_records
 from pipelines.datasets.raw_files import RawFiles, SourceFiles
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 _REACH_SECONDS = 15
 

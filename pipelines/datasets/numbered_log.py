@@ -10,7 +10,7 @@ import numpy as np
 
 from hmar_keras.schema import Behaviors
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 # Every number below the largest is an item, so one absurd number would fill the memory. The
 # largest catalogue of a release that is known has 4.2 million.

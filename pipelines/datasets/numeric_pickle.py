@@ -18,7 +18,7 @@ import re
 
 import numpy as np
 
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 _MEMO_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
 _NUMBER_TYPE = re.compile(r"[iuf][1248]")

@@ -16,7 +16,7 @@ import tensorflow as tf
 from hmar_keras.schema import Behaviors
 from pipelines.datasets.event_log import PreparationReport
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from pipelines.datasets.log_builder import LogBuilder

@@ -8,7 +8,7 @@ import os
 import pathlib
 
 from pipelines.datasets import zip_members
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pipelines.datasets.event_log.reading import read_event_log
 from pipelines.datasets.event_log.workspace import Workspace
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.datasets.raw_files import RawFiles, SourceFiles
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 # Where the text form of the paper's four datasets belongs.
 _AUTHORS_HOMEPAGE = "https://github.com/Shereen-Elsayed/MBSRec"

@@ -12,7 +12,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 MOST_IN_MEMORY = 2 * 2**30  # the largest file that is read as a whole has 265 MB
 MOST_ON_DISK = 64 * 2**30  # the largest log that is known has 11 GB

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from pipelines import evaluation
-from pipelines.evaluation import Ranks
+from pipelines.evaluation import evaluator as evaluation
+from pipelines.evaluation.evaluator import Ranks
 
 METRICS = ("hr@10", "ndcg@10")
 _RESAMPLES = 2000

@@ -16,21 +16,21 @@ import keras
 import numpy as np
 
 from hmar_keras.config import HMARConfig
-from pipelines.artefacts import write_json
-from pipelines.baselines import baselines
-from pipelines.custom_gradients import gradients_forgotten
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.errors import InputError
-from pipelines.evaluation import PROTOCOLS, SAMPLED_POPULAR, Evaluator, Ranks
+from pipelines.evaluation.baselines import baselines
+from pipelines.evaluation.evaluator import PROTOCOLS, SAMPLED_POPULAR, Evaluator, Ranks
+from pipelines.evaluation.scoring import model_scorer
 from pipelines.experiments.comparison import compare
 from pipelines.experiments.ranks_file import load_ranks, save_ranks
 from pipelines.experiments.suites import Variant, variants
-from pipelines.hardware import Hardware
-from pipelines.run_data import source_of
-from pipelines.run_directory import RunDirectory
-from pipelines.scoring import model_scorer
-from pipelines.splits import Splits, split
-from pipelines.training import best_epoch, train
+from pipelines.protocol.splits import Splits, split
+from pipelines.runtime.custom_gradients import gradients_forgotten
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.hardware import Hardware
+from pipelines.storage.artefacts import write_json
+from pipelines.training.fit import best_epoch, train
+from pipelines.training.run_directory import RunDirectory
+from pipelines.workflow.run_data import source_of
 
 _PROTOCOLS = (PROTOCOLS[0], SAMPLED_POPULAR, *PROTOCOLS[1:])
 _PARTS = ("validation", "test")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.artefacts import reading, written
-from pipelines.evaluation import Ranks
+from pipelines.evaluation.evaluator import Ranks
+from pipelines.storage.artefacts import reading, written
 
 _FIELDS = ("ranks", "sizes")
 

@@ -6,15 +6,15 @@ import os
 from pathlib import Path
 
 from hmar_keras.config import HMARConfig
-from pipelines.artefacts import write_json
+from pipelines.datasets import load_chosen
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.errors import InputError
 from pipelines.experiments.experiment import Experiment
 from pipelines.experiments.suites import variants
-from pipelines.log_options import load_chosen
-from pipelines.run_data import SOURCE, load_to_resume, source
-from pipelines.run_directory import new_directory, read_json_object
-from pipelines.workflow import (
+from pipelines.runtime.errors import InputError
+from pipelines.storage.artefacts import write_json
+from pipelines.training.run_directory import new_directory, read_json_object
+from pipelines.workflow.run_data import SOURCE, load_to_resume, source
+from pipelines.workflow.runs import (
     Request,
     as_before,
     check_trained_alike,

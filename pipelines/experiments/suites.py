@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 
 from hmar_keras.config import HMARConfig
-from pipelines.errors import InputError
-from pipelines.settings import model_settings
+from pipelines.runtime.errors import InputError
+from pipelines.workflow.settings import model_settings
 
 REFERENCE = "HMAR"
 SUITES = ("main", "ablation", "protocol")

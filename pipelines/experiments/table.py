@@ -8,9 +8,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.evaluation import FULL, FULL_UNSEEN, SAMPLED, SAMPLED_POPULAR
+from pipelines.evaluation.evaluator import FULL, FULL_UNSEEN, SAMPLED, SAMPLED_POPULAR
 from pipelines.experiments.comparison import METRICS, mean_and_deviation
-from pipelines.printable import printable
+from pipelines.runtime.printable import printable
 
 _TITLES = {
     SAMPLED: "99 random negatives",

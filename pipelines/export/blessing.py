@@ -11,13 +11,13 @@ import dataclasses
 import os
 from pathlib import Path
 
-from pipelines.errors import InputError
-from pipelines.evaluation import FULL, FULL_UNSEEN, Evaluator, validation_score
+from pipelines.evaluation.evaluator import FULL, FULL_UNSEEN, Evaluator, validation_score
 from pipelines.export.exported_scorer import ExportedScorer
 from pipelines.export.model_card import METADATA, parse_metadata
 from pipelines.export.rollout import stable_version
 from pipelines.export.versions import versions
-from pipelines.splits import Splits
+from pipelines.protocol.splits import Splits
+from pipelines.runtime.errors import InputError
 
 # By protocol and metric, as `Evaluator` gives them.
 Results = dict[str, dict[str, float]]

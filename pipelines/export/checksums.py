@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipelines.artefacts import digest
-from pipelines.errors import InputError
-from pipelines.json_text import parse_json
+from pipelines.runtime.errors import InputError
+from pipelines.storage.artefacts import digest
+from pipelines.storage.json_text import parse_json
 
 CHECKSUMS = Path("assets.extra") / "checksums.json"
 

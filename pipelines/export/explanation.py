@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from hmar_keras.inspection import attending_layers, counts_behaviors, recorded_attention
 from hmar_keras.layers import BehaviorEncoder, HistoricalBehaviorIndicators
 from hmar_keras.models import SequentialRecommender
-from pipelines.attention import attending_layers, counts_behaviors, recorded_attention
 
 
 def explanation(model: SequentialRecommender, item_ids, behavior_ids) -> dict[str, tf.Tensor]:

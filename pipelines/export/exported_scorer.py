@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.errors import InputError
 from pipelines.export.checksums import check_export
-from pipelines.input_pipeline import history_arrays
-from pipelines.splits import EvaluationSet
+from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.splits import EvaluationSet
+from pipelines.runtime.errors import InputError
 
 _ANSWERS_AT_ONCE = 1 << 21  # names of items, 50 MB
 _ALL = np.iinfo(np.int32).max  # the signature gives as many as there are

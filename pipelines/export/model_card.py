@@ -7,8 +7,8 @@ from pathlib import Path
 
 import jinja2
 
-from pipelines.json_text import parse_json
-from pipelines.run_files import are_results
+from pipelines.storage.json_text import parse_json
+from pipelines.training.run_files import are_results
 
 METADATA = Path("assets.extra") / "hmar.json"
 CARD = Path("assets.extra") / "model_card.md"

@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from hmar_keras.layers import ItemTable
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
-from pipelines.errors import InputError
 from pipelines.export.best_items import Nearest
-from pipelines.retrievals import BRUTE_FORCE, STREAMING
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.retrievals import BRUTE_FORCE, STREAMING
 
 _STREAMED_ITEMS = 16_384  # multiplied at a time
 _MOST_FOUND = 1_000  # by ScaNN, which gives the best of so many in the right order

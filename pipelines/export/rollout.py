@@ -16,10 +16,10 @@ from pathlib import Path
 from google.protobuf import text_encoding, text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from pipelines.artefacts import written_at_once
-from pipelines.errors import InputError
 from pipelines.export.versions import versions
-from pipelines.model_name import check_model_name
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.model_name import check_model_name
+from pipelines.storage.artefacts import written_at_once
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 METRICS_PATH = "/monitoring/prometheus/metrics"

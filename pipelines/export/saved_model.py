@@ -16,17 +16,17 @@ from hmar_keras.kernels import portable_kernels
 from hmar_keras.models import SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from hmar_keras.schema import BEHAVIOR
-from pipelines.artefacts import require_room, synchronize_tree
-from pipelines.errors import InputError
 from pipelines.export.checksums import write_checksums
 from pipelines.export.model_card import write_card
 from pipelines.export.signatures import EXAMPLES, EXCLUDE_SEEN, STRINGS, K, ServingModel
 from pipelines.export.versions import LARGEST, versions
 from pipelines.export.warmup import PLACE as WARMUP
 from pipelines.export.warmup import History, write_warmup
-from pipelines.interruption import Interruption
-from pipelines.locks import remove_abandoned, temporary_directory
-from pipelines.retrievals import PRODUCT, check_retrieval
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.interruption import Interruption
+from pipelines.runtime.retrievals import PRODUCT, check_retrieval
+from pipelines.storage.artefacts import require_room, synchronize_tree
+from pipelines.storage.locks import remove_abandoned, temporary_directory
 
 _PREFIX = ".exporting-"
 _COPIES = 2  # of the weights, while TensorFlow merges the shards that it writes

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipelines.baselines import baselines
-from pipelines.evaluation import CUTOFFS, PROTOCOLS, Evaluator, Ranks, gains, model_scorer
-from pipelines.input_pipeline import history_items
+from pipelines.evaluation.baselines import baselines
+from pipelines.evaluation.evaluator import CUTOFFS, PROTOCOLS, Evaluator, Ranks, gains, model_scorer
+from pipelines.protocol.questions import history_items
+from pipelines.protocol.splits import EvaluationSet
 from pipelines.report.opened_run import OpenedRun
-from pipelines.splits import EvaluationSet
 
 METRICS = ("hr", "ndcg")
 RESAMPLES = 1000

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 from keras import ops
 
+from pipelines.protocol.splits import EvaluationSet, event_users
 from pipelines.report.opened_run import OpenedRun
-from pipelines.splits import EvaluationSet, event_users
 
 MOST_EVENTS = 10_000
 _BATCH = 512

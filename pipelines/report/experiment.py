@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.artefacts import is_number, read_json
-from pipelines.errors import InputError
-from pipelines.run_files import are_results, history_fault, settings_fault
+from pipelines.runtime.errors import InputError
+from pipelines.storage.artefacts import is_number, read_json
+from pipelines.training.run_files import are_results, history_fault, settings_fault
 
 
 @dataclasses.dataclass(frozen=True)

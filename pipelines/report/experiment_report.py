@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.description import counted
+from pipelines.description.numbers import counted
 from pipelines.report.elements import (
     Cell,
     Heading,
@@ -27,7 +27,7 @@ from pipelines.report.page import render
 from pipelines.report.pictures import Interval, intervals, lines
 from pipelines.report.result_sections import title_of
 from pipelines.report.run_report import add_one_run, is_whole
-from pipelines.validation import MONITORED
+from pipelines.training.validation import MONITORED
 
 _METRICS = ("hr@10", "ndcg@10")
 

@@ -8,7 +8,7 @@ from keras import ops
 from hmar_keras.layers.history_sum import HistorySum
 from hmar_keras.layers.item_neighbors import ItemNeighbors
 from hmar_keras.layers.rezero import ReZero
-from pipelines.description import counted
+from pipelines.description.numbers import counted
 from pipelines.report.behavior_head import BehaviorPredictions
 from pipelines.report.elements import (
     Cell,
@@ -25,8 +25,8 @@ from pipelines.report.elements import (
 from pipelines.report.opened_run import OpenedRun
 from pipelines.report.pictures import Interval, intervals, lines, reliability
 from pipelines.report.result_sections import title_of
-from pipelines.training import best_epoch
-from pipelines.validation import MONITORED
+from pipelines.training.fit import best_epoch
+from pipelines.training.validation import MONITORED
 
 _SHOWN_ITEMS, _SHOWN_NEIGHBORS = 5, 3
 _LOSSES = {"loss": "loss", "ranking_loss": "ranking", "behavior_loss": "behaviour"}

@@ -7,13 +7,13 @@ import dataclasses
 import numpy as np
 from keras import ops
 
+from hmar_keras.inspection import attending_layers, recorded_attention
 from hmar_keras.layers import BehaviorEncoder, HistoricalBehaviorIndicators
 from hmar_keras.schema import BEHAVIOR_IDS, ITEM_IDS
-from pipelines.attention import attending_layers, recorded_attention
-from pipelines.errors import InputError
-from pipelines.evaluation import FULL, FULL_UNSEEN, model_scorer
+from pipelines.evaluation.evaluator import FULL, FULL_UNSEEN, model_scorer
 from pipelines.report.elements import shown
 from pipelines.report.opened_run import OpenedRun
+from pipelines.runtime.errors import InputError
 
 TOP = 10
 

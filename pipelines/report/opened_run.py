@@ -9,14 +9,14 @@ import keras
 import numpy as np
 
 from hmar_keras.config import HMARConfig
+from hmar_keras.inspection import counts_behaviors, layers_in_order
 from hmar_keras.schema import BEHAVIOR
-from pipelines import workflow
-from pipelines.attention import counts_behaviors, layers_in_order
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.errors import InputError
-from pipelines.input_pipeline import history_arrays
-from pipelines.run_directory import RunDirectory
-from pipelines.splits import EvaluationSet, Splits, split, visible_events
+from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.splits import EvaluationSet, Splits, split, visible_events
+from pipelines.runtime.errors import InputError
+from pipelines.training.run_directory import RunDirectory
+from pipelines.workflow import runs as workflow
 
 
 @dataclasses.dataclass(frozen=True)

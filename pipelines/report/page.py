@@ -8,9 +8,9 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from pipelines.artefacts import written_at_once
-from pipelines.errors import InputError
 from pipelines.report.elements import Section
+from pipelines.runtime.errors import InputError
+from pipelines.storage.artefacts import written_at_once
 
 
 def render(title: str, subtitle: str, summary: list, sections: list[Section]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import ticker
 
-from pipelines.description import compact
+from pipelines.description.numbers import compact
 from pipelines.report.drawing import (
     DASHES,
     INK,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.description import counted
-from pipelines.evaluation import CUTOFFS
+from pipelines.description.numbers import counted
+from pipelines.evaluation.evaluator import CUTOFFS
 from pipelines.report.answers import METRICS, MOST_CUTOFF, Answers, Estimate, length_groups
 from pipelines.report.elements import (
     Cell,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipelines.description import describe
-from pipelines.errors import InputError
+from pipelines.description.numbers import describe
 from pipelines.report.answers import answer_all
 from pipelines.report.behavior_head import predict_behaviors
 from pipelines.report.elements import Paragraph, Section, shown
@@ -29,6 +28,7 @@ from pipelines.report.result_sections import (
 )
 from pipelines.report.run_sections import data_section, settings_section
 from pipelines.report.user_section import user_section
+from pipelines.runtime.errors import InputError
 
 
 def run_report(

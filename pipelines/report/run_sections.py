@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 import shlex
 
-from pipelines.description import QUANTILES, Description, compact, counted
+from pipelines.description.numbers import QUANTILES, Description, compact, counted
 from pipelines.report.elements import (
     Code,
     Heading,

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.description import counted
-from pipelines.errors import InputError
+from pipelines.description.numbers import counted
 from pipelines.report.elements import (
     Cell,
     Paragraph,
@@ -30,12 +29,13 @@ from pipelines.report.result_sections import title_of
 from pipelines.report.run_report import add_one_run
 from pipelines.report.search_pictures import best_so_far
 from pipelines.report.space_sections import settings_section, together_section
-from pipelines.training import best_epoch
+from pipelines.runtime.errors import InputError
+from pipelines.training.fit import best_epoch
+from pipelines.training.validation import MONITORED
 from pipelines.tuning.importance import places
 from pipelines.tuning.progress import short
 from pipelines.tuning.request import Tuning, read_tuning
 from pipelines.tuning.trials import Trial, completed, read_trials
-from pipelines.validation import MONITORED
 
 _CURVES = 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.description import counted
+from pipelines.description.numbers import counted
 from pipelines.report.answers import Answers
 from pipelines.report.drawing import SIGNS
 from pipelines.report.elements import (

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from pipelines.errors import InputError
-from pipelines.model_name import check_model_name
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.model_name import check_model_name
 from pipelines.serving.request_error import RequestError
 
 _POLL_SECONDS = 1.0

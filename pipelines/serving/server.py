@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 from pipelines.serving.grpc_service import make_grpc_server
 from pipelines.serving.rest_server import RestServer
 from pipelines.serving.rest_service import RestService

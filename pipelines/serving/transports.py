@@ -8,7 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from pipelines.errors import InputError, in_one_line
+from pipelines.runtime.errors import InputError, in_one_line
 
 _CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 412: "FAILED_PRECONDITION"}
 

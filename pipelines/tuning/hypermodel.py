@@ -9,20 +9,20 @@ import keras_tuner
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import SequentialRecommender
-from pipelines.custom_gradients import gradients_forgotten
-from pipelines.hardware import Hardware
-from pipelines.item_initialization import start_items
-from pipelines.splits import Splits
-from pipelines.training import compiled_model, learning_rate, training_data
+from pipelines.protocol.splits import Splits
+from pipelines.runtime.custom_gradients import gradients_forgotten
+from pipelines.runtime.hardware import Hardware
+from pipelines.training.fit import compiled_model, learning_rate, training_data
+from pipelines.training.item_initialization import start_items
+from pipelines.training.validation import MONITORED, Validation
 from pipelines.tuning.space import SearchSpace
-from pipelines.validation import MONITORED, Validation
 
 
 class HMARHyperModel(keras_tuner.HyperModel):
     """Builds and fits what `HMARConfig` describes, for values that a tuner chooses.
 
-    Each epoch is validated on the whole catalogue; an objective is `val_score` or another name
-    of `pipelines.validation.validation_names()`, with the direction `max`. (What Keras itself would
+    Each epoch is validated on the whole catalogue; an objective is `val_score` or another of
+    `pipelines.training.validation.validation_names()`, with the direction `max`. (What Keras would
     call the metrics of the two outputs is `val_ranking_ndcg@10` and so on, of batches that are
     given to `fit` as `validation_data`.)
 
@@ -34,7 +34,7 @@ class HMARHyperModel(keras_tuner.HyperModel):
     Example:
 
     >>> from pipelines.datasets import load_dataset
-    >>> from pipelines.splits import split
+    >>> from pipelines.protocol.splits import split
     >>> splits = split(load_dataset("synthetic_shop/tiny"))
     >>> dataset = splits.dataset
     >>> base = HMARConfig(dataset.num_items, dataset.behaviors, dim=8, max_length=10, epochs=1)

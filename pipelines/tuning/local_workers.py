@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipelines.errors import InputError
-from pipelines.hardware import cores
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.hardware import cores
 
 _MOST_STARTS_IN_VAIN = 3
 _SAID_WHY = 2  # status of a worker that ended with a sentence and would so again

@@ -8,7 +8,7 @@ import keras_tuner
 from keras_tuner.engine import trial as trial_module
 from keras_tuner.oracles import BayesianOptimizationOracle, HyperbandOracle, RandomSearchOracle
 
-from pipelines.artefacts import check, reading, write_json
+from pipelines.storage.artefacts import check, reading, write_json
 from pipelines.tuning.space import SearchSpace
 
 ALGORITHMS = ("random", "bayesian", "hyperband")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipelines.printable import printable
+from pipelines.runtime.printable import printable
 from pipelines.tuning.trials import Trial, completed
 
 

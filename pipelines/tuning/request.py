@@ -16,18 +16,18 @@ from pathlib import Path
 import keras_tuner
 
 from hmar_keras.config import HMARConfig
-from pipelines.artefacts import write_json
+from pipelines.datasets import load_chosen
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.errors import InputError
-from pipelines.hardware import Hardware
-from pipelines.log_options import load_chosen
-from pipelines.run_data import SOURCE, load_source, load_to_resume, source, source_of
-from pipelines.run_directory import new_directory, read_json_object
-from pipelines.splits import split
+from pipelines.protocol.splits import split
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.hardware import Hardware
+from pipelines.storage.artefacts import write_json
+from pipelines.training.run_directory import new_directory, read_json_object
+from pipelines.training.validation import MONITORED, validation_names
 from pipelines.tuning.oracles import ALGORITHMS, make_oracle
 from pipelines.tuning.space import Choices, Range, SearchSpace
-from pipelines.validation import MONITORED, validation_names
-from pipelines.workflow import (
+from pipelines.workflow.run_data import SOURCE, load_source, load_to_resume, source, source_of
+from pipelines.workflow.runs import (
     Request,
     check_trained_alike,
     requested_config,

@@ -8,7 +8,7 @@ import threading
 import time
 from unittest import mock
 
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 from pipelines.tuning.local_workers import LocalWorkers
 from pipelines.tuning.progress import SearchProgress
 from pipelines.tuning.request import Tuning

@@ -11,8 +11,8 @@ from pathlib import Path
 import keras_tuner
 
 from hmar_keras.config import HMARConfig
-from pipelines.errors import InputError
-from pipelines.settings import check_start, read_object
+from pipelines.runtime.errors import InputError
+from pipelines.workflow.settings import check_start, read_object
 
 ALPHA = "alpha"
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import keras
 import keras_tuner
 
-from pipelines.artefacts import written
-from pipelines.disk_errors import is_of_disk
-from pipelines.errors import InputError
-from pipelines.hardware import Hardware
-from pipelines.run_directory import RunDirectory
-from pipelines.splits import Splits
-from pipelines.training import best_epoch, train
+from pipelines.protocol.splits import Splits
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.hardware import Hardware
+from pipelines.storage.artefacts import written
+from pipelines.storage.disk_errors import is_of_disk
+from pipelines.training.fit import best_epoch, train
+from pipelines.training.run_directory import RunDirectory
+from pipelines.training.validation import validation_names
 from pipelines.tuning.space import SearchSpace
-from pipelines.validation import validation_names
 
 PROJECT = "search"  # KerasTuner's part of a tuning's directory
 MESSAGE = "message.txt"  # why a trial failed; over gRPC it would be lost
@@ -34,8 +34,8 @@ def trial_directory(directory: str | os.PathLike, trial_id: str) -> Path:
 class TrialRunner(keras_tuner.Tuner):
     """KerasTuner's tuner: of the chief, who gives trials out, or of a worker, who runs them.
 
-    Which one decides `KERASTUNER_TUNER_ID`. A trial is trained with `pipelines.training.train`, so
-    that one which was cut off goes on after its last finished epoch, and a better one can be
+    Which one decides `KERASTUNER_TUNER_ID`. A trial is trained with `pipelines.training.fit.train`,
+    so that one which was cut off goes on after its last finished epoch, and a better one can be
     evaluated, exported and looked at as it is.
 
     Args:

@@ -11,10 +11,10 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.artefacts import check, is_number, read_json, write_json, written_at_once
-from pipelines.errors import InputError
-from pipelines.run_directory import RunDirectory
-from pipelines.training import best_epoch
+from pipelines.runtime.errors import InputError
+from pipelines.storage.artefacts import check, is_number, read_json, write_json, written_at_once
+from pipelines.training.fit import best_epoch
+from pipelines.training.run_directory import RunDirectory
 from pipelines.tuning.space import SearchSpace
 from pipelines.tuning.trial_runner import MESSAGE, PROJECT, trial_directory
 

@@ -13,9 +13,9 @@ import threading
 import time
 from pathlib import Path
 
-from pipelines.disk_errors import user_sentence
-from pipelines.errors import InputError
-from pipelines.terminal import prepare_keras, say
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.terminal import prepare_keras, say
+from pipelines.storage.disk_errors import user_sentence
 
 _BETWEEN_LOOKS = 1.0
 _PATIENCE = 3600.0  # seconds; as long as KerasTuner waits for its chief
@@ -41,7 +41,7 @@ def work(path: Path) -> None:
         time.sleep(_BETWEEN_LOOKS)
     tuning = read_tuning(path)
     tuning.hardware.prepare()
-    from pipelines.splits import split
+    from pipelines.protocol.splits import split
     from pipelines.tuning.trial_runner import TrialRunner
 
     space = tuning.space

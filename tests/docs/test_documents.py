@@ -12,7 +12,7 @@ import sys
 import pytest
 from typer.main import get_command
 
-from pipelines.cli import app
+from pipelines.cli.app import app
 
 from .documents import ROOT, code_blocks, commands, documents
 

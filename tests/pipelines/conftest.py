@@ -12,7 +12,7 @@ import pytest
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
-from pipelines.cli import main
+from pipelines.cli.app import main
 from pipelines.datasets.interaction_dataset import InteractionDataset
 
 from .commands import Finished
@@ -107,7 +107,7 @@ def fresh_hmar(home):
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
 
     def call(*arguments):
-        command = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+        command = [sys.executable, "-c", "from pipelines.cli.app import main; main()"]
         return subprocess.run(
             [*command, *map(str, arguments)],
             cwd=home,

@@ -52,16 +52,16 @@ def train_elsewhere(path, backend, plan):
 
 
 def main():
-    from pipelines.hardware import Hardware
-    from pipelines.terminal import prepare_keras
+    from pipelines.runtime.hardware import Hardware
+    from pipelines.runtime.terminal import prepare_keras
 
     with open(sys.argv[1], "rb") as file:
         plan = Plan(**pickle.load(file))
     hardware = Hardware(**plan.hardware)
     prepare_keras(hardware)
-    from pipelines.run_directory import RunDirectory
-    from pipelines.splits import split
-    from pipelines.training import train
+    from pipelines.protocol.splits import split
+    from pipelines.training.fit import train
+    from pipelines.training.run_directory import RunDirectory
 
     class Copied(RunDirectory):
         def keep_checkpoints(self, last, best):

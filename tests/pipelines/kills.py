@@ -86,7 +86,7 @@ class Place:
 
 def run(home, arguments):
     """Runs `hmar` in this process; returns its status and what it said on stderr."""
-    from pipelines.cli import main
+    from pipelines.cli.app import main
 
     stderr, status = io.StringIO(), 0
     with (
@@ -105,12 +105,12 @@ def run(home, arguments):
 
 def tune():
     """What `hmar tune` does, with the chief and its worker in one process."""
-    from pipelines.errors import InputError
-    from pipelines.splits import split
+    from pipelines.protocol.splits import split
+    from pipelines.runtime.errors import InputError
     from pipelines.tuning.request import Asked, create, resumed
     from pipelines.tuning.trial_runner import TrialRunner
     from pipelines.tuning.trials import read_trials, write_trials
-    from pipelines.workflow import Request
+    from pipelines.workflow.runs import Request
 
     request = Request("synthetic_shop/tiny", assignments=SMALL, epochs=1, model="sasrec")
     asked = Asked("random", None, 2, None, ("dropout",))

@@ -6,10 +6,10 @@ import pytest
 from keras import ops
 
 from hmar_keras.config import HMARConfig
+from hmar_keras.inspection import recorded_attention
 from hmar_keras.layers.self_attention import SelfAttention
 from hmar_keras.models.hmar import HMAR
 from hmar_keras.schema import Behaviors
-from pipelines.attention import recorded_attention
 
 HISTORY = {
     "item_ids": [[0, 0, 4, 2, 2, 7, 1, 4], [3, 3, 9, 8, 5, 1, 2, 6]],

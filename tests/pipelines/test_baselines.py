@@ -1,7 +1,8 @@
 import numpy as np
 
-from pipelines.baselines import ItemCooccurrence, RepeatHistory, item_popularity
-from pipelines.splits import split
+from pipelines.evaluation.baselines import ItemCooccurrence, RepeatHistory
+from pipelines.protocol.splits import split
+from pipelines.protocol.training_counts import item_popularity
 
 
 def test_popularity_counts_targets_and_breaks_ties_by_events(datasets):

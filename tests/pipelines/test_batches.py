@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.batches import BatchPlan, padded_lengths
+from pipelines.training.batch_plan import BatchPlan, padded_lengths
 
 property_test = settings(deadline=None, max_examples=50, derandomize=True, database=None)
 

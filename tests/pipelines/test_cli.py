@@ -118,7 +118,7 @@ def test_bad_input_in_a_fresh_process_is_one_sentence(fresh_hmar):
 
 
 def test_an_interrupted_training_says_how_to_continue(home, finished):
-    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "train", *TINY]
+    command = [sys.executable, "-c", "from pipelines.cli.app import main; main()", "train", *TINY]
     process = subprocess.Popen(
         [*command, *SMALL, "--epochs", "100000", "--set", "patience=1000", "--output", "stopped"],
         cwd=home,
@@ -139,7 +139,7 @@ def test_an_interrupted_training_says_how_to_continue(home, finished):
 
 
 def test_help_does_not_import_tensorflow(hmar):
-    code = "import sys; from pipelines.cli import app; print('tensorflow' in sys.modules)"
+    code = "import sys; from pipelines.cli.app import app; print('tensorflow' in sys.modules)"
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
     )
@@ -197,7 +197,7 @@ def test_hardware_is_recorded_and_may_change_but_for_the_precision(hmar, finishe
     common = ["train", *TINY, *SMALL, "--seed", "1", "--output", "hardware"]
     bfloat16 = ["--precision", "mixed_bfloat16"]
     # A new run's dataset is loaded once, before there is a run.
-    with mock.patch("pipelines.workflow.load_run_dataset", side_effect=AssertionError):
+    with mock.patch("pipelines.workflow.runs.load_run_dataset", side_effect=AssertionError):
         process = hmar(*common, *bfloat16, "--epochs", 1)
     assert process.returncode == 0, process.stderr
     fails(hmar(*common, "--resume"), "--precision mixed_bfloat16", "keep it")
@@ -256,7 +256,7 @@ def test_hardware_that_cannot_be_had_is_one_sentence(hmar, finished, options, pa
 
 def test_jax_trains_evaluates_and_exports(home, finished):
     """The SavedModel comes from TensorFlow, in a process of its own."""
-    code = "from pipelines.cli import main; main()"
+    code = "from pipelines.cli.app import main; main()"
     process = subprocess.run(
         [
             sys.executable,

@@ -16,20 +16,22 @@ import h5py
 import keras
 import pytest
 
-from pipelines import run_data, training, workflow
 from pipelines.datasets import load_log, load_prepared
 from pipelines.datasets.event_log import LogSpec
-from pipelines.errors import InputError
 from pipelines.experiments import request as experiments
-from pipelines.recommender import Recommender
+from pipelines.export.loaded_export import Recommender
 from pipelines.report.experiment import read_experiment
 from pipelines.report.experiment_report import experiment_sections
 from pipelines.report.opened_run import open_run
-from pipelines.run_directory import RunDirectory
+from pipelines.runtime.errors import InputError
+from pipelines.training import fit as training
+from pipelines.training.run_directory import RunDirectory
 from pipelines.tuning.request import Asked, create, read_tuning, resumed
 from pipelines.tuning.trial_runner import TrialRunner, trial_directory
 from pipelines.tuning.trials import read_trials, write_trials
-from pipelines.workflow import Request
+from pipelines.workflow import run_data
+from pipelines.workflow import runs as workflow
+from pipelines.workflow.runs import Request
 
 from .damage import damages, files_of, put
 
@@ -90,7 +92,7 @@ class Trees:
         return Request(None, log=self.spec, assignments=SMALL, **more)
 
     def search(self, tuning):
-        from pipelines.splits import split
+        from pipelines.protocol.splits import split
 
         splits = split(self.dataset, tuning.space.base.holdout)
         oracle = tuning.oracle()

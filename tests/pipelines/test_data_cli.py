@@ -7,8 +7,8 @@ from unittest import mock
 
 import pytest
 
-from pipelines import data_cli
-from pipelines.description import describe
+from pipelines.cli import data as data_cli
+from pipelines.description.numbers import describe
 
 from .commands import fails
 
@@ -65,7 +65,7 @@ def test_bad_input_leaves_no_file(hmar, home):
 
 def test_help_waits_for_neither_tensorflow_nor_matplotlib(hmar):
     code = (
-        "import sys, pipelines.cli;"
+        "import sys, pipelines.cli.app;"
         "print([name in sys.modules for name in ('tensorflow', 'matplotlib', 'duckdb')])"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -10,12 +10,12 @@ import pytest
 import tensorflow as tf
 
 from hmar_keras.config import HMARConfig
-from pipelines.data_parallel import pad_rows
-from pipelines.evaluation import Evaluator, model_scorer
-from pipelines.hardware import Hardware
-from pipelines.run_directory import RunDirectory
-from pipelines.splits import split
-from pipelines.training import train
+from pipelines.evaluation.evaluator import Evaluator, model_scorer
+from pipelines.protocol.splits import split
+from pipelines.runtime.data_parallel import pad_rows
+from pipelines.runtime.hardware import Hardware
+from pipelines.training.fit import train
+from pipelines.training.run_directory import RunDirectory
 
 from .fresh_training import Plan, train_elsewhere
 from .runs import last_state, without_times
@@ -99,8 +99,8 @@ def test_rows_of_padding_are_added_at_the_end():
 
 _REPLICAS = """
 import keras, numpy as np
-from pipelines.data_parallel import Devices, assign_dropout_state
-from pipelines.hardware import Hardware
+from pipelines.runtime.data_parallel import Devices, assign_dropout_state
+from pipelines.runtime.hardware import Hardware
 hardware = Hardware(devices=2)
 hardware.prepare()
 with Devices(hardware).building():

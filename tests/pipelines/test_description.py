@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from hmar_keras.schema import Behaviors
-from pipelines import description as module
 from pipelines.datasets import load_dataset
-from pipelines.description import QUANTILES, compact, counted, describe
-from pipelines.description_table import description_table
-from pipelines.errors import InputError
-from pipelines.splits import split
+from pipelines.description import numbers as module
+from pipelines.description.numbers import QUANTILES, compact, counted, describe
+from pipelines.description.table import description_table
+from pipelines.protocol.splits import split
+from pipelines.runtime.errors import InputError
 
 VIEW, CART, BUY = 1, 2, 3
 NAMES = ("view", "cart", "buy")

@@ -12,10 +12,10 @@ import pytest
 from matplotlib import pyplot
 
 from hmar_keras.schema import Behaviors
-from pipelines import description_picture
-from pipelines.description import describe
-from pipelines.description_picture import HEIGHT, WIDTH, check_place, draw
-from pipelines.errors import InputError
+from pipelines.description import picture as description_picture
+from pipelines.description.numbers import describe
+from pipelines.description.picture import HEIGHT, WIDTH, check_place, draw
+from pipelines.runtime.errors import InputError
 
 VIEW, CART, BUY = 1, 2, 3
 SECONDS = 1_700_000_000

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from hmar_keras.config import HMARConfig
-from pipelines.errors import InputError
-from pipelines.run_directory import RunDirectory
-from pipelines.splits import split
+from pipelines.protocol.splits import split
+from pipelines.runtime.errors import InputError
+from pipelines.training.run_directory import RunDirectory
 
 from .fresh_training import Plan, train_elsewhere
 from .runs import last_state, without_times
@@ -72,7 +72,7 @@ def test_every_epoch_of_fit_has_its_own_negatives(runs):
 
 def test_a_log_too_large_for_the_device_is_an_error(monkeypatch, log, config):
     jax = pytest.importorskip("jax")
-    from pipelines import device_batches
+    from pipelines.training import device_batches
 
     def full(arrays):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")

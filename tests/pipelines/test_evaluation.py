@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.baselines import Popularity, baselines
-from pipelines.errors import InputError
-from pipelines.evaluation import (
+from pipelines.evaluation.baselines import Popularity, baselines
+from pipelines.evaluation.evaluator import (
     CUTOFFS,
     FULL,
     FULL_UNSEEN,
@@ -19,8 +18,9 @@ from pipelines.evaluation import (
     Evaluator,
     validation_score,
 )
-from pipelines.input_pipeline import evaluation_candidates
-from pipelines.splits import EvaluationSet, split
+from pipelines.protocol.questions import evaluation_candidates
+from pipelines.protocol.splits import EvaluationSet, split
+from pipelines.runtime.errors import InputError
 
 
 def rank_by_sorting(items, positive, scores):
@@ -173,8 +173,8 @@ def test_any_log_any_batches_any_protocols(datasets, case, protocols, batch, dir
     users = np.arange(len(events))
     questions = EvaluationSet(users, log.offsets[:-1], log.offsets[1:], positives)
     with (
-        mock.patch("pipelines.evaluation.evaluation_candidates", lambda *_: candidates),
-        mock.patch("pipelines.evaluation._QUESTIONS_AT_ONCE", batch),
+        mock.patch("pipelines.evaluation.evaluator.evaluation_candidates", lambda *_: candidates),
+        mock.patch("pipelines.evaluation.evaluator._QUESTIONS_AT_ONCE", batch),
     ):
         scorer = CandidateTable(scores, questions) if direct else None
         assert_as_by_hand(Evaluator(log, questions, seed=0), scores, protocols, scorer)
@@ -186,14 +186,14 @@ def test_batching_changes_nothing(log, monkeypatch, limit, questions_at_once):
     questions, scorers = split(log).test, baselines(split(log))
     whole = {name: Evaluator(log, questions, seed=0)(scorer) for name, scorer in scorers.items()}
     width = log.num_items + 1 if limit == "_SCORES_AT_ONCE" else 1
-    monkeypatch.setattr(f"pipelines.evaluation.{limit}", questions_at_once * width)
+    monkeypatch.setattr(f"pipelines.evaluation.evaluator.{limit}", questions_at_once * width)
     for name, scorer in scorers.items():
         assert Evaluator(log, questions, seed=0)(scorer) == whole[name]
 
 
 def test_batches_are_of_one_size_and_cover_all_questions(log, monkeypatch):
     questions, asked = split(log).test, []
-    monkeypatch.setattr("pipelines.evaluation._QUESTIONS_AT_ONCE", 7)
+    monkeypatch.setattr("pipelines.evaluation.evaluator._QUESTIONS_AT_ONCE", 7)
     assert len(questions) % 7
 
     def scorer(batch):

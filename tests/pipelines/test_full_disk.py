@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from pipelines.disk_errors import disk_sentence
+from pipelines.storage.disk_errors import disk_sentence
 
 from .commands import fails
 

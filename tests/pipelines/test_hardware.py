@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from pipelines import hardware as module
-from pipelines.errors import InputError
-from pipelines.hardware import Hardware
-from pipelines.workflow import as_before
+from pipelines.runtime import hardware as module
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.hardware import Hardware
+from pipelines.workflow.runs import as_before
 
 CORES = module.cores()
 PARTS = "batch_parts=CORES"
@@ -145,8 +145,8 @@ def test_devices_can_be_made_after_keras_is_prepared_without():
     """As a worker of a search does, which learns from its chief what it is to compute on."""
     pytest.importorskip("jax")
     code = (
-        "from pipelines.terminal import prepare_keras; prepare_keras()\n"
-        "from pipelines.hardware import Hardware; Hardware(devices=2).prepare()\n"
+        "from pipelines.runtime.terminal import prepare_keras; prepare_keras()\n"
+        "from pipelines.runtime.hardware import Hardware; Hardware(devices=2).prepare()\n"
         "print(len(Hardware(devices=2).device_names()))"
     )
     ran = subprocess.run(
@@ -195,7 +195,7 @@ def test_operations_get_a_thread_each_unless_someone_has_chosen(
 ):
     code = (
         f"import tensorflow as tf\n{before}\n"
-        "from pipelines.hardware import Hardware, operations_at_once\n"
+        "from pipelines.runtime.hardware import Hardware, operations_at_once\n"
         f"CORES = {CORES}; Hardware({asked}).prepare()\n"
         "threads = tf.config.threading\n"
         "print(threads.get_intra_op_parallelism_threads(), end=' ')\n"

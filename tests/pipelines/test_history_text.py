@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.errors import InputError
-from pipelines.history_text import format_history, parse_history
+from pipelines.cli.history_text import format_history, parse_history
+from pipelines.runtime.errors import InputError
 
 NAMES = ("view", "cart", "buy")
 

@@ -1,12 +1,8 @@
 import numpy as np
 
-from pipelines.input_pipeline import (
-    evaluation_candidates,
-    evaluation_dataset,
-    history_arrays,
-    history_items,
-)
-from pipelines.splits import split
+from pipelines.protocol.questions import evaluation_candidates, history_arrays, history_items
+from pipelines.protocol.splits import split
+from pipelines.training.host_batches import evaluation_dataset
 
 from .epochs import left_padded
 

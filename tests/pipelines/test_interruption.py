@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from pipelines.interruption import Interruption
+from pipelines.runtime.interruption import Interruption
 
 
 def press():

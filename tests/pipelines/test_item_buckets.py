@@ -6,11 +6,11 @@ import tensorflow as tf
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import HMAR
-from pipelines.baselines import item_popularity
-from pipelines.errors import InputError
 from pipelines.export import export
-from pipelines.settings import build_config
-from pipelines.splits import split
+from pipelines.protocol.splits import split
+from pipelines.protocol.training_counts import item_popularity
+from pipelines.runtime.errors import InputError
+from pipelines.workflow.settings import build_config
 
 
 def test_it_can_be_set(log):

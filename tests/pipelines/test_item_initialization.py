@@ -7,16 +7,16 @@ from keras import ops
 
 from hmar_keras.layers import ItemNeighbors, ItemTable
 from hmar_keras.models import build_model
-from pipelines import item_initialization
-from pipelines.item_initialization import (
+from pipelines.protocol.splits import split
+from pipelines.protocol.training_counts import touched_items
+from pipelines.training import item_initialization
+from pipelines.training.fit import train
+from pipelines.training.item_initialization import (
     find_neighbors,
     start_from_cooccurrence,
     start_items,
-    touched_items,
 )
-from pipelines.run_directory import RunDirectory
-from pipelines.splits import split
-from pipelines.training import train
+from pipelines.training.run_directory import RunDirectory
 
 MAX_LENGTH = 3  # of what the model sees
 

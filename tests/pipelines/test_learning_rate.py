@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from pipelines import training
-from pipelines.run_directory import RunDirectory
-from pipelines.splits import split
+from pipelines.protocol.splits import split
+from pipelines.training import fit as training
+from pipelines.training.run_directory import RunDirectory
 
 
 def test_closed_forms(config):

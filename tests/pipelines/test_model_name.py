@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.errors import InputError
-from pipelines.model_name import check_model_name
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.model_name import check_model_name
 
 from .commands import fails
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import InputError
-from pipelines.negatives import ExcludedItems, sample_distinct, sample_weighted
+from pipelines.protocol.negatives import ExcludedItems, sample_distinct, sample_weighted
+from pipelines.runtime.errors import InputError
 
 SETS = st.lists(st.sets(st.integers(1, 12), max_size=11), min_size=1, max_size=6)
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from hmar_keras.models import MODELS
-from pipelines.errors import InputError
-from pipelines.settings import model_settings
+from pipelines.runtime.errors import InputError
+from pipelines.workflow.settings import model_settings
 
 from .commands import fails
 

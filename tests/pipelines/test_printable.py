@@ -6,13 +6,13 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from pipelines import terminal
-from pipelines.cache_directory import cache_directory
+from pipelines.cli.history_text import format_history, parse_history
 from pipelines.datasets.event_log.files import find_files
-from pipelines.errors import InputError
-from pipelines.history_text import format_history, parse_history
-from pipelines.json_text import parse_json
-from pipelines.printable import check_text, printable
+from pipelines.runtime import terminal
+from pipelines.runtime.cache_directory import cache_directory
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.printable import check_text, printable
+from pipelines.storage.json_text import parse_json
 
 from .commands import fails
 

@@ -10,12 +10,12 @@ import tensorflow as tf
 from hmar_keras.config import HMARConfig
 from hmar_keras.layers import Dropout, ItemEmbedding
 from hmar_keras.models import SequentialRecommender, build_model, recommender_inputs
-from pipelines import scoring
-from pipelines.hardware import Hardware
-from pipelines.input_pipeline import TrainingData
-from pipelines.row_parts import RowParts
-from pipelines.splits import split
-from pipelines.training import compiled_model
+from pipelines.evaluation import scoring
+from pipelines.protocol.splits import split
+from pipelines.runtime.hardware import Hardware
+from pipelines.training.fit import compiled_model
+from pipelines.training.host_batches import TrainingData
+from pipelines.training.row_parts import RowParts
 
 ROWS = 5
 

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from pipelines.artefacts import write_json
 from pipelines.datasets import load_dataset
 from pipelines.export import METADATA
+from pipelines.storage.artefacts import write_json
 
 from .commands import fails
 

@@ -8,12 +8,13 @@ from collections import namedtuple
 
 import pytest
 
-from pipelines import artefacts, workflow
-from pipelines.errors import InputError
-from pipelines.run_directory import RunDirectory
-from pipelines.splits import split
-from pipelines.training import best_epoch, train
-from pipelines.validation import MONITORED
+from pipelines.protocol.splits import split
+from pipelines.runtime.errors import InputError
+from pipelines.storage import artefacts
+from pipelines.training.fit import best_epoch, train
+from pipelines.training.run_directory import RunDirectory
+from pipelines.training.validation import MONITORED
+from pipelines.workflow import runs as workflow
 
 from .runs import without_times
 
@@ -126,7 +127,7 @@ def test_an_older_checkpoint_is_taken_with_the_same_result(tmp_path, trained, co
 
 HOLDS = """
 import sys
-from pipelines.run_directory import RunDirectory
+from pipelines.training.run_directory import RunDirectory
 with RunDirectory(sys.argv[1]).held():
     print("held", flush=True)
     sys.stdin.read()

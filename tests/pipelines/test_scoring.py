@@ -12,10 +12,11 @@ import pytest
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import HMAR, compile_arguments
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
-from pipelines.evaluation import PROTOCOLS, SAMPLED, Evaluator
-from pipelines.input_pipeline import TrainingData, history_arrays
-from pipelines.scoring import CandidateScorer, model_scorer, trimmed_length
-from pipelines.splits import split
+from pipelines.evaluation.evaluator import PROTOCOLS, SAMPLED, Evaluator
+from pipelines.evaluation.scoring import CandidateScorer, model_scorer, trimmed_length
+from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.splits import split
+from pipelines.training.host_batches import TrainingData
 
 BACKENDS = ["jax", "torch"]
 
@@ -74,7 +75,7 @@ def test_a_model_is_a_candidate_scorer(log):
 @pytest.mark.parametrize("batch", [5, 512])
 @pytest.mark.parametrize("protocols", [PROTOCOLS, (SAMPLED,)])
 def test_ranks_do_not_depend_on_trimming_and_batches(log, monkeypatch, batch, protocols):
-    monkeypatch.setattr("pipelines.evaluation._QUESTIONS_AT_ONCE", batch)
+    monkeypatch.setattr("pipelines.evaluation.evaluator._QUESTIONS_AT_ONCE", batch)
     model = model_of(log)
     questions = split(log).test
     evaluator = Evaluator(log, questions, seed=0)
@@ -83,7 +84,7 @@ def test_ranks_do_not_depend_on_trimming_and_batches(log, monkeypatch, batch, pr
 
 
 def test_batches_are_as_long_as_they_must_be(log, monkeypatch):
-    monkeypatch.setattr("pipelines.evaluation._QUESTIONS_AT_ONCE", 4)
+    monkeypatch.setattr("pipelines.evaluation.evaluator._QUESTIONS_AT_ONCE", 4)
     scorer, shapes = model_scorer(model_of(log), log), []
 
     class Recorder:
@@ -103,7 +104,9 @@ def test_batches_are_as_long_as_they_must_be(log, monkeypatch):
 def test_lengths_are_few_where_each_is_compiled(monkeypatch):
     for max_length in (1, 7, 8, 20, 50, 150, 1000):
         for backend, most in (("tensorflow", -(-max_length // 8)), ("jax", 4)):
-            monkeypatch.setattr("pipelines.scoring.keras.backend.backend", lambda b=backend: b)
+            monkeypatch.setattr(
+                "pipelines.evaluation.scoring.keras.backend.backend", lambda b=backend: b
+            )
             lengths = [trimmed_length(n, max_length) for n in range(1, 2 * max_length + 1)]
             assert all(length >= min(n, max_length) for n, length in enumerate(lengths, start=1))
             assert max(lengths) == max_length

@@ -4,8 +4,8 @@ import pytest
 
 from hmar_keras.config import HMARConfig
 from pipelines.datasets import DATASETS
-from pipelines.errors import InputError
-from pipelines.settings import DEFAULTS, MODELS, build_config, model_settings
+from pipelines.runtime.errors import InputError
+from pipelines.workflow.settings import DEFAULTS, MODELS, build_config, model_settings
 
 
 def test_precedence_rises_from_preset_to_epochs(log, tmp_path):

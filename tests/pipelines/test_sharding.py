@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from pipelines.sharding import sharded_item_table
+from pipelines.training.sharding import sharded_item_table
 
 DEVICES, STEPS = 4, 4
 TRAIN = """
 import json, sys
 import jax, keras, numpy as np
 from hmar_keras import HMAR, Behaviors, HMARConfig, compile_arguments
-from pipelines.sharding import sharded_item_table
+from pipelines.training.sharding import sharded_item_table
 
 devices, buckets, steps = map(int, sys.argv[1:])
 items = 399

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import InputError
-from pipelines.splits import split
+from pipelines.protocol.splits import split
+from pipelines.runtime.errors import InputError
 
 VIEW, CART, BUY = 1, 2, 3
 USERS = st.lists(

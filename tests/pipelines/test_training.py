@@ -11,15 +11,15 @@ import pytest
 
 from hmar_keras.losses import BehaviorLoss
 from hmar_keras.models import HMAR, compile_arguments
-from pipelines.artefacts import written_at_once
-from pipelines.errors import InputError
-from pipelines.evaluation import Evaluator, model_scorer, validation_score
-from pipelines.hardware import Hardware
-from pipelines.input_pipeline import TrainingData, evaluation_dataset
-from pipelines.run_directory import RunDirectory
-from pipelines.splits import split
-from pipelines.training import best_epoch, train
-from pipelines.validation import MONITORED, LossOverEvents
+from pipelines.evaluation.evaluator import Evaluator, model_scorer, validation_score
+from pipelines.protocol.splits import split
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.hardware import Hardware
+from pipelines.storage.artefacts import written_at_once
+from pipelines.training.fit import best_epoch, train
+from pipelines.training.host_batches import TrainingData, evaluation_dataset
+from pipelines.training.run_directory import RunDirectory
+from pipelines.training.validation import MONITORED, LossOverEvents
 
 from .runs import last_state, without_times
 
@@ -139,7 +139,7 @@ def test_a_step_that_is_compiled_for_each_length_meets_few(monkeypatch, tmp_path
             asked.append(few_lengths)
             super().__init__(*arguments, few_lengths=few_lengths)
 
-    monkeypatch.setattr("pipelines.training.TrainingData", Watched)
+    monkeypatch.setattr("pipelines.training.fit.TrainingData", Watched)
     hardware = Hardware(jit_compile=compiled)
     run_once(tmp_path / "run", log, small_config(log), epochs=1, hardware=hardware)
     assert asked == [compiled]
@@ -161,7 +161,7 @@ def test_the_reported_loss_is_a_mean_over_events():
 def test_a_killed_run_resumes_exactly(tmp_path, log):
     """SIGKILL in the middle of an epoch, in another process, through the command line."""
     environment = {**os.environ, "HMAR_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "train"]
+    command = [sys.executable, "-c", "from pipelines.cli.app import main; main()", "train"]
     command += ["--dataset", "synthetic_shop/tiny", "--set", "dim=8", "--set", "max_length=8"]
     command += ["--set", "patience=100"]
 

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from pipelines import input_pipeline
-from pipelines.input_pipeline import TrainingData
-from pipelines.splits import split
-from pipelines.training_examples import training_windows
+from pipelines.protocol.splits import split
+from pipelines.training import host_batches as input_pipeline
+from pipelines.training.examples import training_windows
+from pipelines.training.host_batches import TrainingData
 
 from .epochs import epochs_of, left_padded
 
@@ -19,7 +19,7 @@ def way(request):
     if request.param == "host":
         return TrainingData
     pytest.importorskip("jax")
-    from pipelines.device_batches import DeviceBatches
+    from pipelines.training.device_batches import DeviceBatches
 
     return DeviceBatches
 
@@ -233,7 +233,7 @@ def test_every_order_of_items_is_as_likely(way):
     else:
         import jax
 
-        from pipelines.device_batches import in_random_order
+        from pipelines.training.device_batches import in_random_order
 
         found, _, is_first = in_random_order(items, behaviors, jax.random.key(3))
     orders, counts = np.unique(found, axis=0, return_counts=True)
@@ -299,7 +299,7 @@ def test_every_batch_epoch_and_position_has_its_own_draw(way, datasets, config):
 def test_the_host_and_the_device_have_the_same_windows(log, config):
     """But for their order: as many rows of every length, and the same ones."""
     pytest.importorskip("jax")
-    from pipelines.device_batches import DeviceBatches
+    from pipelines.training.device_batches import DeviceBatches
 
     config = config.replace(max_length=20, batch_size=5)
     found = []

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pipelines.errors import InputError
-from pipelines.splits import split
-from pipelines.training_examples import TrainingExamples, training_windows
+from pipelines.protocol.splits import split
+from pipelines.runtime.errors import InputError
+from pipelines.training.examples import TrainingExamples, training_windows
 
 
 def test_every_target_comes_once_when_all_windows_are_used(log, config):

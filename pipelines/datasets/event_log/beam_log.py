@@ -39,7 +39,7 @@ from pipelines.datasets.event_log.spec import LogSpec
 from pipelines.datasets.event_log.sql import shortlex
 from pipelines.datasets.event_log.workspace import Workspace
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 _EVENTS_PER_SHARD = 1 << 20  # TFDS holds a shard in memory while it writes it
 _SAMPLES_PER_SHARD = 256  # users that are looked at to find the bounds of the pieces

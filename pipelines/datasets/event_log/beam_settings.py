@@ -31,7 +31,7 @@ import importlib.util
 import io
 import re
 
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 _FAILURES = (  # what a worker said, and what to do
     (r"InputError: (.+)", "{0}"),

@@ -30,7 +30,7 @@ from pipelines.datasets.event_log.checked_rows import FILE_BITS, CheckedRows, cr
 from pipelines.datasets.event_log.sql import shortlex, shortlex_key
 from pipelines.datasets.event_log.workspace import Workspace
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 _SPREAD = 0x9E3779B1  # times 0, 1, 2, ... gives remainders that lie evenly
 _USER = '"user"'

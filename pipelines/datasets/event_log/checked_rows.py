@@ -33,7 +33,7 @@ from pipelines.datasets.event_log.sql import (
     time_sql,
 )
 from pipelines.datasets.event_log.survey import copy_whole_rows, survey
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 FILE_BITS = 48  # the place of a row in the log: the file's number, and below it the row's
 _SAMPLE = 1000  # rows that decide whether a text column holds numbers or dates

@@ -7,7 +7,7 @@ from pipelines.datasets.event_log.ordered_log import OrderedLog
 from pipelines.datasets.event_log.report import Dropped, PreparationReport
 from pipelines.datasets.event_log.spec import MOST_BEHAVIORS
 from pipelines.datasets.event_log.sql import literal, shortlex
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 DUPLICATE = "duplicate"  # the reason, in the report
 _REPEATS_FROM = 0.01  # of the target events must be on items that the user knows

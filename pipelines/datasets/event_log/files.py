@@ -18,8 +18,8 @@ from pathlib import Path
 import pyarrow.parquet
 
 from pipelines.datasets.event_log.spec import LogSpec
-from pipelines.errors import InputError
-from pipelines.printable import check_text
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.printable import check_text
 
 CSV, PARQUET, JSON_LINES = "csv", "parquet", "json lines"
 _KINDS = {

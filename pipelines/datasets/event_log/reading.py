@@ -12,7 +12,7 @@ from pipelines.datasets.event_log.ordered_log import OrderedLog
 from pipelines.datasets.event_log.spec import LogSpec
 from pipelines.datasets.event_log.sql import first_line
 from pipelines.datasets.event_log.workspace import Workspace
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 
 def read_event_log(name: str, spec: LogSpec, workspace: Workspace) -> OrderedLog | BeamLog:

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.printable import printable
+from pipelines.runtime.printable import printable
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines.datasets.event_log.files import JSON_LINES, LogFile, open_unpacked
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 GOOD, FEW_FIELDS, MANY_FIELDS, NOT_UTF8, LONG = range(5)
 # Under which malformed rows are counted.

@@ -8,7 +8,7 @@ import math
 import os
 import re
 
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 _LEVEL = re.compile(r"(?P<name>[^<>=,]+?)\s*(?:(?P<sign><=?)\s*(?P<bound>[-+.\deE]+))?")
 MOST_BEHAVIORS = 32  # more are hardly behaviours, but ids or free text

@@ -19,7 +19,7 @@ from pipelines.datasets.event_log.row_scan import (
     REASONS,
     scan_rows,
 )
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)

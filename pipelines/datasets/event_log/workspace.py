@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipelines.locks import remove_abandoned, temporary_directory
+from pipelines.storage.locks import remove_abandoned, temporary_directory
 
 if TYPE_CHECKING:
     from pipelines.datasets.event_log.beam_settings import BeamPipelines

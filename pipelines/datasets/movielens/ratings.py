@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 _COLUMNS = {
     "userId": pa.int64(),

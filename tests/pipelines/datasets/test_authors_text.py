@@ -13,7 +13,7 @@ from pipelines.datasets.csr_pickle import read_csr_log
 from pipelines.datasets.numbered_log import held_out_item_ids
 from pipelines.datasets.numeric_pickle import load_numeric_pickle
 from pipelines.datasets.raw_files import RawFiles
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*after the test answer")
 

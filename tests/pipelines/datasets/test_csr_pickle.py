@@ -5,7 +5,7 @@ import scipy.sparse
 from hmar_keras.schema import Behaviors
 from pipelines.datasets.csr_pickle import read_csr_log
 from pipelines.datasets.raw_files import RawFiles
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 MATRICES = ("trn_click", "trn_fav", "trn_cart", "trn_buy")
 BEHAVIORS = Behaviors(("click", "fav", "cart", "buy"), "buy")

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hmar_keras.schema import Behaviors
 from pipelines.datasets.interaction_log import group_by_user
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 BEHAVIORS = Behaviors(("view", "cart", "buy"), "buy")
 

@@ -20,7 +20,7 @@ from tensorflow_datasets.core.download.download_manager import (
 
 from pipelines.datasets import DATASETS, load_dataset, loading
 from pipelines.datasets.log_builder import LogBuilder
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*differs from the official files")
 

@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 
 from pipelines.datasets.movielens.movielens_dataset_builder import MovielensBehaviors
 from pipelines.datasets.prepared_records import read_prepared
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 DUMMY_DATA = pathlib.Path(MovielensBehaviors.code_path).parent / "dummy_data"
 

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse
 
 from pipelines.datasets.numeric_pickle import CsrMatrix, load_numeric_pickle
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 

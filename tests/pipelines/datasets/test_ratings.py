@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.datasets.movielens.ratings import parse_ratings
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 HEADER = b"userId,movieId,rating,timestamp\n"
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.datasets import zip_members
 from pipelines.datasets.raw_files import SourceFiles
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 SOURCES = SourceFiles("shop.zip", ("views", "buys"), "shop", "https://example.org")
 ONE_FILE = SourceFiles("shop.zip", ("views",), "shop", "https://example.org")

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.datasets import load_dataset, load_log
 from pipelines.datasets.event_log import LogSpec
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("error:.*differs from the official files")
 

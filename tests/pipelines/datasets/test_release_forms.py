@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse
 
 from pipelines.datasets import DATASETS, load_dataset, loading
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*differs from the official files")
 

@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 
 from pipelines.datasets import load_dataset
 from pipelines.datasets.retailrocket.retailrocket_dataset_builder import Retailrocket
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 from .records import events_of
 

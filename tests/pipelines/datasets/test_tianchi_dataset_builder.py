@@ -8,11 +8,11 @@ import pytest
 import tensorflow_datasets as tfds
 import typer
 
+from pipelines.cli.log_options import takes_log
 from pipelines.datasets import load_dataset, load_log
 from pipelines.datasets.event_log import LogSpec
 from pipelines.datasets.tianchi.tianchi_dataset_builder import Tianchi
-from pipelines.errors import InputError
-from pipelines.log_options import takes_log
+from pipelines.runtime.errors import InputError
 
 from .records import events_of
 

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from hmar_keras.config import HMARConfig
 from pipelines.datasets import load_dataset
 from pipelines.datasets.yelp.yelp_dataset_builder import Yelp
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*differs from the official files")
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipelines.evaluation import Ranks
+from pipelines.evaluation.evaluator import Ranks
 from pipelines.experiments.comparison import (
     compare,
     gains,

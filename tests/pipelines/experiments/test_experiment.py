@@ -11,11 +11,11 @@ import time
 import numpy as np
 import pytest
 
-from pipelines.artefacts import write_json
 from pipelines.datasets import load_dataset
-from pipelines.errors import InputError
-from pipelines.evaluation import Ranks
+from pipelines.evaluation.evaluator import Ranks
 from pipelines.experiments.ranks_file import load_ranks, save_ranks
+from pipelines.runtime.errors import InputError
+from pipelines.storage.artefacts import write_json
 
 from ..commands import fails
 
@@ -129,7 +129,7 @@ def test_a_killed_experiment_ends_with_the_same_table(fresh_hmar, home):
     expected = results_of(home / "once")
     assert results_of(home / "twice") == expected
 
-    command = [sys.executable, "-c", "from pipelines.cli import main; main()", *asked]
+    command = [sys.executable, "-c", "from pipelines.cli.app import main; main()", *asked]
     process = subprocess.Popen(
         [*command, "--output", "killed"],
         cwd=home,

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pipelines.errors import InputError
 from pipelines.experiments.request import read_experiment
+from pipelines.runtime.errors import InputError
 
 
 @pytest.fixture

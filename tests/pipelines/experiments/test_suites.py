@@ -2,8 +2,8 @@ import pytest
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
-from pipelines.errors import InputError
 from pipelines.experiments.suites import REFERENCE, SUITES, variants
+from pipelines.runtime.errors import InputError
 
 CONFIG = HMARConfig(9, Behaviors(("view", "buy"), "buy"), dim=8)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelines.baselines import item_popularity
 from pipelines.export import export
-from pipelines.splits import split
+from pipelines.protocol.splits import split
+from pipelines.protocol.training_counts import item_popularity
 
 from ..exports import random_model
 

@@ -5,15 +5,21 @@ import numpy as np
 import pytest
 
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
-from pipelines.artefacts import write_json
-from pipelines.errors import InputError
-from pipelines.evaluation import FULL, FULL_UNSEEN, Evaluator, model_scorer, validation_score
+from pipelines.evaluation.evaluator import (
+    FULL,
+    FULL_UNSEEN,
+    Evaluator,
+    model_scorer,
+    validation_score,
+)
 from pipelines.export import METADATA, versions
 from pipelines.export.blessing import bless, live_results, live_version
 from pipelines.export.checksums import CHECKSUMS
 from pipelines.export.exported_scorer import ExportedScorer
 from pipelines.export.rollout import Batching, Rollout, write_rollout
-from pipelines.splits import split
+from pipelines.protocol.splits import split
+from pipelines.runtime.errors import InputError
+from pipelines.storage.artefacts import write_json
 
 from ..commands import fails
 

@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
-from pipelines.baselines import item_popularity
-from pipelines.errors import InputError
+from pipelines.cli.history_text import parse_history
 from pipelines.export import export, versions
-from pipelines.history_text import parse_history
-from pipelines.recommender import Recommender
-from pipelines.splits import split
+from pipelines.export.loaded_export import Recommender
+from pipelines.protocol.splits import split
+from pipelines.protocol.training_counts import item_popularity
+from pipelines.runtime.errors import InputError
 
 from ..exports import random_model
 

@@ -9,10 +9,10 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from pipelines.errors import InputError
 from pipelines.export import export, make_temporary, saved_model
 from pipelines.export.checksums import check_export
-from pipelines.recommender import Recommender
+from pipelines.export.loaded_export import Recommender
+from pipelines.runtime.errors import InputError
 
 Usage = namedtuple("Usage", "total used free")
 

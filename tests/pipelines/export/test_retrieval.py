@@ -18,16 +18,16 @@ from hmar_keras.config import HMARConfig
 from hmar_keras.layers import ItemTable
 from hmar_keras.models import SequentialRecommender, build_model
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
-from pipelines.baselines import item_popularity
-from pipelines.errors import InputError
 from pipelines.export import export, retrieval
 from pipelines.export.best_items import OneProduct, TwoStages
 from pipelines.export.model_card import METADATA
 from pipelines.export.retrieval import nearest_items
 from pipelines.export.signatures import ServingModel
-from pipelines.retrievals import BRUTE_FORCE, PRODUCT, SCANN, STREAMING
+from pipelines.protocol.splits import split
+from pipelines.protocol.training_counts import item_popularity
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.retrievals import BRUTE_FORCE, PRODUCT, SCANN, STREAMING
 from pipelines.serving.loaded_version import LoadedVersion
-from pipelines.splits import split
 
 from ..commands import fails
 

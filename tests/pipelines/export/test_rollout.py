@@ -1,7 +1,6 @@
 import pytest
 from google.protobuf import text_format
 
-from pipelines.errors import InputError
 from pipelines.export.rollout import (
     METRICS_PATH,
     Batching,
@@ -11,6 +10,7 @@ from pipelines.export.rollout import (
     monitoring_config,
     write_rollout,
 )
+from pipelines.runtime.errors import InputError
 
 from ..commands import fails
 from .serving_protos import BatchingParameters, MonitoringConfig

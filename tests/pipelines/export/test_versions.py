@@ -1,8 +1,8 @@
 import pytest
 
-from pipelines.errors import InputError
 from pipelines.export.saved_model import _publish
 from pipelines.export.versions import LARGEST, version_number, versions
+from pipelines.runtime.errors import InputError
 
 
 def test_whole_numbers_that_int64_has_are_versions():

@@ -8,10 +8,10 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import build_model
-from pipelines.baselines import item_popularity
 from pipelines.export import export
 from pipelines.export.warmup import BATCH_SIZES, PLACE, real_histories
-from pipelines.splits import split
+from pipelines.protocol.splits import split
+from pipelines.protocol.training_counts import item_popularity
 
 SIGNATURES = {
     "hmar": ["serving_default", "recommend", "examples", "rank", "explain", "behavior"],

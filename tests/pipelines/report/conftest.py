@@ -7,10 +7,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from pipelines import workflow
 from pipelines.datasets.event_log import LogSpec
 from pipelines.report.opened_run import open_run
 from pipelines.report.run_report import run_report
+from pipelines.workflow import runs as workflow
 
 SMALL = ("dim=8", "max_length=8", "num_heads=2", "num_behavior_blocks=2", "history_sum=true")
 SMALL += ("num_neighbors=6",)

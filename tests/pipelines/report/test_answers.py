@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipelines.baselines import baselines
-from pipelines.evaluation import CUTOFFS, PROTOCOLS, Evaluator, model_scorer
+from pipelines.evaluation.baselines import baselines
+from pipelines.evaluation.evaluator import CUTOFFS, PROTOCOLS, Evaluator, model_scorer
 from pipelines.report.answers import answer_all, bootstrap_means, gains, length_groups
 
 

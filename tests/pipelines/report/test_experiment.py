@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from pipelines.errors import InputError
 from pipelines.report.experiment import read_experiment
 from pipelines.report.experiment_report import experiment_report
+from pipelines.runtime.errors import InputError
 
 from ..commands import fails
 from .html_page import HTMLPage

@@ -12,11 +12,11 @@ from keras import ops
 
 from hmar_keras.layers import ReZero, SequenceEncoder
 from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, RANKING
-from pipelines import workflow
 from pipelines.report.behavior_head import predict_behaviors
 from pipelines.report.one_user import choose_question, walk_through
 from pipelines.report.page import render
 from pipelines.report.run_report import run_report, run_sections
+from pipelines.workflow import runs as workflow
 
 from .conftest import BEHAVIORS, ITEMS, USERS
 from .html_page import HTMLPage

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from pipelines.artefacts import write_json
 from pipelines.report.opened_run import open_run
+from pipelines.storage.artefacts import write_json
 
 from ..commands import fails
 from .conftest import USERS
@@ -125,7 +125,7 @@ def test_a_missing_dataset_is_told(hmar, shop):
 
 def test_help_does_not_wait_for_tensorflow_or_matplotlib():
     code = (
-        "import sys, pipelines.report_cli; "
+        "import sys, pipelines.cli.report; "
         "print({'tensorflow', 'keras', 'matplotlib', 'jinja2'} & set(sys.modules))"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -10,8 +10,8 @@ import pytest
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
-from pipelines.hardware import Hardware
 from pipelines.report.tuning_report import objective_title, tuning_report
+from pipelines.runtime.hardware import Hardware
 from pipelines.tuning.space import Choices, Range, SearchSpace
 
 from ..commands import fails

@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 
-from pipelines.baselines import item_popularity
 from pipelines.export import export
+from pipelines.protocol.splits import split
+from pipelines.protocol.training_counts import item_popularity
 from pipelines.serving.served_model import ServedModel
 from pipelines.serving.server import Server
-from pipelines.splits import split
 
 from ..exports import random_model
 

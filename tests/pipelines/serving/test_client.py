@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+from pipelines.export.loaded_export import Recommender
 from pipelines.export.signatures import LOWEST_SCORE
-from pipelines.recommender import Recommender
 from pipelines.serving import Client
 from pipelines.serving import client as client_module
 from pipelines.serving.served_model import ServedModel

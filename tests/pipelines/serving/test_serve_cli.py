@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from pipelines import serve_cli
+from pipelines.cli import serve as serve_cli
 
 from ..commands import fails
 from .asking import HISTORIES, columns, predict_request
@@ -26,7 +26,7 @@ HISTORY = "i3:view,i7:view,i3:cart,i9:view"
 @pytest.fixture
 def process(exports, tmp_path):
     """`hmar serve` in a process of its own, with one thread, and the lines that it has said."""
-    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "serve"]
+    command = [sys.executable, "-c", "from pipelines.cli.app import main; main()", "serve"]
     command += ["--model", str(exports[0].parent), "--port", "0", "--rest-port", "0"]
     command += ["--threads", "1", "--label", "stable=1"]
     environment = {key: os.environ[key] for key in os.environ if key != "TF_CPP_MIN_LOG_LEVEL"}

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 from pipelines.serving import served_model
 from pipelines.serving.request_error import RequestError
 from pipelines.serving.served_model import ServedModel

@@ -10,17 +10,17 @@ import pytest
 from werkzeug.test import Client as WsgiClient
 from werkzeug.wrappers import Response
 
-from pipelines.baselines import item_popularity
 from pipelines.export import export
+from pipelines.export.loaded_export import Recommender
 from pipelines.export.warmup import real_histories
-from pipelines.recommender import Recommender
+from pipelines.protocol.splits import split
+from pipelines.protocol.training_counts import item_popularity
 from pipelines.serving import web_page
 from pipelines.serving.rest_server import RestServer
 from pipelines.serving.rest_service import RestService
 from pipelines.serving.served_model import ServedModel
 from pipelines.serving.server import _bind
 from pipelines.serving.web_page import WebPage
-from pipelines.splits import split
 
 from ..exports import random_model
 from ..report.browser import CHROMIUM

@@ -5,8 +5,8 @@ import keras_tuner
 import pytest
 
 from hmar_keras.config import HMARConfig
-from pipelines.input_pipeline import TrainingData, evaluation_dataset
-from pipelines.splits import split
+from pipelines.protocol.splits import split
+from pipelines.training.host_batches import TrainingData, evaluation_dataset
 from pipelines.tuning import HMARHyperModel, SearchSpace
 from pipelines.tuning.space import Choices, Range
 

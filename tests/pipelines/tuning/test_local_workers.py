@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 from pipelines.tuning import local_workers
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import textwrap
 
-from pipelines.custom_gradients import gradients_forgotten
+from pipelines.runtime.custom_gradients import gradients_forgotten
 
 SEARCH = textwrap.dedent(
     """
@@ -15,7 +15,7 @@ SEARCH = textwrap.dedent(
 
     from hmar_keras.config import HMARConfig
     from pipelines.datasets import load_dataset
-    from pipelines.splits import split
+    from pipelines.protocol.splits import split
     from pipelines.tuning import HMARHyperModel, SearchSpace
     from tensorflow.python.framework.func_graph import FuncGraph
 

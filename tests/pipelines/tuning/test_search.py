@@ -24,7 +24,7 @@ TRIALS = 4
 def begin(home, *arguments):
     """Starts the command in a process of its own."""
     environment = {**os.environ, "HMAR_CACHE": str(home / "cache"), "COLUMNS": "200"}
-    command = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+    command = [sys.executable, "-c", "from pipelines.cli.app import main; main()"]
     return subprocess.Popen(
         [*command, *map(str, arguments)],
         cwd=home,

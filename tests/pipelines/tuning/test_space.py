@@ -10,7 +10,7 @@ from hmar_keras import SASRec
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import MODELS, SequentialRecommender
 from hmar_keras.schema import Behaviors
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 from pipelines.tuning.oracles import make_oracle
 from pipelines.tuning.space import RANGES, Choices, Range, SearchSpace
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 GOOD = "user,item,kind,time\nu1,a,view,1\nu1,b,buy,2\n"
 

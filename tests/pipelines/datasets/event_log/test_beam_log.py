@@ -15,7 +15,7 @@ from pipelines.datasets.event_log import BeamSettings, LogSpec, beam_log, beam_s
 from pipelines.datasets.event_log.beam_settings import BeamPipelines, input_error_of
 from pipelines.datasets.event_log.reading import read_event_log
 from pipelines.datasets.event_log.workspace import Workspace
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 from . import reference
 from .conftest import histories_of
@@ -304,7 +304,10 @@ def test_without_beam(write_log, tmp_path, monkeypatch):
             "ran out of room .No s",
         ),
         ("...\nModuleNotFoundError: No module named 'pipelines'\n", "install hmar-keras.beam. on"),
-        ("pipelines.errors.InputError: mend the file. [while running 'y']", "^mend the file.$"),
+        (
+            "pipelines.runtime.errors.InputError: mend the file. [while running 'y']",
+            "^mend the file.$",
+        ),
         ("[Errno 2] No such file or directory: '/log'", "does not see a file .No such file"),
     ],
 )

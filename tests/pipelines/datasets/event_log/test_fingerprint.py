@@ -10,7 +10,7 @@ import pytest
 from pipelines.datasets import interaction_dataset as shards
 from pipelines.datasets import load_log, load_prepared
 from pipelines.datasets.event_log import LogSpec
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 ROWS = [
     ("u1", "a", "view", 1),

@@ -11,7 +11,7 @@ import pytest
 from pipelines.datasets import load_log
 from pipelines.datasets.event_log import LogSpec, checked_rows
 from pipelines.datasets.event_log.files import log_name
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 ROWS = [("u1", "a", "view", 1), ("u1", "b", "buy", 2), ("u2", "a", "buy", 1)]
 

@@ -15,7 +15,7 @@ from pipelines.datasets import load_log
 from pipelines.datasets.event_log import LogSpec
 from pipelines.datasets.event_log.files import find_files, log_name
 from pipelines.datasets.event_log.report import report_table
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 PLAIN = {"behavior": None, "time": None, "target": None}
 TIMED = {"behavior": None, "target": None}

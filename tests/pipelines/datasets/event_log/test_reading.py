@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.datasets import interaction_dataset
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 from . import reference
 

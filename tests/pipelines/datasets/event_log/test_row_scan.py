@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipelines.datasets.event_log import row_scan
 from pipelines.datasets.event_log.files import CSV, LogFile
 from pipelines.datasets.event_log.row_scan import scan_rows
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 DUCKDB_CUT = 8_000_000  # bytes between two cuts of DuckDB's
 HEADER = b"user,item,kind,time,note\n"
@@ -130,7 +130,7 @@ import resource, sys, tempfile
 from pipelines.datasets.event_log import LogSpec
 from pipelines.datasets.event_log.reading import read_event_log
 from pipelines.datasets.event_log.workspace import Workspace
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 def read(path):
     spec = LogSpec((path,), "user", "item", skip_bad_rows=True)

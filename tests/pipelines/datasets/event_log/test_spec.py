@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from pipelines.datasets.event_log import LogSpec
 from pipelines.datasets.event_log.spec import RatingLevel, parse_levels
-from pipelines.errors import InputError
+from pipelines.runtime.errors import InputError
 
 BASE = {"files": ("log.csv",), "user": "u", "item": "i"}
 

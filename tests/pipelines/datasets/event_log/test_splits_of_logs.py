@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hmar_keras.config import HMARConfig
 from pipelines.datasets import load_log
 from pipelines.datasets.event_log import LogSpec
-from pipelines.errors import InputError
-from pipelines.splits import split
-from pipelines.training_examples import training_windows
+from pipelines.protocol.splits import split
+from pipelines.runtime.errors import InputError
+from pipelines.training.examples import training_windows
 
 ROWS = st.lists(
     st.tuples(

@@ -1,0 +1,377 @@
+"""The command `hmar`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from pipelines.cli.data import data_app
+from pipelines.cli.experiment import experiment_command
+from pipelines.cli.history_text import format_history, parse_history
+from pipelines.cli.interrupted import if_interrupted, preparing
+from pipelines.cli.kept import say_what_was_kept
+from pipelines.cli.log_options import takes_log
+from pipelines.cli.options import (
+    BatchParts,
+    Config,
+    DataDir,
+    DataOnDevice,
+    Dataset,
+    Devices,
+    Epochs,
+    ExcludeSeen,
+    History,
+    K,
+    Model,
+    Output,
+    Precision,
+    Preset,
+    Resume,
+    Seed,
+    Set,
+    StepsPerExecution,
+    Xla,
+    new_output,
+    request_of,
+)
+from pipelines.cli.report import report_command
+from pipelines.cli.rollout import rollout_command
+from pipelines.cli.serve import client_command, serve_command
+from pipelines.cli.tune import tune_command
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.hardware import Hardware
+from pipelines.runtime.model_name import check_model_name
+from pipelines.runtime.own_models import VARIABLE, choose_files, files_of_environment
+from pipelines.runtime.printable import check_text, printable
+from pipelines.runtime.retrievals import PRODUCT, RETRIEVALS, check_retrieval
+from pipelines.runtime.terminal import prepare_keras, print_answer, say
+from pipelines.storage.disk_errors import user_sentence
+
+if TYPE_CHECKING:
+    from pipelines.datasets.event_log import LogSpec
+
+# Keras is imported inside the commands: `--help` and a misspelt option should not wait for it.
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="HMAR: multi-behaviour sequential recommendation, from interaction logs to a SavedModel. "
+    "Begin with: [bold]hmar run[/bold]",
+)
+
+
+@app.callback()
+def before_any_command(
+    import_: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--import",
+            metavar="FILE.py",
+            help="Python file that registers models of your own, see hmar_keras.register_model; "
+            "may be repeated. Commands that open a run of such a model need it, too. "
+            rf"\[env var: {VARIABLE}]",
+            show_default=False,
+        ),
+    ] = None,
+):
+    """Options of every command."""
+    if files := import_ or files_of_environment():
+        choose_files(files)
+
+
+app.add_typer(data_app, name="data")
+app.command("experiment")(experiment_command)
+app.command("tune")(tune_command)
+
+Models = Annotated[str, typer.Option(help="Where models are exported to, as MODELS/NAME/VERSION.")]
+Run = Annotated[str, typer.Argument(help="Directory of a run, see --output of hmar train.")]
+
+
+@app.command("run")
+@takes_log
+def run_command(
+    dataset: Dataset = None,
+    data_dir: DataDir = None,
+    model: Model = None,
+    preset: Preset = None,
+    config: Config = None,
+    set_: Set = None,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    output: Output = None,
+    resume: Resume = False,
+    devices: Devices = 1,
+    precision: Precision = "float32",
+    xla: Xla = None,
+    steps_per_execution: StepsPerExecution = None,
+    data_on_device: DataOnDevice = None,
+    batch_parts: BatchParts = None,
+    models: Models = "saved_models",
+    log: LogSpec | None = None,
+):
+    """Everything: train, evaluate, export, and answer one user from the export."""
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
+    prepare_keras(hardware)
+    from pipelines.export import make_temporary
+
+    request = request_of(
+        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model, resume
+    )
+    with make_temporary(models):  # hours of training must not end in an unwritable directory
+        pass
+    from pipelines.runtime.interruption import Interruption
+
+    run, data, trained = _train(request, output, resume)
+    interruption = Interruption(at_once=True)
+    with interruption.listening():
+        _evaluate(run, data, trained)
+        interruption.raise_if_asked()
+    directory = Path(models) / check_model_name(data.name.replace("/", "-"))
+    if os.environ["KERAS_BACKEND"] == "tensorflow":
+        version = _export(run, data, trained, directory)
+    else:
+        version = _export_in_tensorflow(run, data_dir, directory)
+    _answer_example(data, version)
+
+
+@app.command("train")
+@takes_log
+def train_command(
+    dataset: Dataset = None,
+    data_dir: DataDir = None,
+    model: Model = None,
+    preset: Preset = None,
+    config: Config = None,
+    set_: Set = None,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    output: Output = None,
+    resume: Resume = False,
+    devices: Devices = 1,
+    precision: Precision = "float32",
+    xla: Xla = None,
+    steps_per_execution: StepsPerExecution = None,
+    data_on_device: DataOnDevice = None,
+    batch_parts: BatchParts = None,
+    log: LogSpec | None = None,
+):
+    """Train, with early stopping on the validation split."""
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
+    prepare_keras(hardware)
+    request = request_of(
+        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model, resume
+    )
+    _train(request, output, resume)
+
+
+@app.command("evaluate")
+def evaluate_command(run: Run, data_dir: DataDir = None):
+    """Results on validation and test under both protocols, beside the baselines'."""
+    prepare_keras()
+    from pipelines.training.run_directory import RunDirectory
+    from pipelines.workflow import runs as workflow
+
+    directory = RunDirectory.open(run)
+    model = workflow.load_model(directory)
+    with preparing():
+        data = workflow.load_run_dataset(directory, data_dir)
+    _evaluate(directory, data, model)
+
+
+@app.command("export")
+def export_command(
+    run: Run,
+    models: Models = "saved_models",
+    name: Annotated[
+        str | None, typer.Option(help=r"Name of the model. \[default: the dataset's]")
+    ] = None,
+    data_dir: DataDir = None,
+    retrieval: Annotated[
+        str,
+        typer.Option(
+            help=f"How the best items are found: {', '.join(RETRIEVALS)}. All but scann are exact; "
+            "brute_force is the fastest for batches, streaming takes the least memory.",
+        ),
+    ] = PRODUCT,
+    bless: Annotated[
+        bool,
+        typer.Option(
+            "--bless",
+            help="Only if on validation it is no worse than the live version, which is the latest "
+            "under its name unless --rollout says otherwise, and the best baseline.",
+        ),
+    ] = False,
+    rollout: Annotated[
+        str | None,
+        typer.Option(
+            help="With --bless: the --output of hmar rollout; the live version is the stable one.",
+            show_default=False,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            help="With --bless: how much worse than the live version it may be; 0.01 is 1 %.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.0,
+    gain: Annotated[
+        float,
+        typer.Option(
+            help="With --bless: how much better than the best baseline it must be.", min=0
+        ),
+    ] = 0.0,
+):
+    """Write a SavedModel for TensorFlow Serving, in TensorFlow whatever trained the model."""
+    if (tolerance or gain or rollout is not None) and not bless:
+        raise InputError("--rollout, --tolerance and --gain say how to --bless; add --bless.")
+    check_retrieval(retrieval)
+    if name is not None:
+        check_model_name(name)
+    prepare_keras(backend="tensorflow")
+    from pipelines.export.blessing import live_version
+    from pipelines.runtime.interruption import Interruption
+    from pipelines.training.run_directory import RunDirectory
+    from pipelines.workflow import runs as workflow
+
+    interruption = Interruption(at_once=True)
+    with interruption.listening():
+        directory = RunDirectory.open(run)
+        model = workflow.load_model(directory)
+        data = workflow.load_run_dataset(directory, data_dir)
+        target = Path(models) / (name or check_model_name(data.name.replace("/", "-")))
+        interruption.raise_if_asked()
+        if bless:
+            live = live_version(target, rollout)
+            blessing = workflow.bless_run(directory, data, model, live, tolerance, gain)
+            interruption.raise_if_asked()
+            if not blessing.blessed:
+                raise InputError(blessing.sentence())
+            say(blessing.sentence())
+        _export(directory, data, model, target, retrieval)
+
+
+@app.command("recommend")
+def recommend_command(
+    model: Annotated[str, typer.Option(help="Exported model, saved_models/NAME or a version.")],
+    history: History,
+    k: K = 10,
+    exclude_seen: ExcludeSeen = False,
+):
+    """Answer from an exported model alone."""
+    prepare_keras(backend="tensorflow")
+    from pipelines.export.loaded_export import Recommender
+
+    recommender = Recommender(model)
+    events = parse_history(history, recommender.behaviors)
+    unknown = sorted({item for item, _ in events} - recommender.vocabulary)
+    if unknown:
+        say(f"not in the catalogue, left out: {', '.join(unknown)}")
+    print_answer(recommender(events, k, exclude_seen))
+
+
+app.command("report")(report_command)
+app.command("rollout")(rollout_command)
+app.command("serve")(serve_command)
+app.command("client")(client_command)
+
+
+def main():
+    """Runs the command; bad input and a full disk end in one sentence and exit status 2."""
+    try:
+        for argument in sys.argv[1:]:
+            check_text(argument, "the argument")
+        app()
+    except Exception as error:
+        sentence = user_sentence(error)
+        if sentence is None:
+            raise
+        print(f"hmar: {printable(sentence)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _train(request, output, resume):
+    from pipelines.training.run_directory import RunDirectory
+    from pipelines.workflow import runs as workflow
+
+    if not resume:
+        with preparing():
+            run, data = workflow.start(request, output or new_output("runs", request))
+        return _train_on(run, data, request)
+    if output is None:
+        raise InputError("--resume needs the directory of the run as --output.")
+    with RunDirectory.open(output).held():
+        with preparing():
+            run, data = workflow.resume(request, output)
+        return _train_on(run, data, request)
+
+
+def _train_on(run, data, request):
+    from pipelines.workflow import runs as workflow
+
+    say_what_was_kept(data)
+    say(f"run directory: {run.path}")
+
+    def going_on():
+        epochs = len(run.history())
+        same = f"continue with the same command and --output {run.path} --resume"
+        return f" after {epochs} finished epochs; {same}"
+
+    with if_interrupted(going_on):
+        model = workflow.train_run(run, data, request.hardware)
+    return run, data, model
+
+
+def _evaluate(run, data, model):
+    from pipelines.cli.results_table import results_table
+    from pipelines.workflow import runs as workflow
+
+    results = workflow.evaluate_run(run, data, model)
+    for part in ("validation", "test"):
+        Console().print(results_table(part, results[part]))
+    say(f"all metrics: {run.path / 'metrics.json'}")
+
+
+def _export(run, data, model, directory, retrieval=PRODUCT):
+    from pipelines.workflow import runs as workflow
+
+    version = workflow.export_run(run, data, model, directory, retrieval)
+    say(f"exported: {version}")
+    return version
+
+
+def _export_in_tensorflow(run, data_dir, directory):
+    """Has `hmar export` write the SavedModel, which no other backend can, in its own process."""
+    from pipelines.export import versions
+
+    command = [sys.executable, "-c", "from pipelines.cli.app import main; main()", "export"]
+    command += [str(run.path), "--models", str(directory.parent), "--name", directory.name]
+    if data_dir:
+        command += ["--data-dir", data_dir]
+    # Without the GPU, whose memory this process holds.
+    process = subprocess.run(command, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
+    if process.returncode:
+        sys.exit(process.returncode)
+    there = versions(directory)
+    return there[max(there)]
+
+
+def _answer_example(data, version):
+    """Shows that the export answers, with the last events of the dataset's first user."""
+    from pipelines.export.loaded_export import Recommender
+    from pipelines.export.warmup import real_histories
+
+    history = real_histories(data, 3)[0]
+    text = format_history(history).replace("'", "'\\''")
+    seen = "" if data.repeats else " --exclude-seen"
+    say(f"\nhmar recommend --model {version.parent} --history '{text}' -k 5{seen}")
+    print_answer(Recommender(version)(history, 5, not data.repeats))

@@ -1,0 +1,68 @@
+"""A history as text, for the command line."""
+
+from __future__ import annotations
+
+import json
+
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.printable import printable
+from pipelines.storage.json_text import parse_json
+
+
+def parse_history(text: str, behaviors: list[str]) -> list[tuple[str, str]]:
+    """Reads `"item:behaviour,item:behaviour"`, oldest first.
+
+    Items with commas or blanks around them are given as JSON: `'[["item", "behaviour"], ...]'`.
+
+    Raises:
+        InputError: if it is of neither form or a behaviour is unknown.
+    """
+    if text.lstrip().startswith("["):
+        pairs = _json_history(text)
+    else:
+        pairs = [_event(event.strip(), behaviors) for event in text.split(",")]
+    for _, behavior in pairs:
+        if behavior not in behaviors:
+            raise InputError(
+                f"--history names the unknown behaviour {behavior!r}; the model knows "
+                f"{', '.join(behaviors)}."
+            )
+    return pairs
+
+
+def format_history(history: list[tuple[str, str]]) -> str:
+    """A history as `parse_history` reads it, in the shorter form if that will do."""
+    text = ",".join(f"{item}:{behavior}" for item, behavior in history)
+    parts = [part.strip() for part in text.split(",")]
+    plain = parts == [f"{item}:{behavior}" for item, behavior in history]
+    if plain and not text.startswith("[") and text == printable(text):
+        return text
+    text = json.dumps(history, ensure_ascii=False)
+    return text if text == printable(text) else json.dumps(history)  # has escapes for them
+
+
+def _json_history(text):
+    try:
+        pairs = [(item, behavior) for item, behavior in parse_json(text)]
+    except (TypeError, ValueError):
+        pairs = []
+    if not pairs or not all(isinstance(part, str) for pair in pairs for part in pair):
+        raise InputError(
+            "--history begins like JSON but is no list of pairs; write for instance "
+            '\'[["12", "view"]]\'.'
+        )
+    return pairs
+
+
+def _event(text, behaviors):
+    # A behaviour may have a colon in it, as an item may; the longest that fits is meant.
+    for behavior in sorted(behaviors, key=len, reverse=True):
+        if text.endswith(f":{behavior}") and len(text) > len(behavior) + 1:
+            return text.removesuffix(f":{behavior}"), behavior
+    item, colon, behavior = text.rpartition(":")
+    if not colon or not item:
+        raise InputError(
+            f"--history has {text!r} where item:behaviour is expected; write for instance "
+            f"'12:{behaviors[0]},7:{behaviors[-1]}'."
+        )
+    return item, behavior

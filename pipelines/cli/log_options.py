@@ -1,0 +1,144 @@
+"""The options with which every command that takes a dataset also takes a user's own log."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Annotated
+
+import typer
+
+from pipelines.datasets.event_log.spec import LogSpec, parse_labels
+from pipelines.runtime.errors import InputError
+
+_PANEL = "Your own log"
+
+
+def _option(help_, *names, **more):
+    return typer.Option(*names, help=help_, rich_help_panel=_PANEL, **more)
+
+
+_OPTIONS = {
+    "log": Annotated[
+        list[str] | None,
+        _option(
+            "File of events, one a row: CSV, Parquet or JSON lines, CSV and JSON lines also "
+            "gzipped; a directory or a pattern for many. May be repeated."
+        ),
+    ],
+    "user": Annotated[str | None, _option("Column of the user.")],
+    "item": Annotated[str | None, _option("Column of the item.")],
+    "behavior": Annotated[str | None, _option("Column of the behaviour: view, cart, buy, ...")],
+    "time": Annotated[
+        str | None,
+        _option("Column of the time, numbers or dates. Without it the order of the rows counts."),
+    ],
+    "target": Annotated[str | None, _option("The behaviour to predict.")],
+    "behaviors": Annotated[
+        str | None,
+        _option(
+            "All behaviours, weak to strong, as view,cart,buy. By default the more frequent is "
+            "the weaker, and the target comes last."
+        ),
+    ],
+    "labels": Annotated[
+        str | None,
+        _option(
+            "Names of the behaviours where --behavior holds codes, weak to strong: "
+            "'0=view,1=cart,2=buy'"
+        ),
+    ],
+    "rating": Annotated[
+        str | None, _option("Column of ratings that --levels turns into behaviours.")
+    ],
+    "levels": Annotated[
+        str | None, _option("Behaviours by rating, weak to strong: 'dislike<=2,neutral<4,like'")
+    ],
+    "columns": Annotated[
+        str | None, _option("Names of all columns of a CSV file without a header: user,item,time")
+    ],
+    "events": Annotated[
+        str | None,
+        _option("JSON lines with a list of events a line: the field that holds the list."),
+    ],
+    "min_item_count": Annotated[int, _option("Drop items with fewer events.", min=1)],
+    "min_user_events": Annotated[int, _option("Drop users with fewer events.", min=1)],
+    "keep_duplicates": Annotated[
+        bool,
+        _option("Count rows that repeat user, item, behaviour and time.", "--keep-duplicates"),
+    ],
+    "skip_bad_rows": Annotated[
+        bool, _option("Leave out and count rows that cannot be understood.", "--skip-bad-rows")
+    ],
+    "repeats": Annotated[
+        bool | None,
+        _option(
+            "Whether an item that the user knows may be the answer. By default the log decides."
+        ),
+    ],
+}
+_DEFAULTS = {
+    "min_item_count": 1,
+    "min_user_events": 1,
+    "keep_duplicates": False,
+    "skip_bad_rows": False,
+}
+
+
+def takes_log(command):
+    """Gives a command the options above; it gets them as one argument `log`, a `LogSpec` or None.
+
+    Raises:
+        InputError: from the command, if the options do not fit together.
+    """
+
+    @functools.wraps(command)
+    def with_log(**arguments):
+        values = {name: arguments.pop(name) for name in _OPTIONS}
+        return command(**arguments, log=_spec(values))
+
+    own = [
+        parameter.replace(annotation=eval(parameter.annotation, command.__globals__))
+        for name, parameter in inspect.signature(command).parameters.items()
+        if name != "log"
+    ]
+    added = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=_DEFAULTS.get(name),
+            annotation=annotation,
+        )
+        for name, annotation in _OPTIONS.items()
+    ]
+    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    with_log.__signature__ = inspect.Signature(own + added)
+    with_log.__annotations__ = {each.name: each.annotation for each in own + added}
+    return with_log
+
+
+def _spec(values) -> LogSpec | None:
+    files = values.pop("log")
+    if not files:
+        given = [name for name, value in values.items() if value != _DEFAULTS.get(name)]
+        if given:
+            raise InputError(f"{_flag(given[0])} describes a log; name its file with --log.")
+        return None
+    for name in ("behaviors", "columns"):
+        text = values[name]
+        values[name] = tuple(part.strip() for part in text.split(",")) if text else ()
+    values["labels"] = parse_labels(values["labels"]) if values["labels"] else ()
+    missing = [name for name in ("user", "item") if values[name] is None]
+    if missing:
+        from pipelines.datasets.event_log.files import column_names
+
+        columns = values["columns"] or column_names(files[0])
+        raise InputError(
+            f"say which column of {files[0]} is the {missing[0]} with {_flag(missing[0])}; there "
+            f"are {', '.join(columns)}."
+        )
+    return LogSpec(files=tuple(files), **values)
+
+
+def _flag(name):
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,203 @@
+"""The commands `hmar serve` and `hmar client`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.history_text import parse_history
+from pipelines.cli.options import ExcludeSeen, History, K
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.model_name import check_model_name
+from pipelines.runtime.terminal import prepare_keras, print_answer, say, say_if_heard
+from pipelines.storage.json_text import parse_json
+
+# TensorFlow and gRPC are imported inside the commands: `--help` should not wait for them.
+
+
+def serve_command(
+    model: Annotated[str, typer.Option(help="Directory of a model's versions, saved_models/NAME.")],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help=r"What clients call the model. \[default: the directory's name]",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Of gRPC; 0 for a free one.", min=0, max=65535)] = 8500,
+    rest_port: Annotated[
+        int, typer.Option(help="Of REST; 0 for a free one.", min=0, max=65535)
+    ] = 8501,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")
+    ] = "127.0.0.1",
+    threads: Annotated[
+        int, typer.Option(help="Requests that gRPC and REST each answer at once.", min=1)
+    ] = 4,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL=VERSION",
+            help="A name for a version, which stays loaded; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    ui: Annotated[
+        bool,
+        typer.Option("--ui", help="Also a page, at REST's port, to build a history and look on."),
+    ] = False,
+):
+    """Serve a model as TensorFlow Serving does, for development: gRPC, REST, new versions.
+
+    For production there is TensorFlow Serving itself, which takes the same directory.
+    """
+    labels = _labels(label or [])
+    prepare_keras(backend="tensorflow")
+    from pipelines.serving.limits import raise_descriptor_limit
+    from pipelines.serving.served_model import ServedModel
+    from pipelines.serving.server import Server
+
+    raise_descriptor_limit()
+    served = ServedModel(model, name, labels, say_if_heard)
+    with Server(served, host, port, rest_port, threads, ui) as server, _asked_to_end() as wait:
+        say_if_heard(f"serving {served.name}: gRPC on {server.address}, REST on {server.rest_url}")
+        if ui:
+            say_if_heard(f"page: {server.rest_url}/")
+        wait()
+        say_if_heard("ending: requests in flight are answered first")
+    say_if_heard("ended")
+
+
+def client_command(
+    model: Annotated[str, typer.Option(help="Name of the model on the server.")],
+    history: History,
+    k: K = 10,
+    exclude_seen: ExcludeSeen = False,
+    candidates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ITEM,ITEM",
+            help=r"Rank these instead of the catalogue; or as JSON: \[\"item\", ...].",
+            show_default=False,
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Ask over gRPC.", show_default=False),
+    ] = None,
+    rest: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help=r"Ask over REST. \[default: http://127.0.0.1:8501]",
+            show_default=False,
+        ),
+    ] = None,
+    version: Annotated[
+        int | None,
+        typer.Option(
+            help=r"Of the model. \[default: the latest]",
+            show_default=False,
+            min=0,
+            max=(1 << 63) - 1,
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Of a version, instead of its number.", show_default=False)
+    ] = None,
+):
+    """Ask a server, of hmar serve or TensorFlow Serving."""
+    if address and rest:
+        raise InputError("--address is gRPC's and --rest is REST's; give one of them.")
+    if version is not None and label is not None:
+        raise InputError("--version and --label both choose a version; give one of them.")
+    check_model_name(model, "--model")
+    if address:
+        prepare_keras(backend="tensorflow")  # whose stubs gRPC needs; REST needs nothing
+    from pipelines.serving import Client
+
+    client = Client(model, address=address, rest=rest, version=version, label=label)
+    events = parse_history(history, client.behaviors() or _behaviors_in(history))
+    asked = [] if candidates is None else _candidates(candidates)
+    # The items of the history, too, to tell which of them the model does not know.
+    scores = dict(client.rank([events], [[item for item, _ in events] + asked])[0])
+    unknown = sorted(item for item, score in scores.items() if score is None)
+    if unknown:
+        say(f"not in the catalogue, left out: {', '.join(unknown)}")
+    if candidates is None:
+        answer = client.recommend([events], k, exclude_seen)[0]
+    else:
+        known = {item: scores[item] for item in asked if scores[item] is not None}
+        answer = sorted(known.items(), key=lambda pair: -pair[1])
+    print_answer(answer)
+
+
+def _labels(texts):
+    from pipelines.export.versions import version_number
+
+    labels = {}
+    for text in texts:
+        label, _, version = text.partition("=")
+        if not label or (number := version_number(version)) is None:
+            raise InputError(
+                f"--label has {text!r} where LABEL=VERSION is expected; write for instance "
+                "stable=2."
+            )
+        labels[label] = number
+    return labels
+
+
+@contextlib.contextmanager
+def _asked_to_end():
+    """Inside, Ctrl-C and SIGTERM end the waiting of the function that is given, not the process.
+
+    The second one ends the process as it would without this.
+    """
+    reader, writer = os.pipe()
+    before = {}
+
+    def note(number, frame):
+        # A pipe, because a handler may come while the thread that waits holds any lock.
+        os.write(writer, b".")
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as in the background of a script
+            before[number] = signal.signal(number, note)
+    try:
+        yield lambda: os.read(reader, 1)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)
+
+
+def _behaviors_in(history):
+    """What stands behind the last colon of each event, where the model does not name behaviours."""
+    try:
+        found = {behavior for _, behavior in parse_json(history)}
+    except (TypeError, ValueError):
+        parts = [event.strip().rpartition(":") for event in history.split(",")]
+        found = {behavior for _, colon, behavior in parts if colon}
+    return sorted(name for name in found if name and isinstance(name, str)) or ["view"]
+
+
+def _candidates(text):
+    if not text.lstrip().startswith("["):
+        return [item.strip() for item in text.split(",")]
+    try:
+        items = parse_json(text)
+    except ValueError:
+        items = None
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise InputError(
+            "--candidates begins like JSON but is no list of items; write for instance "
+            '\'["12", "7"]\'.'
+        )
+    return items

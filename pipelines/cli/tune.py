@@ -1,0 +1,191 @@
+"""The command `hmar tune`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.cli.interrupted import if_interrupted, preparing
+from pipelines.cli.kept import say_what_was_kept
+from pipelines.cli.log_options import takes_log
+from pipelines.cli.options import (
+    BatchParts,
+    Config,
+    DataDir,
+    DataOnDevice,
+    Dataset,
+    Devices,
+    Epochs,
+    Model,
+    Precision,
+    Preset,
+    Seed,
+    Set,
+    StepsPerExecution,
+    Xla,
+    new_output,
+    request_of,
+)
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.hardware import Hardware
+from pipelines.runtime.printable import printable
+from pipelines.runtime.terminal import prepare_keras, say
+
+if TYPE_CHECKING:
+    from pipelines.datasets.event_log import LogSpec
+
+_SHOWN = 5
+
+Algorithm = Annotated[
+    str | None,
+    typer.Option(help=r"random, bayesian or hyperband. \[default: bayesian]", show_default=False),
+]
+MaxTrials = Annotated[
+    int | None,
+    typer.Option(help=r"How many trials. \[default: 20]", min=1, show_default=False),
+]
+Objective = Annotated[
+    str | None,
+    typer.Option(
+        help="What is to be high: val_ndcg@10 over the whole catalogue, as trainings stop by; or "
+        "val_sampled_ndcg@10, val_full_hr@10, val_full_unseen_ndcg@10, ..., of the same epoch. "
+        r"\[default: val_ndcg@10]",
+        show_default=False,
+    ),
+]
+Space = Annotated[
+    str | None,
+    typer.Option(
+        help='JSON file of ranges: {"theta": {"low": 0.01, "high": 1, "log": true}, "dim": '
+        r'{"choices": \[32, 64]}, "alpha": true}; true is the usual range.'
+    ),
+]
+Over = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Search this setting alone, may be repeated: --over alpha --over beta --over theta. "
+        "alpha is one for each behaviour. By default all that have a usual range."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help=r"Processes on this machine that run trials side by side. \[default: 1]",
+        min=1,
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        help=r"Directory of the tuning. \[default: tunings/DATASET-TIME]", show_default=False
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Continue the search in --output: finished trials are kept, with a higher "
+        "--max-trials there are more.",
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Throw away the search that is in --output first.")
+]
+
+
+@takes_log
+def tune_command(
+    dataset: Dataset = None,
+    data_dir: DataDir = None,
+    algorithm: Algorithm = None,
+    max_trials: MaxTrials = None,
+    objective: Objective = None,
+    space: Space = None,
+    over: Over = None,
+    workers: Workers = None,
+    model: Model = None,
+    preset: Preset = None,
+    config: Config = None,
+    set_: Set = None,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    output: Output = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    devices: Devices = 1,
+    precision: Precision = "float32",
+    xla: Xla = None,
+    steps_per_execution: StepsPerExecution = None,
+    data_on_device: DataOnDevice = None,
+    batch_parts: BatchParts = None,
+    log: LogSpec | None = None,
+):
+    """Search for settings with KerasTuner, from those that a training would take.
+
+    Where KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are set, this is the
+    chief or a worker of a search on several machines, which share the directory --output.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the workers need it
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other; give one of them.")
+    prepare_keras()
+    from pipelines.tuning.request import FILE, Asked, create, resumed
+    from pipelines.tuning.search import Search, role
+
+    own_role = role()
+    if own_role and (output is None or workers is not None):
+        raise InputError("on several machines give --output, the same for all, and no --workers.")
+    if own_role == "worker":  # on what its chief says
+        return _work(output, overwrite)
+    hardware.prepare()
+    asked = Asked(algorithm, objective, max_trials, space, tuple(over) if over else None)
+    # A chief's container that is started again runs the same command.
+    resume = resume and not (own_role and not (Path(output) / FILE).exists())
+    request = request_of(
+        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model, resume
+    )
+    with preparing():
+        if resume:
+            tuning, data = resumed(request, asked, output)
+        else:
+            output = output or new_output("tunings", request)
+            tuning, data = create(request, asked, output, overwrite)
+    say_what_was_kept(data)
+    say(f"tuning: {tuning.path}")
+    going_on = f"; continue with the same command and --output {tuning.path} --resume"
+    with if_interrupted(lambda: going_on):
+        trials = Search(tuning, None if own_role else workers or 1).run()
+    _print_best(tuning, trials)
+
+
+def _work(output, overwrite):
+    if overwrite:
+        raise InputError("a worker never throws a search away; give --overwrite to the chief.")
+    from pipelines.tuning.worker import work
+
+    work(Path(output))
+
+
+def _print_best(tuning, trials):
+    from pipelines.tuning.progress import short
+    from pipelines.tuning.trials import BEST, TRIALS, completed
+
+    names = list(tuning.space.entries)
+    table = Table(box=box.SIMPLE_HEAD, title=f"{len(completed(trials))} of {len(trials)} completed")
+    for name in ("trial", tuning.content["objective"], *names):
+        table.add_column(Text(printable(name)), justify="right")
+    for trial in completed(trials)[:_SHOWN]:
+        shown = [short(trial.values[name]) for name in names]
+        table.add_row(trial.trial_id, f"{trial.score:.4f}", *shown)
+    Console().print(table)
+    say(f"all trials: {tuning.path / TRIALS}; look at them: hmar report {tuning.path}")
+    say(f"the best: hmar train --config {tuning.path / BEST}, with the same dataset")

@@ -1,0 +1,1 @@
+"""What is in a dataset: numbers, tables for the terminal, a picture."""

@@ -1,0 +1,341 @@
+"""What is in a dataset, in numbers.
+
+`description_table.py` shows them in the terminal, `description_picture.py` draws them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.protocol.splits import split
+from pipelines.runtime.errors import InputError
+
+QUANTILES = {
+    **{"min": 0.0, "10%": 0.1, "25%": 0.25, "50%": 0.5},
+    **{"75%": 0.75, "90%": 0.9, "99%": 0.99, "max": 1.0},
+}
+DISTINCT = "distinct time"  # `Timeline.bin` where each time that occurs has a bin of its own
+RAW = "raw"  # `Timeline.bin` where bins are ranges of raw numbers
+
+_YEARS = (631_152_000, 4_102_444_800)  # 1990 and 2100 in Unix seconds
+_WIDTHS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
+_MONDAY = 345_600  # the first Monday in Unix seconds
+_MAX_BINS, _MAX_MONTHS, _MAX_RAW, _MAX_DISTINCT = 120, 240, 60, 400
+_WIDEST_COUNTED = 1_000_000  # raw times within such a span are counted one by one
+_GROUPS = {"alone": 1, "2": 2, "3-4": 3, "5-9": 5, "10+": 10}  # smallest of each
+_RANKS = 80
+_FINE_FROM = 16  # the least number from which on quarters of an octave hold several
+_BLOCK = 1 << 20  # events that are sorted at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Distribution:
+    """How whole numbers are distributed.
+
+    Args:
+        quantiles: by the names of `QUANTILES`, interpolated linearly.
+        mean: their mean.
+        edges: of the bins, which grow by half octaves, or by quarters if all numbers are 16 or
+            more; bin `i` holds those from `edges[i]` to `edges[i + 1] - 1`, and 0 has its own.
+        counts: how many numbers each bin holds, one less than there are edges.
+    """
+
+    quantiles: dict[str, float]
+    mean: float
+    edges: list[int]
+    counts: list[int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Repeats:
+    """Whether the user had touched the item of a target event before.
+
+    Before means: an event of the same user on the same item, of whatever behaviour, that stands
+    earlier in the user's order. Among events of equal time that order rests on the tie rule.
+
+    Args:
+        rate: share of target events on an item touched before; None without target events.
+        preceded_by: the same for each behaviour alone. They add up to more than `rate`, as
+            several behaviours may have come before.
+    """
+
+    rate: float | None
+    preceded_by: dict[str, float | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ties:
+    """Events whose order rests on the tie rule.
+
+    Args:
+        rate: share of events whose time is that of another event of the same user.
+        group_sizes: number of events by how many of the user's events have their time, the
+            event itself included.
+    """
+
+    rate: float
+    group_sizes: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Timeline:
+    """Events over time.
+
+    Args:
+        unit: `"s"` or `"ms"` if all times, read as Unix time, lie from 1990 to 2099; else None,
+            the source's unit is not known.
+        first: earliest time, in the source's own unit.
+        last: latest time.
+        first_date: in UTC; None if the unit is not known.
+        last_date: in UTC.
+        bin: second, minute, hour, day, week, month or year; else `DISTINCT` or `RAW`.
+        starts: the first time of every bin, in the source's own unit.
+        events: number of events in every bin, by behaviour.
+    """
+
+    unit: str | None
+    first: int
+    last: int
+    first_date: str | None
+    last_date: str | None
+    bin: str
+    starts: list[int]
+    events: dict[str, list[int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Who can be evaluated.
+
+    Args:
+        validation: number of validation questions, one a user.
+        test: number of test questions.
+        official: number of users in the source's own held-out list, 0 if there is none.
+        problem: why there is no question; None if there are some.
+    """
+
+    validation: int
+    test: int
+    official: int
+    problem: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What is in a dataset; held-out items of an official list count nowhere but in `evaluation`.
+
+    Args:
+        name: of the dataset.
+        target: the behaviour that is predicted.
+        users: number of users.
+        items: size of the catalogue.
+        items_with_events: how many of them occur.
+        events: number of events.
+        events_by_behavior: the same of each behaviour.
+        events_per_user: history lengths.
+        targets_per_user: target events of each user.
+        events_per_item: over the whole catalogue.
+        top_items: share of events on the most popular 1 % and 10 % of the catalogue, rounded up
+            to whole items.
+        popularity: (rank, events) of items from the most popular on, at ranks spread evenly over
+            a log axis.
+        repeats: what came before target events.
+        ties: events of equal time.
+        timeline: events over time.
+        evaluation: who can be evaluated.
+    """
+
+    name: str
+    target: str
+    users: int
+    items: int
+    items_with_events: int
+    events: int
+    events_by_behavior: dict[str, int]
+    events_per_user: Distribution
+    targets_per_user: Distribution
+    events_per_item: Distribution
+    top_items: dict[str, float]
+    popularity: list[list[int]]
+    repeats: Repeats
+    ties: Ties
+    timeline: Timeline
+    evaluation: Evaluation
+
+    def to_dict(self) -> dict:
+        """Plain JSON."""
+        return dataclasses.asdict(self)
+
+
+def describe(dataset: InteractionDataset) -> Description:
+    """Describes a dataset, whether or not it can be split.
+
+    Raises:
+        InputError: if it has no events.
+    """
+    if not dataset.num_events:
+        raise InputError(f"{dataset.name} has no events; nothing can be said about it.")
+    targets = np.flatnonzero(dataset.behavior_ids == dataset.behaviors.target_id)
+    popularity = np.bincount(dataset.item_ids, minlength=dataset.num_items + 1)[1:]
+    popularity = np.sort(popularity)[::-1]
+    ranks = np.unique(np.geomspace(1, dataset.num_items, _RANKS).round().astype(int))
+    return Description(
+        name=dataset.name,
+        target=dataset.behaviors.target,
+        users=dataset.num_users,
+        items=dataset.num_items,
+        items_with_events=int(np.count_nonzero(popularity)),
+        events=dataset.num_events,
+        events_by_behavior=dataset.events_by_behavior(),
+        events_per_user=_distribution(np.diff(dataset.offsets)),
+        targets_per_user=_distribution(np.diff(np.searchsorted(targets, dataset.offsets))),
+        events_per_item=_distribution(popularity),
+        top_items={f"{percent}%": _top_share(popularity, percent) for percent in (1, 10)},
+        popularity=np.stack([ranks, popularity[ranks - 1]], axis=1).tolist(),
+        repeats=_repeats(dataset),
+        ties=_ties(dataset),
+        timeline=_timeline(dataset),
+        evaluation=_evaluation(dataset),
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """E.g. `1 user`, `2,000 users`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def compact(number: float) -> str:
+    """At most six characters up to a billion, e.g. `96`, `2,314`, `10.5k`, `1.2M`."""
+    if number < 1_000:
+        return f"{number:.1f}".removesuffix(".0")
+    if number < 10_000:
+        return f"{number:,.0f}"
+    thousands, suffix = number / 1e3, "k"
+    if thousands >= 999.5:
+        thousands, suffix = number / 1e6, "M"
+    return f"{thousands:.3g}{suffix}" if thousands < 999.5 else f"{thousands:,.0f}{suffix}"
+
+
+def _distribution(numbers):
+    quantiles = np.quantile(numbers, list(QUANTILES.values())).tolist()
+    steps = 4 if numbers.min() >= _FINE_FROM else 2  # an octave
+    octaves = np.arange(steps * np.log2(max(numbers.max(), 1)) + 2 * steps) / steps
+    edges = np.unique([0, *np.rint(2**octaves).astype(int)])
+    # From the bin of the smallest number to that of the largest.
+    low, high = np.searchsorted(edges, [numbers.min(), numbers.max()], side="right")
+    edges = edges[low - 1 : high + 1]
+    bins = np.searchsorted(edges, numbers, side="right") - 1
+    return Distribution(
+        quantiles=dict(zip(QUANTILES, quantiles, strict=True)),
+        mean=float(numbers.mean()),
+        edges=edges.tolist(),
+        counts=np.bincount(bins, minlength=len(edges) - 1).tolist(),
+    )
+
+
+def _top_share(popularity, percent):
+    top = -(-len(popularity) * percent // 100)  # rounded up
+    return float(popularity[:top].sum() / popularity.sum())
+
+
+def _repeats(dataset):
+    """Sorts events by user and item, block by block: small sorts are fast and need no memory."""
+    names = dataset.behaviors.names
+    touched, preceded, targets = 0, np.zeros(len(names), np.int64), 0
+    blocks = np.searchsorted(dataset.offsets, np.arange(0, dataset.num_events, _BLOCK))
+    blocks = np.unique([*blocks, dataset.num_users])
+    for first, last in itertools.pairwise(blocks):
+        offsets = dataset.offsets[first : last + 1]
+        events = slice(offsets[0], offsets[-1])
+        users = np.repeat(np.arange(last - first), np.diff(offsets))
+        pairs = users * (dataset.num_items + 1) + dataset.item_ids[events]
+        order = np.argsort(pairs, kind="stable")
+        pairs, behaviors = pairs[order], dataset.behavior_ids[events][order]
+        rows = np.flatnonzero(behaviors == dataset.behaviors.target_id)
+        starts = np.flatnonzero(np.diff(pairs, prepend=-1))
+        starts = starts[np.searchsorted(starts, rows, side="right") - 1]  # of each row's pair
+        targets += len(rows)
+        touched += np.count_nonzero(rows > starts)
+        for row in range(len(names)):
+            before = np.concatenate([[0], np.cumsum(behaviors == row + 1)])
+            preceded[row] += np.count_nonzero(before[rows] > before[starts])
+    shares = [int(count) / targets if targets else None for count in (touched, *preceded)]
+    return Repeats(shares[0], dict(zip(names, shares[1:], strict=True)))
+
+
+def _ties(dataset):
+    """Events of a user stand in time order, so those of equal time are neighbours."""
+    different = np.ones(dataset.num_events + 1, bool)
+    np.not_equal(dataset.timestamps[1:], dataset.timestamps[:-1], out=different[1:-1])
+    different[dataset.offsets] = True
+    sizes = np.diff(np.flatnonzero(different))
+    groups = np.searchsorted(list(_GROUPS.values()), sizes, side="right") - 1
+    events = np.bincount(groups, weights=sizes, minlength=len(_GROUPS)).astype(int)
+    return Ties(
+        rate=float(events[1:].sum() / dataset.num_events),
+        group_sizes=dict(zip(_GROUPS, events.tolist(), strict=True)),
+    )
+
+
+def _timeline(dataset):
+    times, names = dataset.timestamps, dataset.behaviors.names
+    first, last = int(times.min()), int(times.max())
+    low, high = _YEARS
+    scales = {"s": 1, "ms": 1_000}
+    unit = next((u for u, x in scales.items() if low * x <= first and last < high * x), None)
+    if unit:
+        scale = scales[unit]
+        bin_, starts = _date_bins(first // scale, last // scale)
+        starts = starts * scale
+        dates = [f"{np.datetime64(time // scale, 's')}".replace("T", " ") for time in (first, last)]
+    else:
+        bin_, starts = _raw_bins(times, first, last)
+        dates = [None, None]
+    cells = np.searchsorted(starts, times, side="right") - 1
+    cells *= len(names)
+    cells += dataset.behavior_ids - 1
+    counts = np.bincount(cells, minlength=len(starts) * len(names)).reshape(-1, len(names))
+    events = dict(zip(names, counts.T.tolist(), strict=True))
+    return Timeline(unit, first, last, *dates, bin_, starts.tolist(), events)
+
+
+def _date_bins(first, last):
+    """Kind and starts of the finest bins that are not too many, in Unix seconds."""
+    for name, width in _WIDTHS.items():
+        shift = _MONDAY if name == "week" else 0
+        start = (first - shift) // width * width + shift
+        if (last - start) // width < _MAX_BINS:
+            return name, np.arange(start, last + 1, width)
+    months, years = _calendar_starts(first, last, "M"), _calendar_starts(first, last, "Y")
+    return ("month", months) if len(months) <= _MAX_MONTHS else ("year", years)
+
+
+def _calendar_starts(first, last, code):
+    start, end = np.array([first, last], "datetime64[s]").astype(f"datetime64[{code}]")
+    return np.arange(start, end + 1).astype("datetime64[s]").astype(np.int64)
+
+
+def _raw_bins(times, first, last):
+    """Of an unknown unit only the order is sure: a bin for each time, unless they are many."""
+    if last - first < _WIDEST_COUNTED:
+        distinct = np.flatnonzero(np.bincount(times - first)) + first
+        if len(distinct) <= _MAX_DISTINCT:
+            return DISTINCT, distinct
+    least = (last - first) / _MAX_RAW
+    round_numbers = (digit * 10**zeros for zeros in itertools.count() for digit in (1, 2, 5))
+    width = next(number for number in round_numbers if number > least)
+    later = np.array(range(first // width * width + width, last + 1, width), np.int64)
+    return RAW, np.concatenate([[first], later])
+
+
+def _evaluation(dataset):
+    official = int(np.count_nonzero(dataset.held_out_items > 0))
+    try:
+        splits = split(dataset)
+    except InputError as error:
+        return Evaluation(0, 0, official, str(error))
+    return Evaluation(len(splits.validation), len(splits.test), official, None)

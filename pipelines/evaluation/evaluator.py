@@ -1,0 +1,228 @@
+"""How well a scorer answers held-out questions, under several protocols side by side.
+
+`sampled`: the answer among 99 random items outside the user's history; the paper's protocol.
+`sampled_popular`: likewise, but an item is drawn the more often the more training events it has.
+`full`: the answer among the whole catalogue.
+`full_unseen`: the answer among what the user has not touched; asked only where the answer is new.
+
+Of equal scores the answer's counts as the lowest, and a score that is not finite is never a hit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator
+
+import numpy as np
+
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.evaluation.scoring import CandidateScorer, Scorer, model_scorer
+from pipelines.protocol.questions import evaluation_candidates, history_items
+from pipelines.protocol.splits import EvaluationSet
+
+__all__ = [
+    "CUTOFFS",
+    "FULL",
+    "FULL_UNSEEN",
+    "PROTOCOLS",
+    "SAMPLED",
+    "SAMPLED_POPULAR",
+    "Evaluator",
+    "Ranks",
+    "Scorer",
+    "gains",
+    "model_scorer",
+    "validation_score",
+]
+
+CUTOFFS = (1, 5, 10, 20)
+PROTOCOLS = SAMPLED, FULL, FULL_UNSEEN = "sampled", "full", "full_unseen"
+SAMPLED_POPULAR = "sampled_popular"  # only where it is asked for
+_SCORES_AT_ONCE = 1 << 23  # 32 MiB
+_QUESTIONS_AT_ONCE = 512
+
+
+def validation_score(results: dict) -> float:
+    """The one number that training and tuning maximise: NDCG@10 over the whole catalogue.
+
+    Where every answer is new to its user it is that of `full_unseen`. Otherwise it is the mean of
+    `full` and `full_unseen`: answers that the user has touched before are so much easier that
+    `full` alone would be best after an epoch, before the model knows anything about new items.
+    """
+    full, unseen = results[FULL], results[FULL_UNSEEN]
+    if unseen["questions"] == full["questions"]:
+        return unseen["ndcg@10"]
+    return (full["ndcg@10"] + unseen["ndcg@10"]) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranks:
+    """How every question of a protocol was answered.
+
+    Args:
+        ranks: int64 [questions], how many items stand above the answer; -1 where the protocol
+            does not ask.
+        sizes: int64 [questions], how many items the answer was asked among.
+    """
+
+    ranks: np.ndarray
+    sizes: np.ndarray
+
+    def metrics(self) -> dict[str, float]:
+        """HR and NDCG at all cut-offs, `questions` and the mean of `candidates`."""
+        asked = self.ranks >= 0
+        ranks = self.ranks[asked]
+        metrics = {"questions": len(ranks)}
+        for k in CUTOFFS:
+            for metric in ("hr", "ndcg"):
+                metrics[f"{metric}@{k}"] = _mean(gains(ranks, metric, k))
+        return {**metrics, "candidates": _mean(self.sizes[asked])}
+
+
+def gains(ranks: np.ndarray, metric: str, k: int) -> np.ndarray:
+    """What each question adds to HR or NDCG at k: float64 [questions] of ranks from 0."""
+    if metric == "hr":
+        return (ranks < k).astype(np.float64)
+    return np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0.0)
+
+
+class Evaluator:
+    """Asks every scorer the same questions with the same negatives.
+
+    Args:
+        dataset: what the questions are about.
+        questions: validation or test.
+        seed: of the sampled negatives.
+        popularity: float [num_items + 1] by item id, what `sampled_popular` draws by; None
+            where it is not asked for.
+    """
+
+    def __init__(
+        self,
+        dataset: InteractionDataset,
+        questions: EvaluationSet,
+        seed: int,
+        popularity: np.ndarray | None = None,
+    ):
+        self.dataset = dataset
+        self.questions = questions
+        self.candidates = evaluation_candidates(dataset, questions, seed)
+        self._sampled = {SAMPLED: self.candidates}
+        if popularity is not None:
+            drawn = evaluation_candidates(dataset, questions, seed, popularity)
+            self._sampled[SAMPLED_POPULAR] = drawn
+
+    def __call__(
+        self, scorer: Scorer, protocols: Collection[str] = PROTOCOLS
+    ) -> dict[str, dict[str, float]]:
+        """HR and NDCG by protocol: `results["full"]["ndcg@10"]`.
+
+        Beside the metrics stand `questions`, how many were asked, and `candidates`, how many
+        items each was asked among (on average, where it varies).
+
+        Args:
+            scorer: what is evaluated. For `sampled` alone a `CandidateScorer` is not asked for
+                the catalogue, which is the faster the larger that is.
+            protocols: some of `PROTOCOLS` and `sampled_popular`.
+
+        Raises:
+            ValueError: if there is no such protocol, or no popularity to draw by.
+        """
+        ranks = self.ranks(scorer, protocols)
+        return {protocol: ranks[protocol].metrics() for protocol in ranks}
+
+    def ranks(self, scorer: Scorer, protocols: Collection[str] = PROTOCOLS) -> dict[str, Ranks]:
+        """Question by question what `__call__` sums up."""
+        known = {*PROTOCOLS, *self._sampled}
+        if set(protocols) - known:
+            raise ValueError(f"protocols must be of {sorted(known)}, got {sorted(protocols)}.")
+        count = len(self.questions)
+        results = {
+            protocol: Ranks(np.empty(count, np.int64), np.empty(count, np.int64))
+            for protocol in protocols
+        }
+        if set(results) == {SAMPLED} and isinstance(scorer, CandidateScorer):
+            rank, width = self._rank_candidates, self.candidates.shape[1]
+        else:
+            rank, width = self._rank_catalog, self.dataset.num_items + 1
+        for rows in self._batches(width):
+            for protocol, (ranks, sizes) in rank(scorer, rows, results).items():
+                results[protocol].ranks[rows] = ranks
+                results[protocol].sizes[rows] = sizes
+        return results
+
+    def _batches(self, width) -> Iterator[np.ndarray]:
+        """Questions to be asked together when each has `width` scores.
+
+        Their histories are about equally long, so that a scorer can leave out most padding. All
+        batches are of one size, because some backends compile every size anew: the last one
+        repeats questions of the one before.
+        """
+        count = len(self.questions)
+        order = np.argsort(self.questions.ends - self.questions.starts, kind="stable")
+        size = min(count, _QUESTIONS_AT_ONCE, max(1, _SCORES_AT_ONCE // width))
+        for start in range(0, count, size):
+            start = min(start, count - size)
+            yield order[start : start + size]
+
+    def _rank_candidates(self, scorer, rows, protocols):
+        """Ranks and sizes of `sampled`, the scorer being asked for the candidates alone."""
+        candidates = self.candidates[rows]
+        scores = scorer.candidates(self.questions.take(rows), candidates)
+        below = _below(scores, scores[:, 0])  # the positive is the first
+        return {SAMPLED: _ranks(candidates.shape[1], np.count_nonzero(below, axis=1))}
+
+    def _rank_catalog(self, scorer, rows, protocols):
+        """Ranks and sizes by protocol, from the scores of the whole catalogue."""
+        questions = self.questions.take(rows)
+        scores = scorer(questions)
+        below = _below(scores[:, 1:], scores[np.arange(len(rows)), questions.positives])
+        count = np.count_nonzero(below, axis=1)
+        results = {}
+        for protocol in set(protocols) & set(self._sampled):
+            candidates = self._sampled[protocol][rows]
+            chosen = np.take_along_axis(below, candidates - 1, axis=1)
+            results[protocol] = _ranks(candidates.shape[1], np.count_nonzero(chosen, axis=1))
+        if FULL in protocols:
+            results[FULL] = _ranks(self.dataset.num_items, count)
+        if FULL_UNSEEN in protocols:
+            results[FULL_UNSEEN] = self._ranks_unseen(questions, below, count)
+        return results
+
+    def _ranks_unseen(self, questions, below, count):
+        """From what stands below in the whole catalogue, what the user has touched is taken out."""
+        num_items, num_questions = self.dataset.num_items, len(questions)
+        rows, items = history_items(self.dataset, questions)
+        rows, items = np.divmod(np.unique(rows * num_items + items - 1), num_items)
+        seen = np.bincount(rows, minlength=num_questions)
+        seen_below = np.bincount(rows[below[rows, items]], minlength=num_questions)
+        ranks, sizes = _ranks(num_items - seen, count - seen_below)
+        ranks[rows[items == questions.positives[rows] - 1]] = -1  # not asked
+        return ranks, sizes
+
+
+def _below(scores, positives):
+    """Which items stand below the positive: those strictly and finitely below it.
+
+    Args:
+        scores: float [questions, items].
+        positives: float [questions], the positives' own scores.
+
+    Returns:
+        bool [questions, items]; all False where the positive's score is not finite.
+    """
+    with np.errstate(invalid="ignore"):  # NaN is below nothing
+        below = scores < np.where(np.isfinite(positives), positives, -np.inf)[:, None]
+        # Only -inf is below the positive without being finite.
+        broken = np.flatnonzero(~np.isfinite(scores.min(axis=1)))
+    below[broken] &= np.isfinite(scores[broken])
+    return below
+
+
+def _ranks(sizes, below):
+    """Ranks among `sizes` items, the positive one of them, and the sizes, `[questions]` each."""
+    return sizes - below - 1, np.broadcast_to(sizes, below.shape)
+
+
+def _mean(values):
+    return float(np.mean(values)) if len(values) else 0.0

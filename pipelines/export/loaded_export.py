@@ -1,0 +1,70 @@
+"""Asks an exported SavedModel; needs nothing but the export."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import tensorflow as tf
+
+from pipelines.export.checksums import check_export
+from pipelines.export.model_card import parse_metadata
+from pipelines.export.versions import versions
+from pipelines.runtime.errors import InputError, in_one_line
+
+
+class Recommender:
+    """A SavedModel, loaded.
+
+    Args:
+        directory: a version, `saved_models/NAME/VERSION`, or `saved_models/NAME` for the latest.
+
+    Raises:
+        InputError: if there is no export, or it is damaged.
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        self.directory = _version(Path(directory))
+        check_export(self.directory)
+        try:
+            metadata = parse_metadata(self.directory)
+            items = (self.directory / "assets" / "items.txt").read_text().split("\n")[:-1]
+            if len(items) != metadata["config"].get("num_items", len(items)):
+                raise ValueError("items.txt is not as long as the catalogue")
+            # Kept, or its variables would be collected.
+            self._model = tf.saved_model.load(str(self.directory))
+            self._recommend = self._model.signatures["recommend"]
+        except Exception as error:  # TensorFlow raises almost any on a damaged export
+            raise InputError(
+                f"{self.directory} does not hold a whole export ({type(error).__name__}: "
+                f"{in_one_line(error)}); export the model again."
+            ) from error
+        self.behaviors = metadata["config"]["behaviors"]["names"]
+        self.vocabulary = set(items)
+
+    def __call__(
+        self, history: list[tuple[str, str]], k: int = 10, exclude_seen: bool = False
+    ) -> list[tuple[str, float]]:
+        """The best `k` items after a history of (item, behaviour), oldest first."""
+        items, behaviors = zip(*history, strict=True) if history else ((), ())
+        answer = self._recommend(
+            items=tf.constant([items], tf.string),
+            behaviors=tf.constant([behaviors], tf.string),
+            k=tf.constant(k),
+            exclude_seen=tf.constant(exclude_seen),
+        )
+        items = [item.decode() for item in answer["items"][0].numpy()]
+        scores = answer["scores"][0].numpy().tolist()
+        return [pair for pair in zip(items, scores, strict=True) if pair[0]]
+
+
+def _version(directory):
+    if (directory / "saved_model.pb").is_file():
+        return directory
+    there = versions(directory)
+    if not there:
+        raise InputError(
+            f"{directory} holds no exported model; give saved_models/NAME as --model, or make one "
+            "with hmar export."
+        )
+    return there[max(there)]

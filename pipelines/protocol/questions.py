@@ -1,0 +1,66 @@
+"""What a question shows: histories and candidates, as arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.protocol.negatives import ExcludedItems, sample_distinct, sample_weighted
+from pipelines.protocol.splits import EvaluationSet
+
+EVALUATION_NEGATIVES = 99  # the paper's protocol
+
+
+def history_arrays(
+    dataset: InteractionDataset, questions: EvaluationSet, max_length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most recent events of each question's history, left-padded.
+
+    Returns:
+        `item_ids` and `behavior_ids`, int32 [questions, max_length].
+    """
+    events = questions.ends[:, None] - max_length + np.arange(max_length)
+    real = events >= questions.starts[:, None]
+    events = np.maximum(events, 0)
+    return (
+        np.where(real, dataset.item_ids[events], 0),
+        np.where(real, dataset.behavior_ids[events], 0),
+    )
+
+
+def history_items(
+    dataset: InteractionDataset, questions: EvaluationSet
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every (question, item) pair of the whole histories, as two int64 arrays; pairs may repeat."""
+    lengths = questions.ends - questions.starts
+    rows = np.repeat(np.arange(len(questions)), lengths)
+    first = np.repeat(questions.starts - (np.cumsum(lengths) - lengths), lengths)
+    return rows, dataset.item_ids[first + np.arange(len(rows))].astype(np.int64)
+
+
+def evaluation_candidates(
+    dataset: InteractionDataset, questions: EvaluationSet, seed: int, weights=None
+) -> np.ndarray:
+    """The positive and 99 different random items outside the user's history.
+
+    Args:
+        dataset: what the questions are about.
+        questions: validation or test.
+        seed: of the draw.
+        weights: float [num_items + 1] by item id, to draw an item the more often the higher;
+            None to draw all alike.
+
+    Returns:
+        int32 [questions, 100], the positive first; fewer columns if some user has fewer than 99
+        untouched items.
+    """
+    rows, items = history_items(dataset, questions)
+    rows = np.concatenate([rows, np.arange(len(questions))])
+    items = np.concatenate([items, questions.positives])
+    if weights is None:
+        excluded = ExcludedItems.from_pairs(rows, items, len(questions), dataset.num_items)
+        negatives = sample_distinct(excluded, EVALUATION_NEGATIVES, seed)
+    else:
+        count = len(questions)
+        negatives = sample_weighted(rows, items, count, weights, EVALUATION_NEGATIVES, seed)
+    return np.concatenate([questions.positives[:, None], negatives], axis=1)

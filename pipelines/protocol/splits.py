@@ -1,0 +1,272 @@
+"""Who is evaluated on what, and what is left for training: leave-one-out on the target behaviour.
+
+A user with at least three target events is evaluated: the last one is the test answer, the one
+before it the validation answer, and only what happened strictly before the validation answer is
+trained on. The history given with an answer is everything before it. Other users are trained on
+with all they have.
+
+Where the source ships a held-out list, the listed users' test answers are those, with all their
+events as history, and their last target event is the validation answer if they have two. Some such
+lists ask for items whose events were all taken out of the history, from anywhere in it, as
+IJCAI-15's does. With `holdout="any"` the validation answer is made alike: it is one of the user's
+target events, drawn once for all, all events on its item are put last, and training ends before
+them. They are history for the test, whose order is true but for them.
+
+With `holdout="last"` the last two events are held out, whatever their behaviour, of users with at
+least three.
+
+By construction no answer is ever an input or a target of training, and the test answer is not in
+any validation history.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.runtime.errors import InputError
+
+MIN_TARGET_EVENTS = 3  # one to train on, one to validate on, one to test on
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSet:
+    """Questions: what is the next target item of this user, given these events?
+
+    Args:
+        users: int64 [questions], rows of the dataset's users.
+        starts: int64 [questions], the history is events `starts[i]:ends[i]` of the dataset.
+        ends: int64 [questions].
+        positives: int32 [questions], the item id that is the answer.
+    """
+
+    users: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    positives: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows) -> EvaluationSet:
+        """The questions at `rows`, an index array, mask or slice."""
+        return EvaluationSet(
+            self.users[rows], self.starts[rows], self.ends[rows], self.positives[rows]
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """A dataset cut into training events, validation questions and test questions.
+
+    Args:
+        dataset: what was cut; its events may stand in another order than in the dataset given.
+        train_ends: int64 [users]; user `u` trains on events `dataset.offsets[u]:train_ends[u]`.
+        validation: for early stopping, tuning and every other choice.
+        test: for the final number alone.
+    """
+
+    dataset: InteractionDataset
+    train_ends: np.ndarray
+    validation: EvaluationSet
+    test: EvaluationSet
+
+    def visible(self, events: str) -> Splits:
+        """The same as a model sees it, see `visible_events`."""
+        if events == "all":
+            return self
+        seen = visible_events(self.dataset, events)
+        return Splits(
+            seen.dataset,
+            seen.before[self.train_ends],
+            seen.questions(self.validation),
+            seen.questions(self.test),
+        )
+
+    @property
+    def train_starts(self) -> np.ndarray:
+        """int64 [users]: where each user's training events begin."""
+        return self.dataset.offsets[:-1]
+
+    def training_events(self) -> np.ndarray:
+        """bool [events]: True for the events that are trained on."""
+        users = event_users(self.dataset)
+        return np.arange(self.dataset.num_events) < self.train_ends[users]
+
+
+def event_users(dataset: InteractionDataset) -> np.ndarray:
+    """int64 [events]: the user row of every event."""
+    return np.repeat(np.arange(dataset.num_users), np.diff(dataset.offsets))
+
+
+@dataclasses.dataclass(frozen=True)
+class VisibleEvents:
+    """Those events of a dataset that a model sees.
+
+    Args:
+        dataset: the dataset of these events alone, with the same users and items.
+        before: int64 [events + 1], how many of them stand before each place of the whole
+            dataset.
+    """
+
+    dataset: InteractionDataset
+    before: np.ndarray
+
+    def questions(self, questions: EvaluationSet) -> EvaluationSet:
+        """The same questions with what is seen of their histories, which may be nothing."""
+        return dataclasses.replace(
+            questions, starts=self.before[questions.starts], ends=self.before[questions.ends]
+        )
+
+
+def visible_events(dataset: InteractionDataset, events: str) -> VisibleEvents:
+    """What a model sees of a dataset.
+
+    Args:
+        dataset: the whole.
+        events: `"all"`, or `"target"` for events of the target behaviour alone.
+    """
+    if events == "all":
+        return VisibleEvents(dataset, np.arange(dataset.num_events + 1))
+    seen = dataset.behavior_ids == dataset.behaviors.target_id
+    before = np.concatenate([[0], np.cumsum(seen)])
+    visible = dataclasses.replace(
+        dataset,
+        offsets=before[dataset.offsets],
+        item_ids=dataset.item_ids[seen],
+        behavior_ids=dataset.behavior_ids[seen],
+        timestamps=dataset.timestamps[seen],
+    )
+    return VisibleEvents(visible, before)
+
+
+def split(dataset: InteractionDataset, holdout: str = "target") -> Splits:
+    """Cuts a dataset.
+
+    Args:
+        dataset: the whole.
+        holdout: `"target"` to hold out events of the target behaviour, `"last"` for the last
+            events whatever their behaviour, `"any"` for any target event beside an official list.
+
+    Raises:
+        InputError: if no user can be evaluated, or no event is left to train on.
+    """
+    if dataset.has_official_test:
+        splits = _split_official(dataset, holdout)
+    else:
+        splits = _split_last(dataset, holdout)
+    if not len(splits.validation) or not len(splits.test):
+        need = (
+            "no user of the held-out list has two events"
+            if dataset.has_official_test
+            else f"no user has {MIN_TARGET_EVENTS} events"
+        )
+        behavior = "" if holdout == "last" else f" of the target behaviour {_target(dataset)}"
+        advice = "use a longer log" + ("" if holdout == "last" else " or another target")
+        raise InputError(f"{dataset.name} cannot be split: {need}{behavior}; {advice}.")
+    return splits
+
+
+def validation_fingerprint(splits: Splits) -> str:
+    """Returns a SHA-256 of the validation questions and the data that they are about."""
+    digest = hashlib.sha256(splits.dataset.fingerprint.encode())
+    asked = splits.validation
+    for values in (asked.users, asked.starts, asked.ends, asked.positives):
+        digest.update(np.ascontiguousarray(values, "<i8"))
+    return digest.hexdigest()
+
+
+def _target(dataset):
+    return repr(dataset.behaviors.target)
+
+
+def _split_last(dataset, holdout):
+    if holdout == "any":
+        raise InputError(
+            f"{dataset.name} ships no held-out list, beside which alone any event may be held out; "
+            "leave holdout as it is."
+        )
+    last, before_last, counts = _last_two(dataset, holdout)
+    asked = counts >= MIN_TARGET_EVENTS
+    test = _questions(dataset, asked, last)
+    # A question without any history cannot be asked.
+    validated = asked & (before_last > dataset.offsets[:-1])
+    validation = _questions(dataset, validated, before_last)
+    return Splits(dataset, np.where(validated, before_last, dataset.offsets[1:]), validation, test)
+
+
+def _split_official(dataset, holdout):
+    starts, ends = dataset.offsets[:-1], dataset.offsets[1:]
+    if holdout == "last":
+        raise InputError(
+            f"{dataset.name} ships its own held-out list, so nothing else can be held out; leave "
+            "holdout as it is."
+        )
+    tested = (dataset.held_out_items > 0) & (ends > starts)
+    last, _, counts = _last_two(dataset, holdout)
+    validated = tested & (counts >= 2)
+    if holdout == "any" and validated.any():
+        # The item's events become the user's last ones; training and validation end before them.
+        answers = dataset.item_ids[_any_target(dataset)]
+        dataset, last = _move_item_to_end(dataset, validated, answers)
+    validated &= last > starts
+    test = _questions(dataset, tested, ends, dataset.held_out_items)
+    validation = _questions(dataset, validated, last)
+    return Splits(dataset, np.where(validated, last, ends), validation, test)
+
+
+def _any_target(dataset):
+    """Event index of one target event of each user, drawn once for all; any where there is none."""
+    targets = np.flatnonzero(dataset.behavior_ids == dataset.behaviors.target_id)
+    first = np.searchsorted(targets, dataset.offsets[:-1])
+    counts = np.searchsorted(targets, dataset.offsets[1:]) - first
+    drawn = np.random.default_rng(0).integers(0, np.maximum(counts, 1))
+    return targets[np.minimum(first + drawn, len(targets) - 1)]
+
+
+def _move_item_to_end(dataset, moved, items):
+    """Puts all events on `items[u]` at the end of those of user `u`, where `moved[u]`.
+
+    Returns:
+        the dataset, and int64 [users], the first event that was moved; the end where none was.
+    """
+    users = event_users(dataset)
+    is_moved = moved[users] & (dataset.item_ids == items[users])
+    order = np.lexsort((is_moved, users))  # stable
+    dataset = dataclasses.replace(
+        dataset,
+        item_ids=dataset.item_ids[order],
+        behavior_ids=dataset.behavior_ids[order],
+        timestamps=dataset.timestamps[order],
+    )
+    counts = np.bincount(users[is_moved], minlength=dataset.num_users)
+    return dataset, dataset.offsets[1:] - counts
+
+
+def _last_two(dataset, holdout):
+    """Event index of each user's last two events that may be held out, and how many there are.
+
+    Where there is none the index is 0; the count tells.
+    """
+    if holdout == "last":
+        events = np.arange(dataset.num_events)
+    else:
+        events = np.flatnonzero(dataset.behavior_ids == dataset.behaviors.target_id)
+    ends = np.searchsorted(events, dataset.offsets[1:])
+    counts = ends - np.searchsorted(events, dataset.offsets[:-1])
+    if not len(events):
+        return counts, counts, counts
+    last = np.where(counts >= 1, events[np.maximum(ends - 1, 0)], 0)
+    before_last = np.where(counts >= 2, events[np.maximum(ends - 2, 0)], 0)
+    return last, before_last, counts
+
+
+def _questions(dataset, asked, ends, items=None):
+    """What comes at event `ends[u]`, or the item `items[u]` after it, for the users `asked`."""
+    users = np.flatnonzero(asked)
+    ends = ends[users]
+    positives = dataset.item_ids[ends] if items is None else items[users]
+    return EvaluationSet(users, dataset.offsets[:-1][users], ends, positives.astype(np.int32))

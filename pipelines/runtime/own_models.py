@@ -1,0 +1,80 @@
+"""Models of the user's own: Python files that register them, imported before a command runs.
+
+    hmar --import gru.py train --model gru --output runs/gru
+    hmar --import gru.py evaluate runs/gru
+
+A file registers its models by `hmar_keras.register_model`. Nothing remembers it: a run directory
+that said which code to run would be code itself.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipelines.runtime.errors import InputError
+
+# Carries the files to the processes that a command starts, as a JSON list because a name may have
+# a ':' in it; a user separates names as in PATH.
+VARIABLE = "HMAR_IMPORT"
+
+
+def choose_files(paths: Iterable[Path]) -> None:
+    """Says which files `import_chosen_files` is to import, here and in processes started later.
+
+    Raises:
+        InputError: if one of them is not there or is not a Python file.
+    """
+    files = [path.expanduser().absolute() for path in paths]
+    for file in files:
+        if file.suffix != ".py" or not file.is_file():
+            raise InputError(f"--import {file} is not a Python file; give the path of one.")
+    os.environ[VARIABLE] = json.dumps([str(file) for file in files])
+
+
+def files_of_environment() -> list[Path]:
+    """The files that the environment names.
+
+    Raises:
+        InputError: if it begins like JSON and is not.
+    """
+    text = os.environ.get(VARIABLE, "")
+    try:
+        names = json.loads(text) if text.startswith('["') else text.split(os.pathsep)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{VARIABLE} begins like JSON but is no list of files; separate files by "
+            f"{os.pathsep!r}."
+        ) from error
+    return [Path(name) for name in names if name]
+
+
+def import_chosen_files() -> None:
+    """Imports the files that were chosen, each once in a process. Keras must be ready.
+
+    Raises:
+        InputError: if one of them fails.
+    """
+    for path in map(str, files_of_environment()):
+        name = f"hmar_import {path}"  # no name that an import statement can have
+        if name not in sys.modules:
+            _import(name, path)
+
+
+def _import(name, path):
+    folder = str(Path(path).parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # for what it imports from beside it; the last to be looked at
+    specification = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".:")
+        raise InputError(f"--import {path} failed ({reason}); mend it.") from error

@@ -1,0 +1,24 @@
+"""How an exported model finds the best items: names for `hmar export --retrieval`.
+
+product        one product with the item table scores every item
+brute_force    TensorFlow Recommenders' layers find candidates, which are then scored exactly
+streaming      ... block by block
+scann          ... approximately, where ScaNN loads
+"""
+
+from __future__ import annotations
+
+from pipelines.runtime.errors import InputError
+
+PRODUCT, BRUTE_FORCE, STREAMING, SCANN = "product", "brute_force", "streaming", "scann"
+RETRIEVALS = (PRODUCT, BRUTE_FORCE, STREAMING, SCANN)
+
+
+def check_retrieval(name: str) -> None:
+    """Refuses what is none.
+
+    Raises:
+        InputError: if it is unknown.
+    """
+    if name not in RETRIEVALS:
+        raise InputError(f"--retrieval is {name}; give one of {', '.join(RETRIEVALS)}.")

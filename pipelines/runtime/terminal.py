@@ -1,0 +1,90 @@
+"""What the commands have in common: a quiet Keras, and words on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterable
+
+from rich.console import Console
+
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.hardware import Hardware, keep_tensorflow_off_gpus_of_jax
+from pipelines.runtime.own_models import import_chosen_files
+from pipelines.runtime.printable import printable
+
+_BACKENDS = ("tensorflow", "jax")
+
+
+def prepare_keras(hardware: Hardware | None = None, backend: str | None = None) -> None:
+    """Imports Keras without the noise that TensorFlow makes, imports the user's own models.
+
+    Call it before anything that imports Keras or TensorFlow.
+
+    Args:
+        hardware: what to train on, whose devices are made; None to touch no device yet.
+        backend: the one that is needed, whatever KERAS_BACKEND says; None for the user's choice.
+
+    Raises:
+        InputError: if the backend or the machine cannot do what is asked for, or a file of the
+            user's own models fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow has oneDNN's kernels, but on many CPUs it does not use them unless it is told to;
+    # BUILD_NOTES.md has what they are worth.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if backend:
+        os.environ["KERAS_BACKEND"] = backend
+    if os.environ.setdefault("KERAS_BACKEND", "tensorflow") not in _BACKENDS:
+        raise InputError(
+            f"the pipelines run on {' and '.join(_BACKENDS)}; set KERAS_BACKEND to one of them, "
+            "or unset it."
+        )
+    # One line, without the place in our code that a user has no use for.
+    warnings.formatwarning = lambda message, *place, **more: f"warning: {message}\n"
+    with _quiet():
+        try:
+            import keras  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"KERAS_BACKEND={os.environ['KERAS_BACKEND']} needs {error.name}; install it."
+            ) from error
+        if hardware:
+            hardware.prepare()
+        else:
+            keep_tensorflow_off_gpus_of_jax()
+    import_chosen_files()
+
+
+@contextlib.contextmanager
+def _quiet():
+    # While it is imported, TensorFlow tells about the machine on stderr whatever the log level.
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def say(text: str) -> None:
+    """Prints text on standard error, its control characters but line breaks made visible."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    lines = [printable(line) for line in text.split("\n")]
+    console.print("\n".join(lines), markup=False, emoji=False)
+
+
+def print_answer(pairs: Iterable[tuple[str, float]]) -> None:
+    """Prints (item, score) on standard output, a line each."""
+    for item, score in pairs:
+        print(f"{printable(item)}\t{score:.4f}")
+
+
+def say_if_heard(text: str) -> None:
+    """Prints a line on standard error, and goes on where nobody reads it any more."""
+    # Rich raises SystemExit where it is a closed pipe.
+    with contextlib.suppress(OSError, ValueError, SystemExit):
+        say(text)

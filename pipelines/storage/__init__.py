@@ -1,0 +1,1 @@
+"""Files that outlive a process: written whole, checked when read, held by one process."""

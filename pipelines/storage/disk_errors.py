@@ -1,0 +1,56 @@
+"""Recognises a full or read-only disk in the errors of all libraries."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pipelines.runtime.errors import InputError, in_one_line
+
+_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+# DuckDB says this where the disk of its temporary files has no room.
+_LIMIT_OF_DUCKDB = "max_temp_directory_size"
+
+
+def disk_sentence(error: BaseException) -> str | None:
+    """Returns one sentence about the disk if an error comes from it, None if not.
+
+    DuckDB, HDF5, TensorFlow, TFDS and Python raise errors of their own, with the operating
+    system's number or with its words alone. Errors that led to the error count as well.
+    """
+    cause = _cause(error)
+    if cause is None:
+        return None
+    return (
+        f"a disk cannot be written ({in_one_line(cause)}); make room or have it mounted for "
+        "writing, then run the command again, with --resume if it had begun."
+    )
+
+
+def user_sentence(error: BaseException) -> str | None:
+    """Returns what the user can do about an error, None if it is a fault of the program."""
+    return str(error) if isinstance(error, InputError) else disk_sentence(error)
+
+
+def is_of_disk(error: BaseException) -> bool:
+    """Whether an error comes from a disk that is full, read-only or broken."""
+    return _cause(error) is not None
+
+
+def _cause(error):
+    seen = set()
+    while error is not None and id(error) not in seen:
+        if _says_so(error):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _says_so(error):
+    text = str(error)
+    return (
+        getattr(error, "errno", None) in _NUMBERS
+        or any(os.strerror(number) in text for number in _NUMBERS)
+        or _LIMIT_OF_DUCKDB in text
+    )

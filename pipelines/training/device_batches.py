@@ -1,0 +1,174 @@
+"""Training batches that are made where they are needed: on the device, under JAX.
+
+The log waits in the device's memory, and one small compiled program a batch gathers the windows,
+draws the negatives and shuffles the items. The host sends a number. A step on a GPU takes less
+time than a batch does on the host, so a training that is fed by the host waits for it.
+
+The batches are those of `pipelines/training/host_batches.py` but for the numbers that are drawn:
+the order of the windows and the negatives depend on the seed and the epoch and on nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from hmar_keras.config import HMARConfig
+from pipelines.protocol.splits import Splits
+from pipelines.runtime.errors import InputError
+from pipelines.training.examples import TrainingExamples, inputs_and_targets
+
+_MOST_EVENTS = 2**31 - 1  # without further flags JAX has integers of 32 bits
+_ON_HOST = "let the host make the batches: --no-data-on-device."
+
+
+class DeviceBatches(keras.utils.PyDataset):
+    """The training examples of a split dataset, for `fit` under JAX.
+
+    Its batches are those of the epoch that was begun last, at first of epoch 0; use it as
+    `model.fit(**data.fit_arguments(callbacks), epochs=...)`, and each epoch begins its own.
+
+    Args:
+        splits: the split dataset.
+        config: lengths, batch size and number of negatives.
+        seed: of the order and the negatives.
+        few_lengths: pad batches to fewer lengths; each is compiled.
+
+    Attributes:
+        num_windows: examples an epoch.
+        steps_per_epoch: batches an epoch.
+
+    Raises:
+        InputError: if there is nothing to train on, some user leaves no item as a negative, or the
+            device has no room for the log.
+    """
+
+    def __init__(self, splits: Splits, config: HMARConfig, seed: int, few_lengths: bool = True):
+        super().__init__()
+        if splits.dataset.num_events > _MOST_EVENTS:
+            raise InputError(f"the log has more than {_MOST_EVENTS:,} events; {_ON_HOST}")
+        examples = TrainingExamples.of(splits, config, few_lengths)
+        plan, excluded = examples.plan, examples.excluded
+        self.num_windows = len(examples.windows)
+        self.steps_per_epoch = plan.num_batches
+        self._shapes = list(zip(np.diff(plan.starts).tolist(), plan.lengths.tolist(), strict=True))
+        self._seed = jax.random.key(seed)
+        users, starts, ends = examples.windows.T
+        held = {
+            "classes": plan.classes,
+            "batch_starts": plan.starts,
+            "users": users,
+            "starts": starts,
+            "ends": ends,
+            "item_ids": examples.item_ids,
+            "behavior_ids": examples.behavior_ids,
+            "is_first": examples.is_first,
+            "below": excluded.below(),
+            "below_starts": excluded.starts,
+            "outside": excluded.outside(),
+        }
+        small = {n: v if v.dtype == bool else v.astype(np.int32) for n, v in held.items()}
+        self._held = _on_device(small)
+        # Waiting there, too, or each would be sent when its batch is asked for.
+        self._batch_ids = jax.device_put(list(np.arange(plan.num_batches, dtype=np.int32)))
+        halvings = int(np.diff(excluded.starts).max()).bit_length()
+        make = functools.partial(_batch, config, halvings)
+        self._make = jax.jit(make, static_argnames=("rows", "length"))
+        self._shuffle = jax.jit(_shuffled)
+        self.begin(0)
+
+    @property
+    def num_batches(self) -> int:
+        """Batches an epoch, as Keras asks for them."""
+        return self.steps_per_epoch
+
+    def steps_per_execution(self, at_most: int) -> int:
+        """How many of at most so many steps may be one execution: all, for an epoch ends itself."""
+        return min(at_most, self.steps_per_epoch)
+
+    def begin(self, epoch: int) -> None:
+        """Goes on with the batches of an epoch, counted from 0."""
+        keys = jax.random.split(jax.random.fold_in(self._seed, epoch), 3)
+        self._order = self._shuffle(keys[0], self._held["classes"])
+        self._numbers = np.asarray(jax.random.permutation(keys[1], self.steps_per_epoch))
+        self._key = keys[2]
+
+    def fit_arguments(self, callbacks: list, initial_epoch: int = 0) -> dict:
+        """As of `TrainingData`."""
+        begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: self.begin(epoch))
+        return {
+            "x": self,  # whose epochs end by themselves
+            "initial_epoch": initial_epoch,
+            "callbacks": [begin, *callbacks],
+            "shuffle": False,  # Keras would do it beside the seed
+        }
+
+    def __getitem__(self, index: int):
+        """A batch of the epoch: `(inputs, targets)`, see `TrainingData.dataset`."""
+        number = int(self._numbers[index])
+        rows, length = self._shapes[number]
+        batch_id = self._batch_ids[number]
+        return self._make(self._held, self._order, self._key, batch_id, rows=rows, length=length)
+
+
+def _on_device(arrays):
+    try:
+        return jax.block_until_ready(jax.device_put(arrays))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        size = sum(array.nbytes for array in arrays.values()) / 2**30
+        raise InputError(f"the device has no {size:.1f} GiB for the log; {_ON_HOST}") from error
+
+
+def _shuffled(key, classes):
+    """The windows in the order that is cut into batches: those of a class change places."""
+    ties = jax.random.bits(key, classes.shape)
+    return jnp.lexsort((ties, classes))
+
+
+def _batch(config, halvings, held, order, key, number, rows, length):
+    windows = jax.lax.dynamic_slice_in_dim(order, held["batch_starts"][number], rows)
+    users, starts, ends = (held[name][windows] for name in ("users", "starts", "ends"))
+    events = ends[:, None] - length - 1 + jnp.arange(length + 1)
+    real = events >= starts[:, None]
+    events = jnp.maximum(events, 0)
+    items, behaviors = (
+        jnp.where(real, held[name][events], 0) for name in ("item_ids", "behavior_ids")
+    )
+    is_first = held["is_first"][events]
+    negatives_key, order_key = jax.random.split(jax.random.fold_in(key, number))
+    if config.order == "random":
+        items, behaviors, is_first = in_random_order(items, behaviors, order_key)
+    shape = (rows, 1 if config.shared_negatives else length, config.num_negatives)
+    negatives = _negatives(held, halvings, users[:, None, None], shape, negatives_key)
+    return inputs_and_targets(jnp, config, items, behaviors, is_first, negatives)
+
+
+def _negatives(held, halvings, users, shape, key):
+    """As `ExcludedItems.items_at`, at uniform places."""
+    places = jax.random.randint(key, shape, 0, held["outside"][users])
+    first = held["below_starts"][users]
+    count = held["below_starts"][users + 1] - first
+    # How many excluded items are at or below a place is found bit by bit, from the highest on.
+    found = jnp.zeros_like(places)
+    for bit in reversed(range(halvings)):
+        more = found + 2**bit
+        highest = held["below"][first + jnp.minimum(more, count) - 1]
+        found = jnp.where((more <= count) & (highest <= places), more, found)
+    return places + found + 1
+
+
+def in_random_order(items, behaviors, key):
+    """As `input_pipeline.in_random_order`, with a key of JAX."""
+    numbers = jax.random.uniform(key, items.shape)
+    # Of an item its first place.
+    first = jnp.argmax(items[:, :, None] == items[:, None, :], axis=2).astype(jnp.int32)
+    keys = jnp.where(items > 0, jnp.take_along_axis(numbers, first, axis=1), -1.0)
+    order = jnp.lexsort((first, keys), axis=1)
+    is_first = first == jnp.arange(items.shape[1])
+    return tuple(jnp.take_along_axis(x, order, axis=1) for x in (items, behaviors, is_first))

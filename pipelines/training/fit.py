@@ -1,0 +1,273 @@
+"""Training: stock `compile` and `fit`, with validation, checkpoints and exact resumption."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import h5py
+import keras
+import numpy as np
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.models import SequentialRecommender, build_model, compile_arguments
+from pipelines.protocol.splits import Splits
+from pipelines.runtime.custom_gradients import gradients_forgotten
+from pipelines.runtime.data_parallel import Devices, MeanOverReplicas
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.hardware import Hardware
+from pipelines.runtime.interruption import Interruption
+from pipelines.runtime.terminal import say
+from pipelines.storage.artefacts import reading, remove, require_room, written
+from pipelines.training.host_batches import TrainingData
+from pipelines.training.item_initialization import start_items
+from pipelines.training.progress import TrainingProgress
+from pipelines.training.row_parts import RowParts
+from pipelines.training.run_directory import RunDirectory
+from pipelines.training.validation import MONITORED, LossOverEvents, Validation
+
+
+def train(
+    splits: Splits,
+    config: HMARConfig,
+    run: RunDirectory,
+    seed: int,
+    hardware: Hardware | None = None,
+    until: int | None = None,
+) -> SequentialRecommender:
+    """Trains until the validation score has not improved for `config.patience` epochs.
+
+    Continues after the last finished epoch of the run, on the same hardware with the same
+    result, bit for bit, as if it had never been interrupted. Where the last checkpoint is damaged,
+    it continues from the best one, with the same result.
+
+    Args:
+        splits: the split dataset.
+        config: the settings.
+        run: where checkpoints and history are kept.
+        seed: of the initial weights, the order, the negatives and the dropout.
+        hardware: what to train on; several devices must have been prepared.
+        until: stop after this epoch for now, if it has not been time before; None for the end.
+
+    Returns:
+        the model with the weights of the best epoch, in float32, also saved as `model.keras`.
+
+    Raises:
+        InputError: if the backend or the machine cannot do what is asked for, another process
+            trains the run, its files are damaged, or the disk is full.
+    """
+    hardware = (hardware or Hardware()).resolved()
+    last = min(until or config.epochs, config.epochs)
+    with run.held():
+        history = run.history()
+        if len(history) < last and not _is_finished(history, config):
+            _fit(splits, config, run, seed, hardware, last, _continuable(run, history))
+        history = run.history()
+        # A process that is killed between its last epoch and this has not done it.
+        run.keep_checkpoints(len(history), best_epoch(history))
+        return save_best(run, config)
+
+
+def _continuable(run, history):
+    """The epochs to continue after: all, or those up to the best if the last one is damaged.
+
+    Raises:
+        InputError: if no checkpoint will do.
+    """
+    if not history:
+        return history
+    best = best_epoch(history)
+    _check_checkpoint(run, best, "start a new run: the best weights are lost")
+    try:
+        _check_checkpoint(run, len(history), "an older checkpoint is taken")
+    except InputError as error:
+        say(f"warning: {error} Continuing after epoch {best}.")
+        return history[:best]
+    return history
+
+
+def _check_checkpoint(run, epoch, advice):
+    with reading(run.checkpoint(epoch), advice), h5py.File(run.checkpoint(epoch)) as file:
+        # A file without a checksum shows its damage when it is read.
+        file.visititems(lambda name, node: _read_array(node))
+
+
+def _read_array(node):
+    if isinstance(node, h5py.Dataset):
+        node[()]
+
+
+def _fit(splits, config, run, seed, hardware, last, history):
+    keras.utils.set_random_seed(seed)
+    data = training_data(splits, config, seed, hardware)
+    scores = [epoch[MONITORED] for epoch in history]
+    devices = Devices(hardware)
+    with devices.building():
+        model = compiled_model(
+            config, hardware, data.steps_per_execution(hardware.steps_per_execution)
+        )
+        # Built within the first step, it would hold one more copy of the item table.
+        model.optimizer.build(model.trainable_variables)
+        if scores:
+            _load_state(model, run, len(scores))
+        else:
+            start_items(model, splits)
+    require_room(run.path, _checkpoint_size(model), libraries=True)  # rather than after an epoch
+    progress = TrainingProgress(last, data.steps_per_epoch, MONITORED, scores)
+    interruption = Interruption()
+    callbacks = [
+        Validation(splits, config, seed, hardware.precision),
+        Checkpoint(config, run, history),
+        keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+        keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
+        progress,
+        interruption,
+    ]
+    fed = data.fit_arguments(callbacks, initial_epoch=len(scores))
+    fed["x"] = devices.distribute(fed["x"])
+    try:
+        with interruption.listening(), devices.training(), gradients_forgotten():
+            model.fit(**fed, epochs=last, verbose=0)
+    finally:
+        progress.close()
+
+
+def training_data(splits: Splits, config: HMARConfig, seed: int, hardware: Hardware):
+    """The batches of a training: `DeviceBatches` where they are made on the device.
+
+    Args:
+        splits: the split dataset.
+        config: the settings.
+        seed: of the order and the negatives.
+        hardware: resolved.
+
+    Raises:
+        InputError: if the dataset cannot be trained on.
+    """
+    if hardware.data_on_device:
+        from pipelines.training.device_batches import DeviceBatches  # needs JAX
+
+        return DeviceBatches(splits, config, seed)
+    return TrainingData(splits, config, seed, few_lengths=hardware.jit_compile)
+
+
+def learning_rate(config: HMARConfig, epoch: int) -> float:
+    """The learning rate of an epoch, counted from 0.
+
+    A function of the epoch alone, so that a training that resumes goes on as it would have.
+    """
+    if config.learning_rate_schedule == "constant":
+        return config.learning_rate
+    return config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+
+
+def _load_state(model, run, epoch):
+    with reading(
+        run.checkpoint(epoch),
+        "start a new run, as an earlier version wrote it or it is damaged",
+    ):
+        model.load_weights(run.checkpoint(epoch))
+
+
+def compiled_model(
+    config: HMARConfig, hardware: Hardware, steps_per_execution: int = 1
+) -> SequentialRecommender:
+    """The model with initial weights, ready for `fit`; to be called within `Devices.building`.
+
+    Args:
+        config: the settings.
+        hardware: resolved.
+        steps_per_execution: steps without Keras between them.
+    """
+    model = build_model(config, dtype=hardware.precision)
+    if hardware.batch_parts > 1 and model.independent_rows:
+        model.map_rows = RowParts(hardware.batch_parts)
+    arguments = compile_arguments(config)
+    if hardware.precision == "mixed_float16":
+        # By itself Keras does so only for a model whose heads, too, are mixed.
+        arguments["optimizer"] = keras.optimizers.LossScaleOptimizer(arguments["optimizer"])
+    for output, loss in arguments["loss"].items():
+        arguments["metrics"][output].append(LossOverEvents(loss))
+    if hardware.devices > 1 and keras.backend.backend() == "tensorflow":
+        losses = arguments["loss"].items()
+        arguments["loss"] = {output: MeanOverReplicas(loss) for output, loss in losses}
+    model.compile(
+        **arguments,
+        jit_compile=hardware.jit_compile,
+        steps_per_execution=steps_per_execution,
+    )
+    return model
+
+
+def save_best(run: RunDirectory, config: HMARConfig) -> SequentialRecommender:
+    """Writes `model.keras` with the weights of the best epoch, without the optimiser.
+
+    Raises:
+        InputError: if the checkpoint is damaged or the disk is full.
+    """
+    model = build_model(config)
+    best = run.checkpoint(best_epoch(run.history()))
+    with reading(best, "start a new run: the best weights are lost"):
+        model.load_weights(best)
+    with written(run.model, size_of(model.weights), libraries=True) as temporary:
+        model.save(temporary)
+    return model
+
+
+def size_of(variables) -> int:
+    """Bytes that variables take."""
+    return sum(
+        math.prod(each.shape) * np.dtype(keras.backend.standardize_dtype(each.dtype)).itemsize
+        for each in variables
+    )
+
+
+def _checkpoint_size(model):
+    return size_of(model.variables) + size_of(model.optimizer.variables)
+
+
+def best_epoch(history: list[dict]) -> int:
+    """The epoch (from 1) with the best validation score, the earliest of equals."""
+    return int(np.argmax([epoch[MONITORED] for epoch in history])) + 1
+
+
+def _is_finished(history, config):
+    if not history:
+        return False
+    stale = len(history) - best_epoch(history)
+    return stale >= config.patience or len(history) >= config.epochs
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """After every epoch: save, and stop when it is time. To stand behind `Validation`.
+
+    Args:
+        config: the settings.
+        run: where to save.
+        history: the epochs before.
+    """
+
+    def __init__(self, config: HMARConfig, run: RunDirectory, history: list[dict]):
+        super().__init__()
+        self._config = config
+        self._run = run
+        self._history = list(history)
+        self._started = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Notes the time."""
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs):
+        """Saves and decides."""
+        seconds = round(time.monotonic() - self._started, 2)
+        entry = {name: float(value) for name, value in logs.items()}
+        self._history.append({"epoch": epoch + 1, **entry, "seconds": seconds})
+        path = self._run.checkpoint(epoch + 1)
+        with written(path, _checkpoint_size(self.model), libraries=True) as temporary:
+            self.model.save_weights(temporary)
+        remove(self._run.model)  # of a shorter training; the best checkpoint stands
+        self._run.write_json("history.json", self._history)  # from here on the epoch counts
+        self._run.keep_checkpoints(epoch + 1, best_epoch(self._history))
+        if _is_finished(self._history, self._config):
+            self.model.stop_training = True

@@ -1,0 +1,205 @@
+"""tf.data: from a split dataset to batches that `model.fit` takes.
+
+Every batch is gathered by tensor operations from the dataset's flat arrays; no Python runs per
+record. The order of the windows and the negatives depend on the seed and the epoch and on
+nothing else, so a training that resumes at epoch n sees what it would have seen. How windows
+become batches: `pipelines/training/batch_plan.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.models.registry import outputs_of
+from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS
+from pipelines.protocol.questions import evaluation_candidates, history_arrays
+from pipelines.protocol.splits import EvaluationSet, Splits, visible_events
+from pipelines.training.examples import TrainingExamples, inputs_and_targets
+
+_NEGATIVES, _ORDER = 0, 1  # what random numbers are drawn for
+
+
+def in_random_order(items, behaviors, seed):
+    """Puts the items of each row in an order of chance; the events on an item stay as they are.
+
+    Args:
+        items: int `[rows, length]`, left-padded with 0.
+        behaviors: int `[rows, length]`.
+        seed: int `[2]`.
+
+    Returns:
+        both in the new order, and which events are the first on their item, bool of the same
+        shape. Padding stays on the left.
+    """
+    numbers = tf.random.stateless_uniform(tf.shape(items), seed)
+    same = tf.cast(items[:, :, None] == items[:, None, :], tf.int8)
+    first = tf.argmax(same, axis=2, output_type=tf.int32)  # of an item its first place
+    keys = tf.where(items > 0, tf.gather(numbers, first, batch_dims=1), -1.0)
+    order = tf.argsort(keys, axis=1, stable=True)
+    is_first = first == tf.range(tf.shape(items)[1])
+    return tuple(tf.gather(values, order, batch_dims=1) for values in (items, behaviors, is_first))
+
+
+class TrainingData:
+    """The training examples of a split dataset.
+
+    Args:
+        splits: the split dataset.
+        config: lengths, batch size and number of negatives.
+        seed: of the order and the negatives.
+        few_lengths: pad batches to fewer lengths, where XLA compiles a step for each.
+
+    Attributes:
+        num_windows: examples an epoch.
+        steps_per_epoch: batches an epoch.
+
+    Raises:
+        InputError: if there is nothing to train on or some user leaves no item as a negative.
+    """
+
+    def __init__(self, splits: Splits, config: HMARConfig, seed: int, few_lengths: bool = False):
+        examples = TrainingExamples.of(splits, config, few_lengths)
+        self.num_windows = len(examples.windows)
+        self.steps_per_epoch = examples.plan.num_batches
+        self._plan = examples.plan
+        self._config = config
+        self._seed = seed
+        self._windows = tf.constant(examples.windows)
+        self._item_ids = tf.constant(examples.item_ids)
+        self._behavior_ids = tf.constant(examples.behavior_ids)
+        self._is_first = tf.constant(examples.is_first)
+        self._keys = tf.constant(examples.excluded.keys)
+        self._key_starts = tf.constant(examples.excluded.starts)
+        self._outside = tf.constant(examples.excluded.outside())
+        self._stride = examples.excluded.num_items + 1
+
+    def steps_per_execution(self, at_most: int) -> int:
+        """How many of at most so many steps may be one execution.
+
+        As many as divide the epoch: an execution that began in one epoch would end in the next.
+        """
+        return max(n for n in range(1, at_most + 1) if self.steps_per_epoch % n == 0)
+
+    def fit_arguments(self, callbacks: list, initial_epoch: int = 0) -> dict:
+        """Arguments of `fit` that depend on who makes the batches.
+
+        Args:
+            callbacks: of the training.
+            initial_epoch: the epoch to begin with, from 0.
+        """
+        return {
+            "x": self.dataset(initial_epoch),
+            "steps_per_epoch": self.steps_per_epoch,
+            "initial_epoch": initial_epoch,
+            "callbacks": callbacks,
+            "shuffle": False,  # they come in the order of the seed
+        }
+
+    def dataset(self, initial_epoch: int = 0, epochs: int | None = None) -> tf.data.Dataset:
+        """Batches of epoch after epoch; use it with `steps_per_epoch`.
+
+        Args:
+            initial_epoch: the epoch to begin with, from 0; what `fit` is given.
+            epochs: the epoch to end before; None for the configuration's.
+
+        Returns:
+            a dataset of `(inputs, targets)`: `item_ids` and `behavior_ids` `[rows, length]`,
+            `candidate_ids` `[rows, length, 1 + num_negatives]` with the next item first, or
+            `[rows, length, 1]` and `negative_ids` `[rows, num_negatives]`; where new items alone
+            are learned, one candidate more, the position's own item; for every output the next
+            behaviour, `[rows, length]`, 0 where there is none, nothing precedes it, or it is
+            not to be learned. Rows and length differ from batch to batch, see `BatchPlan`.
+        """
+        epochs = self._config.epochs if epochs is None else epochs
+        return (
+            tf.data.Dataset.range(initial_epoch, epochs)
+            .flat_map(self._epoch)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def _epoch(self, epoch):
+        seeds = tf.random.split([self._seed, epoch], 2)
+        classes = tf.constant(self._plan.classes, tf.float64)
+        # Windows of a class change places.
+        ties = tf.random.stateless_uniform(classes.shape, seeds[0], dtype=tf.float64)
+        order = tf.argsort(classes + ties)
+        starts, lengths = tf.constant(self._plan.starts), tf.constant(self._plan.lengths)
+
+        def batch(number):
+            rows = order[starts[number] : starts[number + 1]]
+            return self._batch(epoch, number, rows, lengths[number])
+
+        batches = tf.range(self.steps_per_epoch, dtype=tf.int64)
+        batches = tf.random.experimental.stateless_shuffle(batches, seeds[1])
+        return tf.data.Dataset.from_tensor_slices(batches).map(
+            batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+
+    def _batch(self, epoch, number, rows, length):
+        windows = tf.gather(self._windows, rows)
+        items, behaviors, is_first = self._events(windows, length + 1)
+        if self._config.order == "random":
+            seed = self._stream(_ORDER, epoch, number)
+            items, behaviors, is_first = in_random_order(items, behaviors, seed)
+        negatives = self._negatives(windows[:, 0], length, epoch, number)
+        return inputs_and_targets(tf, self._config, items, behaviors, is_first, negatives)
+
+    def _events(self, windows, length):
+        """Item and behaviour ids and what is the first on its item, `[rows, length]` each."""
+        starts, ends = windows[:, 1:2], windows[:, 2:3]
+        events = ends - length + tf.range(length)
+        real = events >= starts
+        events = tf.maximum(events, 0)
+        ids = (tf.gather(values, events) for values in (self._item_ids, self._behavior_ids))
+        return *(tf.where(real, each, 0) for each in ids), tf.gather(self._is_first, events)
+
+    def _stream(self, use, epoch, number):
+        """A seed for each use in each batch: hashed with the epoch, then with its number."""
+        seed = tf.random.experimental.stateless_fold_in([self._seed, epoch], number)
+        return tf.random.experimental.stateless_fold_in(seed, use) if use else seed
+
+    def _negatives(self, users, length, epoch, number):
+        """As `ExcludedItems.items_at`, at uniform places: `[rows, length, negatives]`.
+
+        If a window's positions share them, length is 1.
+        """
+        length = 1 if self._config.shared_negatives else length
+        shape = (tf.size(users, tf.int64), length, self._config.num_negatives)
+        users = users[:, None, None]
+        seed = self._stream(_NEGATIVES, epoch, number)
+        # Of 2^64 numbers the remainder is uniform to within I / 2^64.
+        numbers = tf.random.stateless_uniform(shape, seed, None, None, tf.int64)
+        places = tf.math.floormod(numbers, tf.gather(self._outside, users))
+        wanted = tf.reshape(users * self._stride + places, [-1])
+        below = tf.searchsorted(self._keys, wanted, side="right", out_type=tf.int64)
+        below = tf.reshape(below, shape) - tf.gather(self._key_starts, users)
+        return tf.cast(places + below + 1, tf.int32)
+
+
+def evaluation_dataset(
+    splits: Splits, questions: EvaluationSet, config: HMARConfig, seed: int
+) -> tf.data.Dataset:
+    """Validation or test questions under the paper's protocol, for `fit` and `evaluate`.
+
+    Returns:
+        a dataset of `(inputs, targets)` as `TrainingData.dataset` gives them, with one step and
+        100 candidates.
+    """
+    candidates = evaluation_candidates(splits.dataset, questions, seed)
+    events = visible_events(splits.dataset, config.events)
+    item_ids, behavior_ids = history_arrays(
+        events.dataset, events.questions(questions), config.max_length
+    )
+    target = np.full((len(questions), 1), splits.dataset.behaviors.target_id, np.int32)
+    inputs = {
+        ITEM_IDS: item_ids,
+        BEHAVIOR_IDS: behavior_ids,
+        CANDIDATE_IDS: candidates[:, None, :],
+    }
+    if config.shared_negatives:
+        inputs[NEGATIVE_IDS] = candidates[:, :0]
+    targets = {output: target for output in outputs_of(config)}
+    data = tf.data.Dataset.from_tensor_slices((inputs, targets))
+    return data.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)

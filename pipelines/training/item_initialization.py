@@ -1,0 +1,170 @@
+"""Where a model's items start: at what the training events say of which items go together."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from keras import ops
+from scipy import optimize, sparse, special
+from scipy.sparse.linalg import svds
+
+from hmar_keras.inspection import layers_in_order
+from hmar_keras.layers import ItemNeighbors, ItemTable
+from hmar_keras.models import SequentialRecommender
+from pipelines.protocol.splits import Splits
+from pipelines.protocol.training_counts import touched_items
+
+_PAIRS_AT_ONCE = 1 << 24  # half a gigabyte
+_USERS_ASKED = 1000  # for the scale of similarities
+
+
+def start_items(model: SequentialRecommender, splits: Splits) -> None:
+    """Lets the items of a new model begin where its settings say: `item_start`, `num_neighbors`.
+
+    Args:
+        model: with initial weights.
+        splits: the split dataset; of its events those that are trained on and the model sees count.
+    """
+    config, splits = model.config, splits.visible(model.config.events)
+    if config.item_start == "cooccurrence":
+        length = told_apart(config.num_items) if config.history_sum else None
+        if length and config.scale_embeddings:
+            length /= math.sqrt(config.dim)
+        start_from_cooccurrence(model.item_table, splits, length)
+    for layer in layers_in_order(model):
+        if isinstance(layer, ItemNeighbors):
+            find_neighbors(layer, splits, config.max_length, config.neighbor_weight)
+
+
+def told_apart(num_items: int) -> float:
+    """How long embeddings are whose products rank items well from the first step.
+
+    Asked for itself among a catalogue of items unlike it, whose products with it are 0, a softmax
+    gives an item the probability 1/2.
+    """
+    return math.sqrt(math.log(num_items))
+
+
+def start_from_cooccurrence(table: ItemTable, splits: Splits, length: float | None = None) -> None:
+    """Writes embeddings into a table whose products tell which items have users in common.
+
+    They are the leading left singular vectors of the matrix of items and users in which both have
+    been divided by the root of their sums (the normalised Laplacian's, as in spectral
+    clustering), times the root of the singular values, and every row of one length. What nobody
+    touched in training keeps its random row; where the matrix has fewer singular vectors than the
+    table has columns, so does the rest of the columns.
+
+    Args:
+        table: with a row an item, built.
+        splits: the training events.
+        length: of the rows; None for that of the random rows on average.
+    """
+    touched = touched_items(splits)
+    old = np.array(ops.convert_to_numpy(table.embeddings))
+    rank = min(old.shape[1], min(touched.shape) - 1)
+    if rank < 1:
+        return
+    by_user = 1 / np.sqrt(np.maximum(touched.sum(axis=1), 1))
+    by_item = 1 / np.sqrt(np.maximum(touched.sum(axis=0), 1))
+    weighted = sparse.diags_array(by_user) @ touched @ sparse.diags_array(by_item)
+    start = np.random.default_rng(0).standard_normal(min(touched.shape))
+    _, values, vectors = svds(weighted, k=rank, v0=start)
+    new = old.copy()
+    new[:, :rank] = vectors.T * np.sqrt(np.maximum(values, 0))
+    lengths = np.linalg.norm(new[:, :rank], axis=1, keepdims=True)
+    if length is None:
+        length = np.sqrt(np.mean(np.sum(np.square(old[:, :rank]), axis=1)))
+    is_told = lengths[:, 0] > 1e-6 * lengths.max()
+    new[:, :rank] *= length / np.maximum(lengths, 1e-30)
+    table.embeddings.assign(np.where(is_told[:, None], new, old).astype(np.float32))
+
+
+def find_neighbors(
+    layer: ItemNeighbors, splits: Splits, max_length: int, weight: float = 1.0
+) -> None:
+    """Tells a layer which items have most users in common: the cosine of their users, scaled.
+
+    Of equally alike items those with the lower ids are taken. The scale is the one with which the
+    scores alone would foretell training best, if they were all there is.
+
+    Args:
+        layer: built.
+        splits: the training events.
+        max_length: the most recent events of a user that the model sees.
+        weight: what that scale is multiplied by.
+    """
+    touched = touched_items(splits)
+    shares = np.sqrt(1 / np.maximum(touched.sum(axis=0), 1))
+    ids, cosines = _most_alike(touched, shares, layer.num_neighbors)
+    questions = _questions(ids, cosines, shares, splits, max_length)
+    scale = weight * _foretelling_scale(questions)
+    layer.assign_neighbors(ids, scale * cosines, math.sqrt(scale) * shares)
+
+
+def _most_alike(touched, shares, count):
+    """Of every item the `count` others with the greatest cosines.
+
+    Returns:
+        `(ids, cosines)`, int32 and float32 [num_items + 1, count]; 0 where there are fewer.
+    """
+    pairs = touched.T @ touched.sum(axis=1)  # of every item, how often it meets another
+    vectors = (touched @ sparse.diags_array(shares)).tocsc()
+    shape = (len(shares), count)
+    ids, cosines = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    blocks = (np.cumsum(pairs, dtype=np.float64) / _PAIRS_AT_ONCE).astype(int)
+    for block in np.unique(blocks):
+        start, end = np.searchsorted(blocks, [block, block + 1])
+        alike = (vectors[:, start:end].T @ vectors).tocoo()
+        rows, columns, values = alike.row + start, alike.col, alike.data
+        order = np.lexsort((columns, -values, rows))
+        order = order[rows[order] != columns[order]]  # an item is no evidence for itself
+        rows, columns, values = rows[order], columns[order], values[order]
+        places = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        best = places < count
+        ids[rows[best], places[best]] = columns[best]
+        cosines[rows[best], places[best]] = values[best]
+    return ids, cosines
+
+
+def _questions(ids, cosines, shares, splits, max_length):
+    """Some users are asked for the last item of their training, given their events on others.
+
+    Yields:
+        for each the score of that item, without what he adds to it; the scores of the items
+        he has not touched, those above 0; and how many of 0 there are beside them.
+    """
+    dataset, ends = splits.dataset, splits.train_ends
+    starts = np.arange(0, ids.size + 1, ids.shape[1])
+    alike = sparse.csr_array((cosines.ravel(), ids.ravel(), starts), (len(ids), len(ids)))
+    users = np.flatnonzero(ends - dataset.offsets[:-1] > 1)
+    for user in users[:: -(-len(users) // _USERS_ASKED) or 1]:
+        items = dataset.item_ids[dataset.offsets[user] : ends[user]].astype(np.int64)
+        answer, others = items[-1], items[:-1][-max_length:]
+        others = others[others != answer]
+        found = alike[others]
+        scores = np.bincount(found.indices, found.data, minlength=len(ids))
+        counted = found[:, [answer]].toarray()[:, 0] > 0
+        own_share = shares[answer] * shares[others[counted]].sum()
+        touched = np.unique(items)
+        above = np.delete(scores, [0, *touched])
+        above = above[above > 0]
+        yield scores[answer] - own_share, above, dataset.num_items - len(touched) - len(above)
+
+
+def _foretelling_scale(questions):
+    """What to multiply scores by, so that a softmax over the items tells the answers best."""
+    asked = [
+        (answer, np.append(above, answer), np.append(np.ones(len(above) + 1), zeros))
+        for answer, above, zeros in questions
+    ]
+
+    def loss(log_scale):
+        scale = math.exp(log_scale)
+        return sum(
+            special.logsumexp(np.append(scale * scores, 0.0), b=counts) - scale * answer
+            for answer, scores, counts in asked
+        )
+
+    # Logs that could be had are far from the bounds; a tiny one may want no end.
+    return math.exp(optimize.minimize_scalar(loss, bounds=(-5, 5), method="bounded").x)

@@ -1,0 +1,256 @@
+"""The directory of one run: what was asked for, how far it got, and what came out.
+
+    run.json          dataset, raw data directory, seed, versions
+    config.json       the HMARConfig
+    history.json      one entry a finished epoch; an epoch counts once it stands here
+    checkpoints/      weights and optimiser state of the last and of the best epoch
+    model.keras       the model with the best weights, ready for `keras.saving.load_model`
+    metrics.json      test and validation results of the model and the baselines
+    tensorboard/      logs for TensorBoard
+    run.lock          held by the process that trains
+
+Every file is written under another name and renamed when it is complete. Beside each file that is
+read back stands its checksum, see `pipelines.storage.artefacts`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.models import MODELS
+from pipelines.runtime.errors import InputError
+from pipelines.storage.artefacts import read_json, remove, write_json, writer_of, written_at_once
+from pipelines.storage.locks import held
+from pipelines.training.run_files import history_fault, metrics_fault, settings_fault, source_fault
+
+_LOCK, _CHECK = "run.lock", ".check"
+# What a run holds that was killed while it was made.
+_UNFINISHED = ("checkpoints", "config.json", "config.json.sha256", "run.json.sha256", _LOCK)
+
+
+def _any_content(content):
+    return None
+
+
+class RunDirectory:
+    """Reads and writes the files of a run.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        self.model = self.path / "model.keras"
+        self.tensorboard = self.path / "tensorboard"
+        self._checkpoints = self.path / "checkpoints"
+
+    @classmethod
+    def create(cls, path, settings: dict, config: HMARConfig) -> RunDirectory:
+        """Makes a new run.
+
+        Args:
+            path: must not exist yet, or be an empty directory.
+            settings: what `run.json` shall hold.
+            config: what `config.json` shall hold.
+
+        Raises:
+            InputError: if it exists or cannot be written.
+        """
+        run = cls(path)
+        new_directory(run.path, run._is_unfinished)
+        with run.held():
+            if (run.path / "run.json").exists():  # another process was faster
+                raise _exists(run.path)
+            run._checkpoints.mkdir(exist_ok=True)
+            run.write_json("config.json", config.to_dict())
+            run.write_json("run.json", settings)
+        return run
+
+    @classmethod
+    def open(cls, path) -> RunDirectory:
+        """An existing run.
+
+        Raises:
+            InputError: if there is none.
+        """
+        run = cls(path)
+        if not (run.path / "run.json").is_file():
+            raise InputError(f"{run.path} is not the directory of a run: it holds no run.json.")
+        return run
+
+    def held(self):
+        """Holds the run: only one process trains it at a time, which may hold it repeatedly.
+
+        Raises:
+            InputError: if another process holds it, or the directory cannot be written.
+        """
+        return held(
+            self.path / _LOCK,
+            f"{self.path} is being trained by another process; wait for its end, or choose "
+            "another --output.",
+        )
+
+    def _is_unfinished(self):
+        """Whether a process was killed while it made the run, before there was any result."""
+        names = [path.name for path in self.path.iterdir() if not _is_temporary(path.name)]
+        begun = "checkpoints" in names or _LOCK in names
+        empty = not self._checkpoints.is_dir() or not any(self._checkpoints.iterdir())
+        return begun and empty and set(names) <= set(_UNFINISHED)
+
+    def config(self) -> HMARConfig:
+        """The configuration.
+
+        Raises:
+            InputError: if the file does not hold a valid one, or one of a model of the user's own
+                that has not been imported.
+        """
+        path, settings = self.path / "config.json", self.read_json("config.json")
+        try:
+            return HMARConfig.from_dict(settings)
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
+            model = settings.get("model") if isinstance(settings, dict) else None
+            if isinstance(model, str) and model not in MODELS:
+                raise InputError(
+                    f"{path} is of the model {model!r}, which nothing has registered; give the "
+                    "file that does: hmar --import FILE.py."
+                ) from error
+            raise InputError(f"{path}: {error}") from error
+
+    def settings(self) -> dict:
+        """What `run.json` holds: the data and the software, seed and hardware.
+
+        Raises:
+            InputError: if it is damaged or lacks some of that.
+        """
+        return self.read_json(
+            "run.json", lambda content: settings_fault(content) or source_fault(content)
+        )
+
+    def history(self) -> list[dict]:
+        """The finished epochs, the oldest first.
+
+        Raises:
+            InputError: if the file is damaged, or missing beside the model.
+        """
+        if os.path.lexists(self.path / "history.json"):
+            return self.read_json("history.json", history_fault)
+        if self.model.exists():  # it is written after the last epoch
+            raise InputError(
+                f"{self.path / 'history.json'} is missing; restore it, or start a new run."
+            )
+        return []
+
+    def metrics(self) -> dict | None:
+        """What `metrics.json` holds, None if the run has not been evaluated.
+
+        Raises:
+            InputError: if it is damaged.
+        """
+        if not os.path.lexists(self.path / "metrics.json"):
+            return None
+        return self.read_json(
+            "metrics.json", metrics_fault, "delete it and its checksum, then run hmar evaluate"
+        )
+
+    def checkpoint(self, epoch: int) -> Path:
+        """Where the weights after an epoch (from 1) are kept."""
+        return self._checkpoints / f"epoch-{epoch:05d}.weights.h5"
+
+    def keep_checkpoints(self, *epochs: int) -> None:
+        """Deletes the checkpoints of all other epochs and what an interruption left behind."""
+        kept = [self.checkpoint(epoch).name for epoch in epochs]
+        for path in self._checkpoints.iterdir():
+            if path.name.removesuffix(".sha256") not in kept and not path.is_dir():
+                remove(path)
+
+    def read_json(
+        self,
+        name: str,
+        fault: Callable[[object], str | None] = _any_content,
+        advice: str = "restore it, or start a new run",
+    ):
+        """The content of one of the JSON files.
+
+        Args:
+            name: of the file.
+            fault: see `artefacts.read_json`.
+            advice: what to do about a damaged file.
+
+        Raises:
+            InputError: if it is missing or broken.
+        """
+        path = self.path / name
+        try:
+            return read_json(path, fault, advice)
+        except FileNotFoundError as error:
+            raise InputError(f"{path} is missing; train the run first.") from error
+
+    def write_json(self, name: str, content) -> None:
+        """Writes one of the JSON files at once or not at all."""
+        write_json(self.path / name, content)
+
+
+def new_directory(path: Path, may_be_reused: Callable[[], bool] = lambda: False) -> None:
+    """Makes the directory of something new.
+
+    Args:
+        path: of the directory.
+        may_be_reused: whether what is in it is what a killed process left before any result.
+
+    Raises:
+        InputError: if there is something in it, or it cannot be written.
+    """
+    try:
+        if path.exists() and not path.is_dir():
+            raise _exists(path)
+        if path.exists() and _holds_anything(path) and not may_be_reused():
+            raise _exists(path)
+        path.mkdir(parents=True, exist_ok=True)
+        with written_at_once(path / _CHECK) as temporary:
+            temporary.touch()
+        (path / _CHECK).unlink()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); choose another --output."
+        ) from error
+
+
+def _holds_anything(path):
+    return any(not _is_temporary(each.name) for each in path.iterdir())
+
+
+def _is_temporary(name):
+    """Whether a name is one of those that a killed writer leaves."""
+    return name == _CHECK or writer_of(name) is not None
+
+
+def _exists(path):
+    return InputError(f"{path} exists; choose another --output, or continue it with --resume.")
+
+
+def read_json_object(path: Path, what: str, fields: Collection[str]) -> dict:
+    """A JSON file that says what a directory is.
+
+    Args:
+        path: of the file.
+        what: the directory should be.
+        fields: what the file must hold.
+
+    Raises:
+        InputError: if it is missing or broken.
+    """
+
+    def fault(content):
+        missing = [name for name in fields if not isinstance(content, dict) or name not in content]
+        return f"it does not hold {', '.join(missing)}" if missing else settings_fault(content)
+
+    try:
+        return read_json(path, fault, "restore it")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"{path.parent} is not the directory of {what}: it holds no {path.name}."
+        ) from error

@@ -1,0 +1,1 @@
+"""The steps behind the commands: a request, its settings, runs and their data."""

@@ -1,0 +1,347 @@
+"""The steps behind the commands: train, evaluate, export."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import keras
+
+from hmar_keras.config import HMARConfig
+from hmar_keras.models import SequentialRecommender
+from pipelines.datasets import load_chosen
+from pipelines.datasets.event_log.spec import LogSpec
+from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.evaluation.baselines import baselines
+from pipelines.evaluation.evaluator import Evaluator, model_scorer
+from pipelines.export import export
+from pipelines.export.blessing import Blessing, bless, live_results
+from pipelines.export.warmup import real_histories
+from pipelines.protocol.splits import Splits, split, validation_fingerprint
+from pipelines.protocol.training_counts import item_popularity
+from pipelines.runtime.errors import InputError
+from pipelines.runtime.hardware import Hardware
+from pipelines.runtime.retrievals import PRODUCT
+from pipelines.storage.artefacts import reading
+from pipelines.training.fit import best_epoch, save_best, train
+from pipelines.training.run_directory import RunDirectory
+from pipelines.workflow.run_data import load_source, load_to_resume, source
+from pipelines.workflow.settings import build_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the user asks a training to be; None means the default.
+
+    Args:
+        dataset: its name, or None if there is a `log` or something is continued.
+        data_dir: where its raw files are.
+        preset: name of one of the paper's settings.
+        config_file: JSON file of settings.
+        assignments: `field=value`.
+        epochs: at most this many.
+        seed: of everything random.
+        model: a name out of `settings.MODELS`, or None for what the other settings say.
+        log: the user's own log.
+        hardware: what to train on.
+    """
+
+    dataset: str | None
+    data_dir: str | None = None
+    preset: str | None = None
+    config_file: str | None = None
+    assignments: tuple[str, ...] = ()
+    epochs: int | None = None
+    seed: int = 0
+    model: str | None = None
+    log: LogSpec | None = None
+    hardware: Hardware = dataclasses.field(default_factory=Hardware)
+
+
+def start(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, InteractionDataset]:
+    """Makes the directory of a new run, and loads its dataset.
+
+    Raises:
+        InputError: if the request cannot be met or the directory exists.
+    """
+    dataset = load_chosen(request.dataset, request.data_dir, request.log)
+    config = requested_config(request, dataset, request.epochs)
+    split(dataset, config.holdout)  # what cannot be evaluated shall not leave a directory behind
+    settings = {**source(request, dataset), "seed": request.seed}
+    settings["hardware"] = [used_hardware(request.hardware, 0)]
+    return RunDirectory.create(output, settings, config), dataset
+
+
+def requested_config(
+    request: Request, dataset: InteractionDataset, epochs: int | None
+) -> HMARConfig:
+    """The settings that the user asks for, with at most so many epochs.
+
+    Raises:
+        InputError: if a setting is unknown or does not do.
+    """
+    return build_config(
+        dataset,
+        request.preset,
+        request.config_file,
+        request.assignments,
+        epochs,
+        request.model,
+    )
+
+
+def resume(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, InteractionDataset]:
+    """Opens a run that is to be continued, and loads its dataset.
+
+    Raises:
+        InputError: if there is none, its dataset cannot be had, or other data or settings are
+            asked for than it was started with.
+    """
+    run = RunDirectory.open(output)
+    dataset = load_to_resume(request, run.settings(), run.path)
+    config = same_request(run, request, dataset)
+    settings = run.settings()
+    used = settings.get("hardware", [])
+    now = used_hardware(as_before(request.hardware, used), len(run.history()))
+    if not used or {**used[-1], "after_epoch": now["after_epoch"]} != now:
+        run.write_json("run.json", {**settings, "hardware": [*used, now]})
+    run.write_json("config.json", config.to_dict())
+    return run, dataset
+
+
+def as_before(hardware: Hardware, used: list[dict]) -> Hardware:
+    """Hardware for what goes on, with the parts of batches that it had unless others are asked for.
+
+    With another number of them dropout would draw other numbers.
+
+    Args:
+        hardware: asked for now.
+        used: entries of `used_hardware`, the last one that of the latest epochs.
+    """
+    if hardware.batch_parts is not None or not used:
+        return hardware
+    # Before there were parts, batches were whole.
+    return dataclasses.replace(hardware, batch_parts=used[-1].get("batch_parts", 1))
+
+
+def used_hardware(hardware, epochs):
+    """What `run.json` keeps of the hardware that the epochs after `epochs` are trained on."""
+    return {
+        "after_epoch": epochs,
+        "backend": keras.backend.backend(),
+        "accelerator": hardware.has_accelerator(),
+        **dataclasses.asdict(hardware.resolved()),
+    }
+
+
+def check_trained_alike(path: Path, content: dict, hardware: Hardware) -> None:
+    """Refuses to continue what compares trainings in another precision or on another backend.
+
+    Args:
+        path: of what is to be continued, for messages.
+        content: what its file holds, `hardware` among it.
+        hardware: asked for now.
+
+    Raises:
+        InputError: if either differs.
+    """
+    was, now = (content["hardware"] or [{}])[-1], used_hardware(hardware, 0)
+    if any(was.get(part) != now[part] for part in ("precision", "backend")):
+        raise InputError(
+            f"{path} was started with --precision {was.get('precision')} on {was.get('backend')}; "
+            "keep both: what is compared must have been trained alike."
+        )
+
+
+def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> InteractionDataset:
+    """The dataset that a run was started with.
+
+    Args:
+        run: the run.
+        data_dir: where the raw files are now, if they have moved.
+
+    Raises:
+        InputError: if it cannot be loaded or is no longer the same.
+    """
+    return load_source(run.settings(), run.path, data_dir)
+
+
+def train_run(
+    run: RunDirectory, dataset: InteractionDataset, hardware: Hardware | None = None
+) -> SequentialRecommender:
+    """Trains a run from where it stands to its end."""
+    config, settings = run.config(), run.settings()
+    hardware = as_before(hardware or Hardware(), settings.get("hardware", []))
+    return train(split(dataset, config.holdout), config, run, settings["seed"], hardware)
+
+
+def load_model(run: RunDirectory) -> SequentialRecommender:
+    """The run's model with its best weights so far.
+
+    Raises:
+        InputError: if no epoch has been finished, or the model is not known.
+    """
+    config = run.config()
+    if run.model.exists():
+        advice = "delete it and its checksum, and it is written again from the best checkpoint"
+        with reading(run.model, advice):
+            model = keras.saving.load_model(run.model)
+        if model.config.replace(epochs=config.epochs) != config:  # a resumption may change them
+            raise InputError(f"{run.model} is of other settings than config.json; {advice}.")
+        return model
+    if not run.history():
+        raise InputError(f"{run.path} has no finished epoch; train it first.")
+    return save_best(run, config)
+
+
+def evaluate_run(
+    run: RunDirectory, dataset: InteractionDataset, model: SequentialRecommender
+) -> dict:
+    """Results of the model and the baselines on both splits, also written to `metrics.json`.
+
+    Returns:
+        `results[split][scorer][protocol][metric]`, the splits being `validation` and `test`.
+    """
+    splits = split(dataset, model.config.holdout)
+    seed = run.settings()["seed"]
+    scorers = {type(model).__name__: model_scorer(model, splits.dataset), **baselines(splits)}
+    results = {}
+    for part, questions in (("validation", splits.validation), ("test", splits.test)):
+        evaluator = Evaluator(splits.dataset, questions, seed)
+        results[part] = {name: evaluator(scorer) for name, scorer in scorers.items()}
+    history = run.history()
+    trained = {"epochs": len(history), "best_epoch": best_epoch(history)}
+    asked = {"questions": validation_fingerprint(splits)}
+    run.write_json("metrics.json", {**run.settings(), **asked, **trained, **results})
+    return results
+
+
+def validation_results(
+    run: RunDirectory, dataset: InteractionDataset, model: SequentialRecommender
+) -> dict:
+    """Returns validation results by scorer.
+
+    Those of `metrics.json` if it is of this model and these questions, or else new ones.
+    """
+    splits = split(dataset, model.config.holdout)
+    return (_known_results(run, splits) or evaluate_run(run, dataset, model))["validation"]
+
+
+def bless_run(
+    run: RunDirectory,
+    dataset: InteractionDataset,
+    model: SequentialRecommender,
+    live: Path | None,
+    tolerance: float = 0.0,
+    gain: float = 0.0,
+) -> Blessing:
+    """Whether the model is good enough to be published.
+
+    Args:
+        run: the run.
+        dataset: its dataset.
+        model: its model.
+        live: directory of the live version, see `live_version`; None if there is none yet.
+        tolerance: see `bless`.
+        gain: see `bless`.
+
+    Raises:
+        InputError: if the live version cannot be compared with.
+    """
+    baselines = dict(validation_results(run, dataset, model))
+    candidate = baselines.pop(type(model).__name__)
+    results = None
+    if live:
+        splits = split(dataset, model.config.holdout)
+        metadata = {"config": model.config.to_dict(), **_provenance(run, splits)}
+        results = live_results(live, metadata, splits)
+    return bless(candidate, baselines, results, tolerance, gain)
+
+
+def export_run(
+    run: RunDirectory,
+    dataset: InteractionDataset,
+    model: SequentialRecommender,
+    directory: str | os.PathLike,
+    retrieval: str = PRODUCT,
+) -> Path:
+    """Writes the next version of the model to `directory/VERSION`.
+
+    Args:
+        run: the run.
+        dataset: its dataset.
+        model: its model.
+        directory: of the model's versions.
+        retrieval: one of `RETRIEVALS`.
+
+    Raises:
+        InputError: under another backend than TensorFlow, if it cannot be written, or if the
+            retrieval is not to be had.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(
+            f"a SavedModel is written by TensorFlow; run: KERAS_BACKEND=tensorflow hmar export "
+            f"{run.path}"
+        )
+    splits = split(dataset, model.config.holdout)
+    popularity = item_popularity(splits)
+    histories = real_histories(dataset, model.config.max_length)
+    origin = _provenance(run, splits)
+    return export(model, dataset.items, popularity, directory, origin, histories, retrieval)
+
+
+def _provenance(run: RunDirectory, splits: Splits) -> dict:
+    """What an export's `hmar.json` keeps of its run: the data, the training, the results."""
+    settings = run.settings()
+    results = _known_results(run, splits) or {}
+    return {
+        "dataset": settings["dataset"],
+        "statistics": settings["statistics"],
+        "fingerprint": settings.get("fingerprint"),
+        "questions": validation_fingerprint(splits),
+        "seed": settings["seed"],
+        "best_epoch": best_epoch(run.history()),
+        "versions": settings["versions"],
+        "created": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        **{part: results[part] for part in ("validation", "test") if part in results},
+    }
+
+
+def _known_results(run, splits):
+    """What `metrics.json` holds, or None if it is missing or of another epoch or question."""
+    metrics = run.metrics()
+    if metrics is None or metrics["best_epoch"] != best_epoch(run.history()):
+        return None
+    questions = validation_fingerprint(splits)
+    # Older results do not say what was asked.
+    return metrics if metrics.get("questions", questions) == questions else None
+
+
+def same_request(run: RunDirectory, request: Request, dataset: InteractionDataset) -> HMARConfig:
+    """The configuration of a run that is to be continued, with the request's epochs.
+
+    Raises:
+        InputError: if what was asked for now differs from what the run was started with.
+    """
+    config, settings = run.config(), run.settings()
+    if request.seed != settings["seed"]:
+        raise InputError(f"{run.path} was started with --seed {settings['seed']}; keep it.")
+    precision = settings["hardware"][-1]["precision"] if settings.get("hardware") else "float32"
+    if request.hardware.precision != precision:
+        raise InputError(
+            f"{run.path} was started with --precision {precision}; keep it: devices, XLA and "
+            "steps per execution may change, the precision may not."
+        )
+    chosen = request.preset or request.config_file or request.assignments
+    if chosen or request.model is not None:
+        asked = requested_config(request, dataset, config.epochs)
+        if asked != config:
+            raise InputError(
+                f"{run.path} was started with other settings (see its config.json); resume it "
+                "without --model, --preset, --config and --set, or start a new run."
+            )
+    if request.epochs is not None:
+        config = config.replace(epochs=request.epochs)
+    return config

@@ -11,8 +11,6 @@ import numpy as np
 import tensorflow as tf
 from measuring import Row, interleaved
 
-from pipelines.runtime.hardware import operations_at_once
-
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
@@ -53,10 +51,7 @@ def machine_of(rows: list[Row]) -> Machine:
 
 def _product_rates(width, repeats):
     matrix = tf.random.stateless_uniform((width, width), (0, 0))
-    # Where operations have one thread each, all cores are busy with as many products.
-    rows = np.array_split(matrix.numpy(), operations_at_once())
-    rows = [tf.constant(part) for part in rows]
-    product = tf.function(lambda: [tf.matmul(part, matrix) for part in rows])
+    product = tf.function(lambda: tf.matmul(matrix, matrix))
     times = interleaved(repeats, {"product": (product, [()])})["product"]
     return [2 * width**3 / milliseconds / 1e6 for milliseconds in times]
 

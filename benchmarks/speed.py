@@ -2,7 +2,6 @@
 
     python benchmarks/speed.py                              # all sections, ten minutes
     python benchmarks/speed.py --only step,pipeline --json speed.json
-    python benchmarks/speed.py --only fit --batch-parts 1   # as hmar train by default
     python benchmarks/speed.py --quick                      # shows that it runs; means nothing
 
 Every section is measured in a process of its own, and every number next to its reference in that
@@ -54,8 +53,6 @@ def measure(function: str, quick: bool, changes: dict) -> list[dict]:
     import workload
 
     size = dataclasses.replace(workload.QUICK if quick else workload.FULL, **changes)
-    if function.startswith("training_speed:"):
-        size.hardware().prepare()
     return [row.to_dict() for row in section_function(function)(size)]
 
 
@@ -118,17 +115,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="file to write")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, all in this process")
     parser.add_argument("--repeats", type=int, help="samples of each number")
-    parser.add_argument(
-        "--batch-parts",
-        type=int,
-        help="into how many parts a batch is cut; by default one a core, where hmar train has 1",
-    )
     parser.add_argument("--function", help=argparse.SUPPRESS)  # of the process of a section
     options = parser.parse_args(arguments)
-    given = {"repeats": options.repeats, "batch_parts": options.batch_parts}
-    changes = {name: value for name, value in given.items() if value is not None}
-    if any(value < 1 for value in changes.values()):
-        parser.error("--repeats and --batch-parts must be at least 1")
+    changes = {"repeats": options.repeats} if options.repeats is not None else {}
+    if changes.get("repeats", 1) < 1:
+        parser.error("--repeats must be at least 1")
     if options.function:
         print(json.dumps(measure(options.function, False, changes)))
         return

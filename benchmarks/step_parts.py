@@ -16,8 +16,7 @@ from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
 class StepParts:
     """The parts of a compiled, built `HMAR` with one block of each encoder.
 
-    Every part is a `tf.function`; those of layers are forward and backward in training, by the
-    parts of rows that the whole step has.
+    Every part is a `tf.function`; those of layers are forward and backward in training.
 
     Args:
         model: the model.
@@ -27,7 +26,6 @@ class StepParts:
     def __init__(self, model: HMAR, batch: tuple[dict, dict]):
         self._model = model
         self._backbone = model.backbone
-        self._map_rows = model.map_rows
         self.forward = tf.function(self._losses, signature(batch))
         self.gradients = tf.function(self._gradients, signature(batch))
         self.update = _function(
@@ -47,9 +45,9 @@ class StepParts:
         sequence_calls = [(x, embedded[i], ids[i][0]) for i, x in enumerate(encoded)]
         head_calls = [(x, *batches[i]) for i, x in enumerate(states)]
         return {
-            "items and positions": (self._of_layer(self._embed), ids),
-            "behaviour encoder": (self._of_layer(self._encode_behaviors), behavior_calls),
-            "sequence encoder": (self._of_layer(self._encode_sequence), sequence_calls),
+            "items and positions": (self._both_ways(self._embed), ids),
+            "behaviour encoder": (self._both_ways(self._encode_behaviors), behavior_calls),
+            "sequence encoder": (self._both_ways(self._encode_sequence), sequence_calls),
             "heads and losses": (self._both_ways(self._heads), head_calls),
             "optimiser": (self.update, [(self.gradients(*batch),) for batch in batches]),
         }
@@ -62,12 +60,6 @@ class StepParts:
         with tf.GradientTape() as tape:
             loss = self._losses(inputs, targets)
         return tape.gradient(loss, self._model.trainable_variables)
-
-    def _of_layer(self, part):
-        def in_parts(*arguments):
-            return self._map_rows(lambda rows: part(*rows), arguments)
-
-        return self._both_ways(in_parts)
 
     def _both_ways(self, part):
         def run(*arguments):
@@ -98,12 +90,12 @@ class StepParts:
         return encoder(encoded, embedded, item_ids, training=True)
 
     def _heads(self, states, inputs, targets):
-        outputs = self._map_rows(self._outputs, {"states": states, **inputs})
+        outputs = self._outputs(states, inputs)
         return self._model.compute_loss(inputs, targets, outputs)
 
-    def _outputs(self, inputs):
+    def _outputs(self, states, inputs):
         encoder = self._backbone.item_encoder
-        candidates, states = inputs[CANDIDATE_IDS], inputs["states"]
+        candidates = inputs[CANDIDATE_IDS]
         counts = self._backbone.indicators(inputs[ITEM_IDS], inputs[BEHAVIOR_IDS], candidates)
         items, first = CandidateItems(encoder)(candidates)
         following = encoder(candidates[:, :, 0], counts[:, :, 0], items=first)

@@ -27,7 +27,7 @@ def step(size: Size) -> list[Row]:
     splits, config = workload.load(size)
     fast_batches = workload.batches(splits, config, size.steps)
     plain_batches = workload.batches(splits, workload.plain_config(config), size.plain_steps)
-    fast = workload.train_step(workload.fast_model(size, config), fast_batches[0])
+    fast = workload.train_step(workload.fast_model(config), fast_batches[0])
     plain = workload.train_step(workload.plain_model(config), plain_batches[0])
     times = interleaved(
         size.repeats,
@@ -42,7 +42,7 @@ def fit(size: Size) -> list[Row]:
     splits, config = workload.load(size)
     data = TrainingData(splits, config, SEED)
     plain_data = TrainingData(splits, workload.plain_config(config), SEED)
-    quick = _fit(workload.fast_model(size, config), data, size.repeats)
+    quick = _fit(workload.fast_model(config), data, size.repeats)
     slow = _fit(workload.plain_model(config), plain_data, size.repeats, size.plain_steps)
     windows = data.num_windows / data.steps_per_epoch
     plain_step = Row("plain: a step of fit", "ms", slow)
@@ -86,7 +86,7 @@ def pipeline(size: Size) -> list[Row]:
         wall.append((time.perf_counter() - start) * 1e3 / count)
         busy.append((time.process_time() - cpu_start) * 1e3 / count)
     held = workload.batches(splits, config, size.steps)
-    train_step = workload.train_step(workload.fast_model(size, config), held[0])
+    train_step = workload.train_step(workload.fast_model(config), held[0])
     steps = interleaved(size.repeats, {"step": (train_step, _calls(held))})["step"]
     step_row = Row("train_step beside it", "ms", steps)
     return [
@@ -101,7 +101,7 @@ def roofline(size: Size) -> list[Row]:
     rates = size.machine()
     splits, config = workload.load(size)
     held = workload.batches(splits, config, size.steps)
-    model = workload.fast_model(size, config)
+    model = workload.fast_model(config)
     train_step = workload.train_step(model, held[0])
     parts = StepParts(model, held[0])
     jobs = {
@@ -167,7 +167,7 @@ def _optimizers(size, num_items):
     optimizers = {**OPTIMIZERS, "Keras's Adam": keras.optimizers.Adam}
     jobs = {}
     for name, optimizer in {"none": NoOptimizer, **optimizers}.items():
-        model = workload.fast_model(size, config, optimizer=optimizer(config.learning_rate))
+        model = workload.fast_model(config, optimizer=optimizer(config.learning_rate))
         jobs[name] = workload.train_step(model, held[0]), _calls(held)
     times = interleaved(size.repeats, jobs)
     rows = [Row(f"{num_items:,} items, a step but for its optimiser", "ms", times["none"])]
@@ -184,7 +184,7 @@ def memory_fast(size: Size) -> list[Row]:
     """An epoch of training in a process of its own."""
     splits, config = workload.load(size)
     before = Row("peak memory, log loaded", "GiB", [peak_memory()])
-    _fit(workload.fast_model(size, config), TrainingData(splits, config, SEED), repeats=0)
+    _fit(workload.fast_model(config), TrainingData(splits, config, SEED), repeats=0)
     trained = Row("peak memory, an epoch trained", "GiB", [peak_memory()], before, MOST_MEMORY)
     return [before, trained]
 

@@ -18,9 +18,7 @@ from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.datasets.numbered_log import group_numbered
 from pipelines.datasets.synthetic_shop import simulator
 from pipelines.protocol.splits import Splits, split
-from pipelines.runtime.hardware import Hardware, cores
 from pipelines.training.host_batches import TrainingData
-from pipelines.training.row_parts import RowParts
 
 SEED = 0
 
@@ -43,7 +41,6 @@ class Size:
         evaluated_items: size of the catalogue that is evaluated on.
         questions: users evaluated.
         requests: calls of the exported model.
-        batch_parts: into how many parts a batch of what trains is cut; by default one a core.
     """
 
     dataset: str = "synthetic_shop/medium"
@@ -59,11 +56,6 @@ class Size:
     evaluated_items: int = 35_920
     questions: int = 3_000
     requests: int = 50
-    batch_parts: int = min(cores(), 4)
-
-    def hardware(self) -> Hardware:
-        """What trainings are measured on, as `hmar train --batch-parts` has it."""
-        return Hardware(batch_parts=self.batch_parts)
 
     def machine(self) -> list[Row]:
         """The machine's rates, measured now."""
@@ -117,11 +109,9 @@ def batches(splits: Splits, config: HMARConfig, count: int) -> list[tuple[dict, 
     return list(TrainingData(splits, config, SEED).dataset(0, 1).take(count))
 
 
-def fast_model(size: Size, config: HMARConfig, **changes) -> HMAR:
+def fast_model(config: HMARConfig, **changes) -> HMAR:
     """A model compiled as `hmar train` does it on CPUs, apart from `changes`."""
-    model = _compiled(HMAR(config), {**compile_arguments(config), **changes})
-    model.map_rows = RowParts(size.hardware().resolved().batch_parts)
-    return model
+    return _compiled(HMAR(config), {**compile_arguments(config), **changes})
 
 
 def plain_config(config: HMARConfig) -> HMARConfig:

@@ -28,8 +28,6 @@ from hmar_keras.models import recommender_inputs
 class GRU4Rec(SequentialRecommender):
     """Encoded items, a GRU, and the product of its state with each candidate."""
 
-    independent_rows = True  # each core may compute a part of a batch
-
     def __init__(self, config, dtype=None, **kwargs):
         indicators = HistoricalBehaviorIndicators(config.num_behaviors)
         encoder = ItemBehaviorEmbedding(config.num_items, config.dim, dtype=dtype)

@@ -186,7 +186,6 @@ class HMAR(SequentialRecommender):
     """
 
     outputs_in_order = (RANKING, BEHAVIOR)
-    independent_rows = True
 
     def __init__(self, config: HMARConfig | Mapping[str, Any], **kwargs: Any) -> None:
         config = as_config(config)

@@ -53,8 +53,6 @@ class SASRec(SequentialRecommender):
     (1, 10)
     """
 
-    independent_rows = True
-
     def __init__(self, config: HMARConfig | Mapping[str, Any], **kwargs: Any) -> None:
         config = as_config(config)
         # Layers

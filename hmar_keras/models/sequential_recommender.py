@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -80,40 +79,17 @@ class SequentialRecommender(keras.Model):
     Outputs, a dict:
         `ranking`: float32 `[batch, steps, candidates + negatives]`, logits.
 
-    Attributes:
-        independent_rows: whether a batch may be computed in parts in training. A class says so
-            if no row's outputs depend on other rows, and no layer keeps what it sees, as
-            BatchNormalization does, or calls `add_loss`.
-        map_rows: None, or how a batch is computed in training: `map_rows(function, inputs)`
-            gives what `function(inputs)` would, as `pipelines.training.row_parts.RowParts` does.
-
     Args:
         config: an `HMARConfig`.
         **kwargs: as in `keras.Model`.
     """
 
     outputs_in_order: tuple[str, ...] = (RANKING,)
-    independent_rows = False
-    map_rows: Callable | None = None
 
     def __init__(self, config: HMARConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config
 
-    def call(self, inputs, training=None, mask=None, **kwargs):
-        """The outputs, in training by way of `map_rows`."""
-        whole = functools.partial(super().call, training=training, mask=mask, **kwargs)
-        if not training or self.map_rows is None:
-            return whole(inputs)
-        outputs = self.map_rows(whole, inputs)
-        if any(layer._losses for layer in self._flatten_layers()):
-            raise ValueError(
-                f"a layer of {type(self).__name__} calls add_loss, so its batches must stay whole; "
-                "set independent_rows = False in the class and map_rows = None in the model."
-            )
-        return outputs
-
-    @property
     def item_table(self):
         """The `ItemTable` of the items' embeddings."""
         raise NotImplementedError(f"{type(self).__name__} must define item_table.")

@@ -18,7 +18,6 @@ from pipelines.cli.interrupted import if_interrupted, preparing
 from pipelines.cli.kept import say_what_was_kept
 from pipelines.cli.log_options import takes_log
 from pipelines.cli.options import (
-    BatchParts,
     Config,
     DataDir,
     DataOnDevice,
@@ -113,12 +112,11 @@ def run_command(
     xla: Xla = None,
     steps_per_execution: StepsPerExecution = None,
     data_on_device: DataOnDevice = None,
-    batch_parts: BatchParts = None,
     models: Models = "saved_models",
     log: LogSpec | None = None,
 ):
     """Everything: train, evaluate, export, and answer one user from the export."""
-    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
     prepare_keras(hardware)
     from pipelines.export import make_temporary
 
@@ -160,11 +158,10 @@ def train_command(
     xla: Xla = None,
     steps_per_execution: StepsPerExecution = None,
     data_on_device: DataOnDevice = None,
-    batch_parts: BatchParts = None,
     log: LogSpec | None = None,
 ):
     """Train, with early stopping on the validation split."""
-    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
     prepare_keras(hardware)
     request = request_of(
         dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model, resume

@@ -11,7 +11,6 @@ from pipelines.cli.interrupted import if_interrupted, preparing
 from pipelines.cli.kept import say_what_was_kept
 from pipelines.cli.log_options import takes_log
 from pipelines.cli.options import (
-    BatchParts,
     Config,
     DataDir,
     DataOnDevice,
@@ -83,11 +82,10 @@ def experiment_command(
     xla: Xla = None,
     steps_per_execution: StepsPerExecution = None,
     data_on_device: DataOnDevice = None,
-    batch_parts: BatchParts = None,
     log: LogSpec | None = None,
 ):
     """Train and compare variants over several seeds: the paper's tables for any data."""
-    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
     prepare_keras(hardware)
     from pipelines.experiments.request import create, resumed
     from pipelines.experiments.table import experiment_tables

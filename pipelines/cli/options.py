@@ -67,7 +67,7 @@ Resume = Annotated[
         "--resume",
         help="Continue the interrupted run in --output. On the same hardware the result is the "
         "same bit for bit; other --devices, --xla or --steps-per-execution change its last digits, "
-        "--data-on-device draws other negatives, and --batch-parts another dropout.",
+        "--data-on-device draws other negatives.",
     ),
 ]
 _HARDWARE = "Hardware"
@@ -116,17 +116,6 @@ DataOnDevice = Annotated[
         rich_help_panel=_HARDWARE,
     ),
 ]
-BatchParts = Annotated[
-    int | None,
-    typer.Option(
-        help="Cut every batch into this many parts, which the cores of a CPU compute side by side. "
-        r"A sixth faster on two cores under TensorFlow. \[default: 1]",
-        show_default=False,
-        min=1,
-        rich_help_panel=_HARDWARE,
-    ),
-]
-
 
 History = Annotated[
     str,

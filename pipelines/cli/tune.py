@@ -16,7 +16,6 @@ from pipelines.cli.interrupted import if_interrupted, preparing
 from pipelines.cli.kept import say_what_was_kept
 from pipelines.cli.log_options import takes_log
 from pipelines.cli.options import (
-    BatchParts,
     Config,
     DataDir,
     DataOnDevice,
@@ -125,7 +124,6 @@ def tune_command(
     xla: Xla = None,
     steps_per_execution: StepsPerExecution = None,
     data_on_device: DataOnDevice = None,
-    batch_parts: BatchParts = None,
     log: LogSpec | None = None,
 ):
     """Search for settings with KerasTuner, from those that a training would take.
@@ -134,7 +132,7 @@ def tune_command(
     chief or a worker of a search on several machines, which share the directory --output.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the workers need it
-    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device, batch_parts)
+    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them.")
     prepare_keras()

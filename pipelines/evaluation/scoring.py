@@ -13,8 +13,6 @@ from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.protocol.questions import history_arrays
 from pipelines.protocol.splits import EvaluationSet, visible_events
-from pipelines.runtime.hardware import operations_at_once
-from pipelines.training.row_parts import RowParts
 
 _LENGTH_STEP = 8  # histories are trimmed to multiples of it
 _MOST_LENGTHS_ON_JAX = 4  # every one is compiled anew there, for seconds
@@ -92,16 +90,10 @@ class _Scores(keras.Model):
     def __init__(self, model):
         super().__init__(name="scores")
         self.model = model
-        # A model need not be a `SequentialRecommender` to be asked.
-        may_be_cut = getattr(model, "independent_rows", False)
-        self.map_rows = RowParts(operations_at_once() if may_be_cut else 1)
         self.built = True  # all there is to build
 
     def call(self, inputs):
         """Scores the candidates, or the catalogue."""
-        return self.map_rows(self._whole, inputs)
-
-    def _whole(self, inputs):
         if CANDIDATE_IDS in inputs:
             return self.model.score_candidates(**inputs)
         return self.model.score_catalog(**inputs)

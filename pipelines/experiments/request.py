@@ -16,7 +16,6 @@ from pipelines.training.run_directory import new_directory, read_json_object
 from pipelines.workflow.run_data import SOURCE, load_to_resume, source
 from pipelines.workflow.runs import (
     Request,
-    as_before,
     check_trained_alike,
     requested_config,
     used_hardware,
@@ -85,12 +84,11 @@ def resumed(
                 "--preset, --config, --set and --epochs, or start a new experiment."
             )
     check_trained_alike(path, content, request.hardware)
-    hardware = as_before(request.hardware, content["hardware"])
-    content["hardware"] = [used_hardware(hardware, 0)]  # of the trainings to come
+    content["hardware"] = [used_hardware(request.hardware, 0)]  # of the trainings to come
     content |= _asked(
         suites or content["suites"], len(content["seeds"]) if seeds is None else seeds
     )
-    experiment = Experiment(path, content, dataset, hardware)
+    experiment = Experiment(path, content, dataset, request.hardware)
     write_json(path / _FILE, content)
     return experiment, dataset
 

@@ -137,8 +137,6 @@ def training_command(run: OpenedRun) -> str:
         alone_on_gpu = used["accelerator"] and used["devices"] == 1
         if on_device != alone_on_gpu:
             words.append("--data-on-device" if on_device else "--no-data-on-device")
-    elif not (used.get("accelerator") or used.get("jit_compile") or used.get("devices", 1) > 1):
-        words += ["--batch-parts", str(used.get("batch_parts", 1))]
     return shlex.join(shown(word, 1000) for word in words)
 
 

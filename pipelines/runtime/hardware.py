@@ -32,9 +32,6 @@ class Hardware:
         data_on_device: whether the log waits in the device's memory and batches are made there;
             under JAX on one device alone, and None for yes there on a GPU. Otherwise the host
             makes the batches.
-        batch_parts: into how many parts the rows of a batch are cut, which cores compute side by
-            side; see `row_parts`. None for whole batches. Only under TensorFlow on one CPU
-            device and without XLA; elsewhere batches are whole whatever is asked for.
 
     Raises:
         InputError: if a value will not do on any machine.
@@ -45,7 +42,6 @@ class Hardware:
     jit_compile: bool | None = None
     steps_per_execution: int | None = None
     data_on_device: bool | None = None
-    batch_parts: int | None = None
 
     def __post_init__(self):
         if self.devices < 1:
@@ -58,16 +54,12 @@ class Hardware:
             raise InputError(
                 f"the steps per execution must be at least 1, got {self.steps_per_execution}."
             )
-        if self.batch_parts is not None and self.batch_parts < 1:
-            raise InputError(f"the parts of a batch must be at least 1, got {self.batch_parts}.")
 
     def prepare(self) -> None:
         """Makes the devices. Call it first; what it made stays until the process ends.
 
         Under JAX it also keeps TensorFlow, which only feeds the data, off the GPUs, and on these
-        it keeps compiled steps for later trainings, in the cache directory. Where batches have a
-        part for every core, TensorFlow's operations get a thread each, unless the user has
-        said how many (`tf.config.threading`, TF_NUM_INTRAOP_THREADS, TF_NUM_INTEROP_THREADS).
+        it keeps compiled steps for later trainings, in the cache directory.
 
         Raises:
             InputError: if the backend or the machine cannot do what is asked for.
@@ -75,8 +67,7 @@ class Hardware:
         keep_tensorflow_off_gpus_of_jax()
         if self.devices > 1:
             _make_cpu_devices(self.devices)
-        if self.resolved().batch_parts >= cores() > 1:
-            _give_operations_one_thread()
+        self.resolved()
         if self.devices > 1:
             self.device_names()
         if _backend() == "jax" and self.has_accelerator():
@@ -102,13 +93,11 @@ class Hardware:
             )
         alone_on_gpu = self.devices == 1 and self.has_accelerator()
         jit_compile = _or(self.jit_compile, _backend() == "jax" or alone_on_gpu)
-        one_by_one = self.devices == 1 and not (jit_compile or self.has_accelerator())
         return dataclasses.replace(
             self,
             jit_compile=jit_compile,
             steps_per_execution=_or(self.steps_per_execution, STEPS_ON_GPU if alone_on_gpu else 1),
             data_on_device=_or(self.data_on_device, _backend() == "jax" and alone_on_gpu),
-            batch_parts=_or(self.batch_parts, 1) if one_by_one else 1,
         )
 
     def has_accelerator(self) -> bool:
@@ -190,34 +179,6 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _give_operations_one_thread():
-    import tensorflow as tf
-
-    threads = tf.config.threading
-    with contextlib.suppress(RuntimeError):  # it has started with what it has
-        if not _threads_an_operation():
-            threads.set_intra_op_parallelism_threads(1)
-        if not (
-            threads.get_inter_op_parallelism_threads() or "TF_NUM_INTEROP_THREADS" in os.environ
-        ):
-            threads.set_inter_op_parallelism_threads(cores())
-
-
-def _threads_an_operation():
-    """What has been chosen for TensorFlow; 0 for nothing."""
-    import tensorflow as tf
-
-    chosen = tf.config.threading.get_intra_op_parallelism_threads()
-    return chosen or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
-
-
-def operations_at_once() -> int:
-    """How many operations TensorFlow computes at once where each has one thread; otherwise 1."""
-    if _backend() != "tensorflow" or Hardware().has_accelerator():
-        return 1
-    return cores() if _threads_an_operation() == 1 else 1
 
 
 def _keep_compiled_steps():

@@ -22,7 +22,6 @@ from pipelines.storage.artefacts import reading, remove, require_room, written
 from pipelines.training.host_batches import TrainingData
 from pipelines.training.item_initialization import start_items
 from pipelines.training.progress import TrainingProgress
-from pipelines.training.row_parts import RowParts
 from pipelines.training.run_directory import RunDirectory
 from pipelines.training.validation import MONITORED, LossOverEvents, Validation
 
@@ -180,8 +179,6 @@ def compiled_model(
         steps_per_execution: steps without Keras between them.
     """
     model = build_model(config, dtype=hardware.precision)
-    if hardware.batch_parts > 1 and model.independent_rows:
-        model.map_rows = RowParts(hardware.batch_parts)
     arguments = compile_arguments(config)
     if hardware.precision == "mixed_float16":
         # By itself Keras does so only for a model whose heads, too, are mixed.

@@ -96,8 +96,8 @@ class Tuning:
     def hardware(self) -> Hardware:
         """What trials are trained on."""
         used = self.content["hardware"][-1]
-        # Searches of before there were these had the data on the host and whole batches.
-        known = {"data_on_device": False, "batch_parts": 1, **used}
+        # Searches of before there was this had the data on the host.
+        known = {"data_on_device": False, **used}
         return Hardware(**{each.name: known[each.name] for each in dataclasses.fields(Hardware)})
 
     @property

@@ -104,26 +104,11 @@ def resume(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, I
     config = same_request(run, request, dataset)
     settings = run.settings()
     used = settings.get("hardware", [])
-    now = used_hardware(as_before(request.hardware, used), len(run.history()))
+    now = used_hardware(request.hardware, len(run.history()))
     if not used or {**used[-1], "after_epoch": now["after_epoch"]} != now:
         run.write_json("run.json", {**settings, "hardware": [*used, now]})
     run.write_json("config.json", config.to_dict())
     return run, dataset
-
-
-def as_before(hardware: Hardware, used: list[dict]) -> Hardware:
-    """Hardware for what goes on, with the parts of batches that it had unless others are asked for.
-
-    With another number of them dropout would draw other numbers.
-
-    Args:
-        hardware: asked for now.
-        used: entries of `used_hardware`, the last one that of the latest epochs.
-    """
-    if hardware.batch_parts is not None or not used:
-        return hardware
-    # Before there were parts, batches were whole.
-    return dataclasses.replace(hardware, batch_parts=used[-1].get("batch_parts", 1))
 
 
 def used_hardware(hardware, epochs):
@@ -173,7 +158,6 @@ def train_run(
 ) -> SequentialRecommender:
     """Trains a run from where it stands to its end."""
     config, settings = run.config(), run.settings()
-    hardware = as_before(hardware or Hardware(), settings.get("hardware", []))
     return train(split(dataset, config.holdout), config, run, settings["seed"], hardware)
 
 

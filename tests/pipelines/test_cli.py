@@ -208,7 +208,6 @@ def test_hardware_is_recorded_and_may_change_but_for_the_precision(hmar, finishe
         **{"after_epoch": 0, "backend": "tensorflow", "accelerator": False},
         **{"devices": 1, "precision": "mixed_bfloat16"},
         **{"jit_compile": False, "steps_per_execution": 1, "data_on_device": False},
-        "batch_parts": 1,
     }
     assert second == {**first, "after_epoch": 1, "steps_per_execution": 2}
     (only,) = json.loads((hmar.home / "first" / "run.json").read_text())["hardware"]

@@ -7,10 +7,6 @@ import pytest
 from pipelines.runtime import hardware as module
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.hardware import Hardware
-from pipelines.workflow.runs import as_before
-
-CORES = module.cores()
-PARTS = "batch_parts=CORES"
 
 
 @pytest.fixture
@@ -40,34 +36,13 @@ def test_what_is_left_open_suits_the_machine(
 ):
     machine(backend, accelerator)
     resolved = Hardware(devices=devices).resolved()
-    assert resolved == Hardware(devices, "float32", jit_compile, steps, on_device, 1)
+    assert resolved == Hardware(devices, "float32", jit_compile, steps, on_device)
     assert resolved.resolved() == resolved
-
-
-def test_batches_have_the_parts_that_are_asked_for(machine):
-    machine("tensorflow", accelerator=False)
-    assert Hardware(batch_parts=3).resolved().batch_parts == 3
-
-
-@pytest.mark.parametrize(
-    ("backend", "accelerator", "arguments"),
-    [
-        ("tensorflow", True, {}),
-        ("tensorflow", False, {"jit_compile": True}),
-        ("tensorflow", False, {"devices": 2}),
-        ("jax", False, {}),
-    ],
-)
-def test_elsewhere_batches_are_whole_also_where_a_chief_without_gpu_asks(
-    machine, backend, accelerator, arguments
-):
-    machine(backend, accelerator)
-    assert Hardware(batch_parts=2, **arguments).resolved().batch_parts == 1
 
 
 def test_what_is_asked_for_is_done(machine):
     machine("tensorflow", True)
-    asked = Hardware(1, "mixed_float16", False, 3, False, 1)
+    asked = Hardware(1, "mixed_float16", False, 3, False)
     assert asked.resolved() == asked
 
 
@@ -77,7 +52,6 @@ def test_what_is_asked_for_is_done(machine):
         ({"devices": 0}, "at least 1, got 0"),
         ({"precision": "float8"}, "mixed_bfloat16, mixed_float16, got 'float8'"),
         ({"steps_per_execution": 0}, "at least 1, got 0"),
-        ({"batch_parts": 0}, "at least 1, got 0"),
     ],
 )
 def test_what_no_machine_can_do_is_refused(arguments, part):
@@ -101,15 +75,6 @@ def test_what_a_backend_cannot_do_is_refused(machine, backend, arguments, part):
     machine(backend, accelerator=False)
     with pytest.raises(InputError, match=part):
         Hardware(**arguments).resolved()
-
-
-def test_what_goes_on_has_the_parts_that_it_had_unless_others_are_asked_for(machine):
-    machine("tensorflow", accelerator=False)
-    used = [{"devices": 1, "batch_parts": 2}, {"devices": 1, "batch_parts": 3}]
-    assert as_before(Hardware(), used).batch_parts == 3
-    assert as_before(Hardware(), [*used[:1], {"devices": 1}]).batch_parts == 1  # of before
-    assert as_before(Hardware(batch_parts=2), used).batch_parts == 2
-    assert as_before(Hardware(), []).batch_parts is None
 
 
 @pytest.mark.parametrize("chosen", [None, "/somewhere/else"])
@@ -156,53 +121,3 @@ def test_devices_can_be_made_after_keras_is_prepared_without():
         text=True,
     )
     assert ran.stdout.split() == ["2"], ran.stderr
-
-
-@pytest.mark.skipif(CORES == 1, reason="nothing to share")
-@pytest.mark.parametrize(
-    ("before", "asked", "variables", "threads", "at_once"),
-    [
-        ("", PARTS, {}, (1, CORES), CORES),
-        ("", "", {}, (0, 0), 1),
-        ("", PARTS, {"TF_NUM_INTRAOP_THREADS": "2"}, (0, CORES), 1),
-        (
-            "",
-            PARTS,
-            {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"},
-            (0, 0),
-            CORES,
-        ),
-        (
-            "tf.config.threading.set_intra_op_parallelism_threads(2)",
-            PARTS,
-            {},
-            (2, CORES),
-            1,
-        ),
-        (
-            "tf.config.threading.set_inter_op_parallelism_threads(1)",
-            PARTS,
-            {},
-            (1, 1),
-            CORES,
-        ),
-        ("tf.constant(1)", PARTS, {}, (0, 0), 1),
-    ],
-    ids=["parts", "whole", "variable", "variables", "user's", "user's other", "started"],
-)
-def test_operations_get_a_thread_each_unless_someone_has_chosen(
-    before, asked, variables, threads, at_once
-):
-    code = (
-        f"import tensorflow as tf\n{before}\n"
-        "from pipelines.runtime.hardware import Hardware, operations_at_once\n"
-        f"CORES = {CORES}; Hardware({asked}).prepare()\n"
-        "threads = tf.config.threading\n"
-        "print(threads.get_intra_op_parallelism_threads(), end=' ')\n"
-        "print(threads.get_inter_op_parallelism_threads(), operations_at_once())"
-    )
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", **variables}
-    ran = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-    )
-    assert [int(word) for word in ran.stdout.split()] == [*threads, at_once], ran.stderr

@@ -74,27 +74,6 @@ def test_the_command_says_who_made_the_batches(hostile, used, option):
     assert [word for word in words if word.endswith("data-on-device")] == [option] * bool(option)
 
 
-@pytest.mark.parametrize(
-    ("used", "parts"),
-    [
-        ({}, ["1"]),  # of before there were parts
-        ({"batch_parts": 3}, ["3"]),
-        ({"batch_parts": 1, "accelerator": True}, []),
-        ({"batch_parts": 1, "devices": 2}, []),
-        ({"batch_parts": 1, "jit_compile": True}, []),
-        ({"batch_parts": 1, "backend": "jax", "data_on_device": False}, []),
-    ],
-)
-def test_the_command_says_into_how_many_parts_batches_were_cut(hostile, used, parts):
-    from pipelines.report.run_sections import training_command
-
-    run = open_run(hostile)
-    usual = {"backend": "tensorflow", "accelerator": False, "devices": 1, "jit_compile": False}
-    run.settings["hardware"] = [{**usual, **used}]
-    words = training_command(run).split()
-    assert [words[i + 1] for i, word in enumerate(words) if word == "--batch-parts"] == parts
-
-
 def test_bad_input_is_one_sentence(hmar, shop):
     (hmar.home / "file").touch()
     fails(call(hmar, "nowhere"), "nowhere", "run.json")

@@ -212,4 +212,3 @@ def test_a_search_of_before_there_were_some_settings_goes_on_as_it_began(tmp_pat
     used = {"devices": 1, "precision": "float32", "jit_compile": False, "steps_per_execution": 1}
     hardware = Tuning(tmp_path, {"hardware": [used]}).hardware
     assert not hardware.data_on_device
-    assert hardware.batch_parts == 1

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -16,44 +16,29 @@ from pipelines.cli.experiment import experiment_command
 from pipelines.cli.history_text import format_history, parse_history
 from pipelines.cli.interrupted import if_interrupted, preparing
 from pipelines.cli.kept import say_what_was_kept
-from pipelines.cli.log_options import takes_log
 from pipelines.cli.options import (
-    Config,
     DataDir,
-    DataOnDevice,
-    Dataset,
-    Devices,
-    Epochs,
     ExcludeSeen,
     History,
     K,
     Model,
     Output,
-    Precision,
-    Preset,
     Resume,
     Seed,
-    Set,
-    StepsPerExecution,
-    Xla,
     new_output,
-    request_of,
 )
 from pipelines.cli.report import report_command
 from pipelines.cli.rollout import rollout_command
 from pipelines.cli.serve import client_command, serve_command
+from pipelines.cli.training_options import TrainingOptions, takes_training
 from pipelines.cli.tune import tune_command
 from pipelines.runtime.errors import InputError
-from pipelines.runtime.hardware import Hardware
 from pipelines.runtime.model_name import check_model_name
 from pipelines.runtime.own_models import VARIABLE, choose_files, files_of_environment
 from pipelines.runtime.printable import check_text, printable
 from pipelines.runtime.retrievals import PRODUCT, RETRIEVALS, check_retrieval
 from pipelines.runtime.terminal import prepare_keras, print_answer, say
 from pipelines.storage.disk_errors import user_sentence
-
-if TYPE_CHECKING:
-    from pipelines.datasets.event_log import LogSpec
 
 # Keras is imported inside the commands: `--help` and a misspelt option should not wait for it.
 
@@ -95,34 +80,20 @@ Run = Annotated[str, typer.Argument(help="Directory of a run, see --output of hm
 
 
 @app.command("run")
-@takes_log
+@takes_training
 def run_command(
-    dataset: Dataset = None,
-    data_dir: DataDir = None,
+    training: TrainingOptions,
     model: Model = None,
-    preset: Preset = None,
-    config: Config = None,
-    set_: Set = None,
     seed: Seed = 0,
-    epochs: Epochs = None,
     output: Output = None,
     resume: Resume = False,
-    devices: Devices = 1,
-    precision: Precision = "float32",
-    xla: Xla = None,
-    steps_per_execution: StepsPerExecution = None,
-    data_on_device: DataOnDevice = None,
     models: Models = "saved_models",
-    log: LogSpec | None = None,
 ):
     """Everything: train, evaluate, export, and answer one user from the export."""
-    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
-    prepare_keras(hardware)
+    prepare_keras(training.hardware)
     from pipelines.export import make_temporary
 
-    request = request_of(
-        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model, resume
-    )
+    request = training.request(seed, model, resume)
     with make_temporary(models):  # hours of training must not end in an unwritable directory
         pass
     from pipelines.runtime.interruption import Interruption
@@ -136,36 +107,22 @@ def run_command(
     if os.environ["KERAS_BACKEND"] == "tensorflow":
         version = _export(run, data, trained, directory)
     else:
-        version = _export_in_tensorflow(run, data_dir, directory)
+        version = _export_in_tensorflow(run, training.data_dir, directory)
     _answer_example(data, version)
 
 
 @app.command("train")
-@takes_log
+@takes_training
 def train_command(
-    dataset: Dataset = None,
-    data_dir: DataDir = None,
+    training: TrainingOptions,
     model: Model = None,
-    preset: Preset = None,
-    config: Config = None,
-    set_: Set = None,
     seed: Seed = 0,
-    epochs: Epochs = None,
     output: Output = None,
     resume: Resume = False,
-    devices: Devices = 1,
-    precision: Precision = "float32",
-    xla: Xla = None,
-    steps_per_execution: StepsPerExecution = None,
-    data_on_device: DataOnDevice = None,
-    log: LogSpec | None = None,
 ):
     """Train, with early stopping on the validation split."""
-    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
-    prepare_keras(hardware)
-    request = request_of(
-        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model, resume
-    )
+    prepare_keras(training.hardware)
+    request = training.request(seed, model, resume)
     _train(request, output, resume)
 
 

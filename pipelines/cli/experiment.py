@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from pipelines.cli.interrupted import if_interrupted, preparing
 from pipelines.cli.kept import say_what_was_kept
-from pipelines.cli.log_options import takes_log
-from pipelines.cli.options import (
-    Config,
-    DataDir,
-    DataOnDevice,
-    Dataset,
-    Devices,
-    Epochs,
-    Precision,
-    Preset,
-    Set,
-    StepsPerExecution,
-    Xla,
-    new_output,
-    request_of,
-)
-from pipelines.runtime.hardware import Hardware
+from pipelines.cli.options import new_output
+from pipelines.cli.training_options import TrainingOptions, takes_training
 from pipelines.runtime.terminal import prepare_keras, say
-
-if TYPE_CHECKING:
-    from pipelines.datasets.event_log import LogSpec
 
 Suite = Annotated[
     list[str] | None,
@@ -65,34 +47,20 @@ Resume = Annotated[
 ]
 
 
-@takes_log
+@takes_training
 def experiment_command(
-    dataset: Dataset = None,
-    data_dir: DataDir = None,
+    training: TrainingOptions,
     suite: Suite = None,
     seeds: Seeds = None,
-    preset: Preset = None,
-    config: Config = None,
-    set_: Set = None,
-    epochs: Epochs = None,
     output: Output = None,
     resume: Resume = False,
-    devices: Devices = 1,
-    precision: Precision = "float32",
-    xla: Xla = None,
-    steps_per_execution: StepsPerExecution = None,
-    data_on_device: DataOnDevice = None,
-    log: LogSpec | None = None,
 ):
     """Train and compare variants over several seeds: the paper's tables for any data."""
-    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
-    prepare_keras(hardware)
+    prepare_keras(training.hardware)
     from pipelines.experiments.request import create, resumed
     from pipelines.experiments.table import experiment_tables
 
-    request = request_of(
-        dataset, data_dir, preset, config, set_, epochs, 0, log, hardware, resume=resume
-    )
+    request = training.request(is_resumed=resume)
     suites = list(dict.fromkeys(suite)) if suite else None
     with preparing():
         if resume:

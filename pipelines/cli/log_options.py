@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from typing import Annotated
 
 import typer
 
+from pipelines.cli.added_options import add_options
 from pipelines.datasets.event_log.spec import LogSpec, parse_labels
 from pipelines.runtime.errors import InputError
 
@@ -83,6 +82,7 @@ _DEFAULTS = {
     "keep_duplicates": False,
     "skip_bad_rows": False,
 }
+LOG_OPTIONS = {name: (each, _DEFAULTS.get(name)) for name, each in _OPTIONS.items()}
 
 
 def takes_log(command):
@@ -91,33 +91,15 @@ def takes_log(command):
     Raises:
         InputError: from the command, if the options do not fit together.
     """
-
-    @functools.wraps(command)
-    def with_log(**arguments):
-        values = {name: arguments.pop(name) for name in _OPTIONS}
-        return command(**arguments, log=_spec(values))
-
-    own = [
-        parameter.replace(annotation=eval(parameter.annotation, command.__globals__))
-        for name, parameter in inspect.signature(command).parameters.items()
-        if name != "log"
-    ]
-    added = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=_DEFAULTS.get(name),
-            annotation=annotation,
-        )
-        for name, annotation in _OPTIONS.items()
-    ]
-    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-    with_log.__signature__ = inspect.Signature(own + added)
-    with_log.__annotations__ = {each.name: each.annotation for each in own + added}
-    return with_log
+    return add_options(command, "log", LOG_OPTIONS, log_of)
 
 
-def _spec(values) -> LogSpec | None:
+def log_of(values: dict) -> LogSpec | None:
+    """Makes the `LogSpec` of the options' values; None if they name no log.
+
+    Raises:
+        InputError: if they do not fit together.
+    """
     files = values.pop("log")
     if not files:
         given = [name for name, value in values.items() if value != _DEFAULTS.get(name)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich import box
@@ -14,31 +14,11 @@ from rich.text import Text
 
 from pipelines.cli.interrupted import if_interrupted, preparing
 from pipelines.cli.kept import say_what_was_kept
-from pipelines.cli.log_options import takes_log
-from pipelines.cli.options import (
-    Config,
-    DataDir,
-    DataOnDevice,
-    Dataset,
-    Devices,
-    Epochs,
-    Model,
-    Precision,
-    Preset,
-    Seed,
-    Set,
-    StepsPerExecution,
-    Xla,
-    new_output,
-    request_of,
-)
+from pipelines.cli.options import Model, Seed, new_output
+from pipelines.cli.training_options import TrainingOptions, takes_training
 from pipelines.runtime.errors import InputError
-from pipelines.runtime.hardware import Hardware
 from pipelines.runtime.printable import printable
 from pipelines.runtime.terminal import prepare_keras, say
-
-if TYPE_CHECKING:
-    from pipelines.datasets.event_log import LogSpec
 
 _SHOWN = 5
 
@@ -100,10 +80,9 @@ Overwrite = Annotated[
 ]
 
 
-@takes_log
+@takes_training
 def tune_command(
-    dataset: Dataset = None,
-    data_dir: DataDir = None,
+    training: TrainingOptions,
     algorithm: Algorithm = None,
     max_trials: MaxTrials = None,
     objective: Objective = None,
@@ -111,20 +90,10 @@ def tune_command(
     over: Over = None,
     workers: Workers = None,
     model: Model = None,
-    preset: Preset = None,
-    config: Config = None,
-    set_: Set = None,
     seed: Seed = 0,
-    epochs: Epochs = None,
     output: Output = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
-    devices: Devices = 1,
-    precision: Precision = "float32",
-    xla: Xla = None,
-    steps_per_execution: StepsPerExecution = None,
-    data_on_device: DataOnDevice = None,
-    log: LogSpec | None = None,
 ):
     """Search for settings with KerasTuner, from those that a training would take.
 
@@ -132,7 +101,6 @@ def tune_command(
     chief or a worker of a search on several machines, which share the directory --output.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the workers need it
-    hardware = Hardware(devices, precision, xla, steps_per_execution, data_on_device)
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them.")
     prepare_keras()
@@ -144,13 +112,11 @@ def tune_command(
         raise InputError("on several machines give --output, the same for all, and no --workers.")
     if own_role == "worker":  # on what its chief says
         return _work(output, overwrite)
-    hardware.prepare()
+    training.hardware.prepare()
     asked = Asked(algorithm, objective, max_trials, space, tuple(over) if over else None)
     # A chief's container that is started again runs the same command.
     resume = resume and not (own_role and not (Path(output) / FILE).exists())
-    request = request_of(
-        dataset, data_dir, preset, config, set_, epochs, seed, log, hardware, model, resume
-    )
+    request = training.request(seed, model, resume)
     with preparing():
         if resume:
             tuning, data = resumed(request, asked, output)

@@ -1,0 +1,45 @@
+"""Options that several commands share, given to a command as one argument."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def add_options(
+    command: Callable, name: str, options: Mapping[str, tuple[Any, Any]], make: Callable
+) -> Callable:
+    """Returns a command that takes options in place of one argument.
+
+    Args:
+        command: a function, whose annotations Typer reads.
+        name: of the argument.
+        options: annotations of Typer and default values, by name.
+        make: turns the options' values by name into the argument.
+    """
+
+    @functools.wraps(command)
+    def with_options(**arguments):
+        values = {option: arguments.pop(option) for option in options}
+        return command(**arguments, **{name: make(values)})
+
+    added = [_parameter(option, *of) for option, of in options.items()]
+    parameters = []
+    for own, parameter in inspect.signature(command).parameters.items():
+        if own == name:
+            parameters += added
+            continue
+        annotation = parameter.annotation
+        if isinstance(annotation, str):
+            annotation = eval(annotation, command.__globals__)
+        parameters.append(_parameter(own, annotation, parameter.default))
+    with_options.__signature__ = inspect.Signature(parameters)
+    with_options.__annotations__ = {each.name: each.annotation for each in parameters}
+    return with_options
+
+
+def _parameter(name, annotation, default):
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)

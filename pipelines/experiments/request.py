@@ -6,20 +6,20 @@ import os
 from pathlib import Path
 
 from hmar_keras.config import HMARConfig
-from pipelines.datasets import load_chosen
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.experiments.experiment import Experiment
 from pipelines.experiments.suites import variants
 from pipelines.runtime.errors import InputError
 from pipelines.storage.artefacts import write_json
 from pipelines.training.run_directory import new_directory, read_json_object
-from pipelines.workflow.run_data import SOURCE, load_to_resume, source
-from pipelines.workflow.runs import (
-    Request,
+from pipelines.workflow.preparation import (
     check_trained_alike,
+    prepare_request,
     requested_config,
     used_hardware,
 )
+from pipelines.workflow.request import Request
+from pipelines.workflow.run_data import SOURCE, load_to_resume
 
 _FILE = "experiment.json"
 _FIELDS = (*SOURCE, "config", "suites", "seeds")
@@ -44,11 +44,9 @@ def create(
         InputError: if the request cannot be met or the directory exists.
     """
     path = Path(output)
-    dataset = load_chosen(request.dataset, request.data_dir, request.log)
-    config = requested_config(request, dataset, request.epochs)
+    dataset, config, origin = prepare_request(request)
     content = {
-        **source(request, dataset),
-        "hardware": [used_hardware(request.hardware, 0)],
+        **origin,
         "config": config.to_dict(),
         **_asked(suites or ["main"], _SEEDS if seeds is None else seeds),
     }

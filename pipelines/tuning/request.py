@@ -16,9 +16,7 @@ from pathlib import Path
 import keras_tuner
 
 from hmar_keras.config import HMARConfig
-from pipelines.datasets import load_chosen
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.hardware import Hardware
 from pipelines.storage.artefacts import write_json
@@ -26,13 +24,13 @@ from pipelines.training.run_directory import new_directory, read_json_object
 from pipelines.training.validation import MONITORED, validation_names
 from pipelines.tuning.oracles import ALGORITHMS, make_oracle
 from pipelines.tuning.space import Choices, Range, SearchSpace
-from pipelines.workflow.run_data import SOURCE, load_source, load_to_resume, source, source_of
-from pipelines.workflow.runs import (
-    Request,
+from pipelines.workflow.preparation import (
     check_trained_alike,
+    prepare_request,
     requested_config,
-    used_hardware,
 )
+from pipelines.workflow.request import Request
+from pipelines.workflow.run_data import SOURCE, load_source, load_to_resume, source_of
 
 FILE = "tuning.json"
 _OWN = ("config", "space", "algorithm", "objective", "max_trials", "seed")
@@ -135,12 +133,9 @@ def create(
         InputError: if the request cannot be met or the directory exists.
     """
     path = Path(output)
-    dataset = load_chosen(request.dataset, request.data_dir, request.log)
-    config = requested_config(request, dataset, request.epochs)
-    split(dataset, config.holdout)  # what cannot be evaluated shall not leave a directory behind
+    dataset, config, origin = prepare_request(request)
     content = {
-        **source(request, dataset),
-        "hardware": [used_hardware(request.hardware, 0)],
+        **origin,
         "config": config.to_dict(),
         "space": SearchSpace.of(config, asked.space, asked.over).to_dict(),
         "algorithm": asked.algorithm or "bayesian",

@@ -7,7 +7,6 @@ was started with, so the log may change, move or go; without that copy the log i
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 
@@ -16,9 +15,7 @@ from pipelines.datasets import full_name, load_chosen, load_dataset, load_log, l
 from pipelines.datasets.event_log.spec import LogSpec
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.runtime.errors import InputError
-
-if TYPE_CHECKING:
-    from pipelines.workflow.runs import Request
+from pipelines.workflow.request import Request
 
 # What every description of a run's data and software has.
 SOURCE = ("dataset", "data_dir", "log", "statistics", "versions", "hardware")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +10,6 @@ import keras
 
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import SequentialRecommender
-from pipelines.datasets import load_chosen
-from pipelines.datasets.event_log.spec import LogSpec
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.evaluation.baselines import baselines
 from pipelines.evaluation.evaluator import Evaluator, model_scorer
@@ -27,37 +24,9 @@ from pipelines.runtime.retrievals import PRODUCT
 from pipelines.storage.artefacts import reading
 from pipelines.training.fit import best_epoch, save_best, train
 from pipelines.training.run_directory import RunDirectory
-from pipelines.workflow.run_data import load_source, load_to_resume, source
-from pipelines.workflow.settings import build_config
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What the user asks a training to be; None means the default.
-
-    Args:
-        dataset: its name, or None if there is a `log` or something is continued.
-        data_dir: where its raw files are.
-        preset: name of one of the paper's settings.
-        config_file: JSON file of settings.
-        assignments: `field=value`.
-        epochs: at most this many.
-        seed: of everything random.
-        model: a name out of `settings.MODELS`, or None for what the other settings say.
-        log: the user's own log.
-        hardware: what to train on.
-    """
-
-    dataset: str | None
-    data_dir: str | None = None
-    preset: str | None = None
-    config_file: str | None = None
-    assignments: tuple[str, ...] = ()
-    epochs: int | None = None
-    seed: int = 0
-    model: str | None = None
-    log: LogSpec | None = None
-    hardware: Hardware = dataclasses.field(default_factory=Hardware)
+from pipelines.workflow.preparation import prepare_request, requested_config, used_hardware
+from pipelines.workflow.request import Request
+from pipelines.workflow.run_data import load_source, load_to_resume
 
 
 def start(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, InteractionDataset]:
@@ -66,30 +35,8 @@ def start(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, In
     Raises:
         InputError: if the request cannot be met or the directory exists.
     """
-    dataset = load_chosen(request.dataset, request.data_dir, request.log)
-    config = requested_config(request, dataset, request.epochs)
-    split(dataset, config.holdout)  # what cannot be evaluated shall not leave a directory behind
-    settings = {**source(request, dataset), "seed": request.seed}
-    settings["hardware"] = [used_hardware(request.hardware, 0)]
-    return RunDirectory.create(output, settings, config), dataset
-
-
-def requested_config(
-    request: Request, dataset: InteractionDataset, epochs: int | None
-) -> HMARConfig:
-    """The settings that the user asks for, with at most so many epochs.
-
-    Raises:
-        InputError: if a setting is unknown or does not do.
-    """
-    return build_config(
-        dataset,
-        request.preset,
-        request.config_file,
-        request.assignments,
-        epochs,
-        request.model,
-    )
+    dataset, config, origin = prepare_request(request)
+    return RunDirectory.create(output, {**origin, "seed": request.seed}, config), dataset
 
 
 def resume(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, InteractionDataset]:
@@ -109,35 +56,6 @@ def resume(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, I
         run.write_json("run.json", {**settings, "hardware": [*used, now]})
     run.write_json("config.json", config.to_dict())
     return run, dataset
-
-
-def used_hardware(hardware, epochs):
-    """What `run.json` keeps of the hardware that the epochs after `epochs` are trained on."""
-    return {
-        "after_epoch": epochs,
-        "backend": keras.backend.backend(),
-        "accelerator": hardware.has_accelerator(),
-        **dataclasses.asdict(hardware.resolved()),
-    }
-
-
-def check_trained_alike(path: Path, content: dict, hardware: Hardware) -> None:
-    """Refuses to continue what compares trainings in another precision or on another backend.
-
-    Args:
-        path: of what is to be continued, for messages.
-        content: what its file holds, `hardware` among it.
-        hardware: asked for now.
-
-    Raises:
-        InputError: if either differs.
-    """
-    was, now = (content["hardware"] or [{}])[-1], used_hardware(hardware, 0)
-    if any(was.get(part) != now[part] for part in ("precision", "backend")):
-        raise InputError(
-            f"{path} was started with --precision {was.get('precision')} on {was.get('backend')}; "
-            "keep both: what is compared must have been trained alike."
-        )
 
 
 def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> InteractionDataset:

@@ -110,7 +110,7 @@ def tune():
     from pipelines.tuning.request import Asked, create, resumed
     from pipelines.tuning.trial_runner import TrialRunner
     from pipelines.tuning.trials import read_trials, write_trials
-    from pipelines.workflow.runs import Request
+    from pipelines.workflow.request import Request
 
     request = Request("synthetic_shop/tiny", assignments=SMALL, epochs=1, model="sasrec")
     asked = Asked("random", None, 2, None, ("dropout",))

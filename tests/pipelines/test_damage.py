@@ -31,7 +31,7 @@ from pipelines.tuning.trial_runner import TrialRunner, trial_directory
 from pipelines.tuning.trials import read_trials, write_trials
 from pipelines.workflow import run_data
 from pipelines.workflow import runs as workflow
-from pipelines.workflow.runs import Request
+from pipelines.workflow.request import Request
 
 from .damage import damages, files_of, put
 

@@ -11,6 +11,7 @@ from pipelines.datasets.event_log import LogSpec
 from pipelines.report.opened_run import open_run
 from pipelines.report.run_report import run_report
 from pipelines.workflow import runs as workflow
+from pipelines.workflow.request import Request
 
 SMALL = ("dim=8", "max_length=8", "num_heads=2", "num_behavior_blocks=2", "history_sum=true")
 SMALL += ("num_neighbors=6",)
@@ -29,7 +30,7 @@ BEHAVIORS = ("look & <see>", 'buy "now"')
 
 def train(directory, **request):
     """Path of a run that is trained for an epoch or two."""
-    request = workflow.Request(assignments=SMALL, **request)
+    request = Request(assignments=SMALL, **request)
     run, dataset = workflow.start(request, directory)
     workflow.train_run(run, dataset)
     return run.path

@@ -17,6 +17,7 @@ from pipelines.report.one_user import choose_question, walk_through
 from pipelines.report.page import render
 from pipelines.report.run_report import run_report, run_sections
 from pipelines.workflow import runs as workflow
+from pipelines.workflow.request import Request
 
 from .conftest import BEHAVIORS, ITEMS, USERS
 from .html_page import HTMLPage
@@ -105,7 +106,7 @@ def test_neighbors_are_those_of_the_model(parsed, opened):
 
 
 def test_a_model_without_kinds_has_one_weight_for_all_events(cache, tmp_path):
-    request = workflow.Request(
+    request = Request(
         dataset="synthetic_shop/tiny",
         model="sasrec",
         assignments=("dim=8", "max_length=8", "num_neighbors=3", "epochs=1"),

@@ -48,7 +48,7 @@ def timed(datasets):
 @pytest.fixture
 def real_data():
     """Function from a path inside the folder of real data to that path; skips if it is absent."""
-    repository = pathlib.Path(__file__).parents[2]
+    repository = pathlib.Path(__file__).parents[3]
     root = pathlib.Path(os.environ.get("HMAR_TEST_DATA", repository.parent / "shared" / "data"))
 
     def find(relative):

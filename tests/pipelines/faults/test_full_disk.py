@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.storage.disk_errors import disk_sentence
 
-from .commands import fails
+from ..commands import fails
 
 TINY = ["--dataset", "synthetic_shop/tiny", "--set", "dim=4", "--set", "max_length=6"]
 NEW = ["--epochs", 1, "--output", "{disk}/new"]

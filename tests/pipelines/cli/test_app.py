@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 import tensorflow as tf
 
-from .commands import fails
+from ..commands import fails
 
 SMALL = ["--set", "dim=8", "--set", "max_length=8", "--epochs", "2"]
 TINY = ["--dataset", "synthetic_shop/tiny"]

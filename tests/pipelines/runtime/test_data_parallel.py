@@ -17,8 +17,8 @@ from pipelines.runtime.hardware import Hardware
 from pipelines.training.fit import train
 from pipelines.training.run_directory import RunDirectory
 
-from .fresh_training import Plan, train_elsewhere
-from .runs import last_state, without_times
+from ..runs import last_state, without_times
+from ..training.fresh_training import Plan, train_elsewhere
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.model_name import check_model_name
 
-from .commands import fails
+from ..commands import fails
 
 BAD = ["", ".", "..", "../escaped", "a/b", "1", "007", ".hidden", "-x", "a b", "n\xe9", "a\n"]
 HISTORY = ["--history", "3:view"]

@@ -8,8 +8,8 @@ from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
 from pipelines.training.run_directory import RunDirectory
 
+from ..runs import last_state, without_times
 from .fresh_training import Plan, train_elsewhere
-from .runs import last_state, without_times
 
 
 @pytest.fixture(scope="module")

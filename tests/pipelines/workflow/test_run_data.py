@@ -10,7 +10,7 @@ from pipelines.datasets import load_dataset
 from pipelines.export import METADATA
 from pipelines.storage.artefacts import write_json
 
-from .commands import fails
+from ..commands import fails
 
 COLUMNS = ["--user", "who", "--item", "what", "--behavior", "did", "--time", "at"]
 COLUMNS += ["--target", "buy", "--behaviors", "view,favorite,cart,buy"]

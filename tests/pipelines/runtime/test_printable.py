@@ -14,7 +14,7 @@ from pipelines.runtime.errors import InputError
 from pipelines.runtime.printable import check_text, printable
 from pipelines.storage.json_text import parse_json
 
-from .commands import fails
+from ..commands import fails
 
 LATIN = "caf\udce9"  # how Python keeps the byte E9 of the command line
 LOG = ["--user", "user", "--item", "item"]

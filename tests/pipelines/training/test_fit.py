@@ -21,7 +21,7 @@ from pipelines.training.host_batches import TrainingData, evaluation_dataset
 from pipelines.training.run_directory import RunDirectory
 from pipelines.training.validation import MONITORED, LossOverEvents
 
-from .runs import last_state, without_times
+from ..runs import last_state, without_times
 
 
 def weights_of(model):

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.datasets import load_dataset
 
-from .commands import fails
+from ..commands import fails
 
 OPTIONS = ["--user", "who", "--item", "what", "--behavior", "did", "--time", "at"]
 OPTIONS += ["--target", "buy", "--behaviors", "view,favorite,cart,buy"]

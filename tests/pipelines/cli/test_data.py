@@ -10,7 +10,7 @@ import pytest
 from pipelines.cli import data as data_cli
 from pipelines.description.numbers import describe
 
-from .commands import fails
+from ..commands import fails
 
 LOG = "user,item,event,when\nu1,a,view,1\nu1,b,buy,2\nu2,a,buy,1\nu2,a,buy,1\n"
 COLUMNS = ["--user", "user", "--item", "item", "--behavior", "event", "--time", "when"]

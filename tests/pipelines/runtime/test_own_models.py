@@ -11,7 +11,7 @@ from hmar_keras.models import MODELS
 from pipelines.runtime.errors import InputError
 from pipelines.workflow.settings import model_settings
 
-from .commands import fails
+from ..commands import fails
 
 MODEL = """
 from parts import double  # from beside this file

@@ -1,6 +1,6 @@
 """Kills commands where they rename files or make directories, and runs them again.
 
-    python -m tests.pipelines.kills [COMMAND ...]
+    python -m tests.pipelines.faults.kills [COMMAND ...]
 
 kills the commands at every such place, which takes an hour; `test_kills.py` has some of them.
 SIGKILL leaves on disk what stands there at that moment, so a copy of the directory at each place of

@@ -16,7 +16,7 @@ from pipelines.training.run_directory import RunDirectory
 from pipelines.training.validation import MONITORED
 from pipelines.workflow import runs as workflow
 
-from .runs import without_times
+from ..runs import without_times
 
 SETTINGS = {
     "dataset": "test_log", "data_dir": None, "log": None, "statistics": {}, "versions": {},

@@ -1,6 +1,6 @@
 """A command that is killed and run again gives what it gives otherwise, and leaves nothing behind.
 
-These are some of the places; `python -m tests.pipelines.kills` has all of them.
+These are some of the places; `python -m tests.pipelines.faults.kills` has all of them.
 """
 
 import shutil

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.cli.added_options import add_options
 from pipelines.cli.interrupted import if_interrupted, preparing
 from pipelines.cli.kept import say_what_was_kept
 from pipelines.cli.options import Model, Seed, new_output
@@ -80,14 +81,27 @@ Overwrite = Annotated[
 ]
 
 
+def _takes_search(command):
+    """Gives a command the options of what is searched, as one argument `search`, for `Asked`."""
+    options = {
+        "algorithm": (Algorithm, None),
+        "max_trials": (MaxTrials, None),
+        "objective": (Objective, None),
+        "space": (Space, None),
+        "over": (Over, None),
+    }
+    return add_options(command, "search", options, _search_of)
+
+
+def _search_of(values):
+    return {**values, "over": tuple(values["over"]) if values["over"] else None}
+
+
 @takes_training
+@_takes_search
 def tune_command(
     training: TrainingOptions,
-    algorithm: Algorithm = None,
-    max_trials: MaxTrials = None,
-    objective: Objective = None,
-    space: Space = None,
-    over: Over = None,
+    search: dict,
     workers: Workers = None,
     model: Model = None,
     seed: Seed = 0,
@@ -113,7 +127,7 @@ def tune_command(
     if own_role == "worker":  # on what its chief says
         return _work(output, overwrite)
     training.hardware.prepare()
-    asked = Asked(algorithm, objective, max_trials, space, tuple(over) if over else None)
+    asked = Asked(**search)
     # A chief's container that is started again runs the same command.
     resume = resume and not (own_role and not (Path(output) / FILE).exists())
     request = training.request(seed, model, resume)

@@ -19,7 +19,7 @@ from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from pipelines.datasets.log_builder import LogBuilder
+    import tensorflow_datasets as tfds
 
 _USERS_PER_BATCH = 4096
 _OF_DAMAGE = (OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError)
@@ -59,11 +59,11 @@ def write_records(path: str | os.PathLike, examples: Iterable[tuple[str, dict]])
     return count
 
 
-def read_prepared(builder: LogBuilder, name: str) -> InteractionDataset:
+def read_prepared(builder: tfds.core.DatasetBuilder, name: str) -> InteractionDataset:
     """Reads all records of a prepared dataset.
 
     Args:
-        builder: a builder whose data were prepared, in this process or another.
+        builder: a `LogBuilder` whose data were prepared, in this process or another.
         name: to give to the dataset.
 
     Raises:

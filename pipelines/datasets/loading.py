@@ -125,7 +125,7 @@ def _check_content(folder, dataset):
         # A cache may be shared and read-only.
         with contextlib.suppress(InputError), written_at_once(path) as temporary:
             temporary.write_text(content)
-    elif path.read_bytes() != content.encode():
+    elif not path.is_file() or path.read_bytes() != content.encode():
         raise InputError(f"the prepared records in {folder} are damaged; delete that folder.")
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _USERS_PER_BATCH = 4096
 _OF_DAMAGE = (OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError)
+_OF_DAMAGE += (RecursionError,)  # of JSON that is nested too deep
 # The features of `LogBuilder` as they are stored.
 _FEATURES = {
     "user": tf.io.FixedLenFeature((), tf.string),

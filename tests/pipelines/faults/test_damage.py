@@ -214,7 +214,8 @@ def others_of(trees, tree, name):
     """Valid files that may get into the place of a file."""
     path = trees.home / tree / name
     other = trees.home / "other" / name
-    siblings = [each for each in path.parent.glob(f"*{path.suffix}") if each.name != path.name]
+    siblings = sorted(path.parent.glob(f"*{path.suffix}"))
+    siblings = [each for each in siblings if each.name != path.name]
     return [*([other] if tree == "run" else []), *siblings[:1]]
 
 

@@ -11,6 +11,23 @@ from pipelines.protocol.splits import EvaluationSet
 EVALUATION_NEGATIVES = 99  # the paper's protocol
 
 
+def newest_events(xp, starts, ends, ages):
+    """Where the newest events of histories stand: the newest on the right, padding on the left.
+
+    Args:
+        xp: `numpy`, `jax.numpy` or `tensorflow`, what the arrays are of.
+        starts: int `[rows]`; a history is the events `starts[i]:ends[i]`.
+        ends: int `[rows]`.
+        ages: int `[length]`, falling to 1: how many events before the end each place shows.
+
+    Returns:
+        int `[rows, length]`, an event of each place, and bool of the same shape, whether the
+        history has it; where it has not the event is any.
+    """
+    events = ends[:, None] - ages
+    return xp.maximum(events, 0), events >= starts[:, None]
+
+
 def history_arrays(
     dataset: InteractionDataset, questions: EvaluationSet, max_length: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -19,9 +36,8 @@ def history_arrays(
     Returns:
         `item_ids` and `behavior_ids`, int32 [questions, max_length].
     """
-    events = questions.ends[:, None] - max_length + np.arange(max_length)
-    real = events >= questions.starts[:, None]
-    events = np.maximum(events, 0)
+    ages = np.arange(max_length, 0, -1)
+    events, real = newest_events(np, questions.starts, questions.ends, ages)
     return (
         np.where(real, dataset.item_ids[events], 0),
         np.where(real, dataset.behavior_ids[events], 0),

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from hmar_keras.config import HMARConfig
+from pipelines.protocol.questions import newest_events
 from pipelines.protocol.splits import Splits
 from pipelines.runtime.errors import InputError
 from pipelines.training.examples import TrainingExamples, inputs_and_targets
@@ -134,9 +135,7 @@ def _shuffled(key, classes):
 def _batch(config, halvings, held, order, key, number, rows, length):
     windows = jax.lax.dynamic_slice_in_dim(order, held["batch_starts"][number], rows)
     users, starts, ends = (held[name][windows] for name in ("users", "starts", "ends"))
-    events = ends[:, None] - length - 1 + jnp.arange(length + 1)
-    real = events >= starts[:, None]
-    events = jnp.maximum(events, 0)
+    events, real = newest_events(jnp, starts, ends, jnp.arange(length + 1, 0, -1))
     items, behaviors = (
         jnp.where(real, held[name][events], 0) for name in ("item_ids", "behavior_ids")
     )

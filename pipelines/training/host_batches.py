@@ -14,7 +14,7 @@ import tensorflow as tf
 from hmar_keras.config import HMARConfig
 from hmar_keras.models.registry import outputs_of
 from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS
-from pipelines.protocol.questions import evaluation_candidates, history_arrays
+from pipelines.protocol.questions import evaluation_candidates, history_arrays, newest_events
 from pipelines.protocol.splits import EvaluationSet, Splits, visible_events
 from pipelines.training.examples import TrainingExamples, inputs_and_targets
 
@@ -148,10 +148,7 @@ class TrainingData:
 
     def _events(self, windows, length):
         """Item and behaviour ids and what is the first on its item, `[rows, length]` each."""
-        starts, ends = windows[:, 1:2], windows[:, 2:3]
-        events = ends - length + tf.range(length)
-        real = events >= starts
-        events = tf.maximum(events, 0)
+        events, real = newest_events(tf, windows[:, 1], windows[:, 2], tf.range(length, 0, -1))
         ids = (tf.gather(values, events) for values in (self._item_ids, self._behavior_ids))
         return *(tf.where(real, each, 0) for each in ids), tf.gather(self._is_first, events)
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines import artefacts, workflow
 from pipelines.errors import InputError
-from pipelines.run_directory import RunDirectory
+from pipelines.run_directory import RunDirectory, new_directory
 from pipelines.splits import split
 from pipelines.training import best_epoch, train
 from pipelines.validation import MONITORED
@@ -126,7 +126,7 @@ def test_an_older_checkpoint_is_taken_with_the_same_result(tmp_path, trained, co
 
 HOLDS = """
 import sys
-from pipelines.run_directory import RunDirectory
+from pipelines.run_directory import RunDirectory, new_directory
 with RunDirectory(sys.argv[1]).held():
     print("held", flush=True)
     sys.stdin.read()
@@ -196,3 +196,12 @@ def test_a_writer_may_be_killed_between_an_artefact_and_its_checksum(tmp_path, s
     path.write_text(json.dumps(3))
     with pytest.raises(InputError, match="checksum"):
         artefacts.read_json(path, lambda content: None, "restore it")
+
+
+def test_what_a_process_leaves_that_is_killed_before_anything_stands_is_nothing(tmp_path):
+    for name in ("experiment.json.sha256", ".123-experiment.json", ".check"):
+        (tmp_path / name).write_text("")
+    new_directory(tmp_path)
+    (tmp_path / "experiment.json").write_text("")
+    with pytest.raises(InputError, match="exists"):
+        new_directory(tmp_path)

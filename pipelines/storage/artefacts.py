@@ -213,6 +213,11 @@ def writer_of(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def artefact_of(name: str) -> str | None:
+    """Returns the artefact that a checksum of that name is of, None for any other name."""
+    return name.removesuffix(_SUFFIX) if name.endswith(_SUFFIX) else None
+
+
 def synchronize_tree(directory: Path) -> None:
     """Has the operating system write everything below a directory to its disk."""
     for path in [*directory.rglob("*"), directory]:

@@ -22,7 +22,14 @@ from pathlib import Path
 from hmar_keras.config import HMARConfig
 from hmar_keras.models import MODELS
 from pipelines.runtime.errors import InputError
-from pipelines.storage.artefacts import read_json, remove, write_json, writer_of, written_at_once
+from pipelines.storage.artefacts import (
+    artefact_of,
+    read_json,
+    remove,
+    write_json,
+    writer_of,
+    written_at_once,
+)
 from pipelines.storage.locks import held
 from pipelines.training.run_files import history_fault, metrics_fault, settings_fault, source_fault
 
@@ -220,7 +227,10 @@ def new_directory(path: Path, may_be_reused: Callable[[], bool] = lambda: False)
 
 
 def _holds_anything(path):
-    return any(not _is_temporary(each.name) for each in path.iterdir())
+    """Whether there is more than what a process leaves that is killed while it writes."""
+    names = {each.name for each in path.iterdir() if not _is_temporary(each.name)}
+    # The checksum comes first.
+    return any(artefact_of(name) in (None, *names) for name in names)
 
 
 def _is_temporary(name):

@@ -60,6 +60,7 @@ _RANDOM = re.compile(r"(\.exporting-|scratch\.|incomplete\.|-(?=[0-9a-f]{16}))[^
 _VARYING = ("seconds", "created", "date_saved")
 # Of TensorFlow and TensorBoard, never the same twice; checksums are compared with their files.
 _UNCOMPARED = ("saved_model.pb", "fingerprint.pb", "checksums.json", "keras_metadata.pb")
+_DATA_OF_VARIABLES = "variables.data-00000-of-00001"  # in an order that depends on the process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +194,7 @@ def contents(home):
     found = {}
     for path in sorted(home.rglob("*")):
         name = str(path.relative_to(home))
-        if "tfevents" in name:  # a log: another file for every process
+        if "tensorboard" in name:  # a log: other files for every process
             continue
         found[name] = "directory" if path.is_dir() else _content(path)
     return found
@@ -203,7 +204,7 @@ def _content(path):
     if path.suffix == ".sha256" and path.name != "content.sha256":
         digest = hashlib.sha256(path.with_suffix("").read_bytes()).hexdigest()
         return digest in path.read_text().split()
-    if path.name in _UNCOMPARED:
+    if path.name in (*_UNCOMPARED, _DATA_OF_VARIABLES):
         return "file"
     if path.suffix == ".json":
         return _steady(json.loads(path.read_text()))
@@ -215,12 +216,23 @@ def _content(path):
             return _arrays(io.BytesIO(archive.read("model.weights.h5")))
     if path.suffix == ".h5":
         return _arrays(path)
+    if path.name == "variables.index":
+        return _variables(path)
     if path.suffix == ".npz":
         with np.load(path) as arrays:
             return {name: arrays[name].tobytes() for name in arrays.files}
     if path.suffix in (".html", ".md"):
         return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "", path.read_text())
     return path.read_bytes()
+
+
+def _variables(path):
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(path.with_suffix("")))
+    values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    # But for the graph of objects, which is text.
+    return {n: value.tobytes() for n, value in values.items() if isinstance(value, np.ndarray)}
 
 
 def _arrays(file):

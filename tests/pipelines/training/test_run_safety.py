@@ -12,7 +12,7 @@ from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
 from pipelines.storage import artefacts
 from pipelines.training.fit import best_epoch, train
-from pipelines.training.run_directory import RunDirectory
+from pipelines.training.run_directory import RunDirectory, new_directory
 from pipelines.training.validation import MONITORED
 from pipelines.workflow import runs as workflow
 
@@ -197,3 +197,12 @@ def test_a_writer_may_be_killed_between_an_artefact_and_its_checksum(tmp_path, s
     path.write_text(json.dumps(3))
     with pytest.raises(InputError, match="checksum"):
         artefacts.read_json(path, lambda content: None, "restore it")
+
+
+def test_what_a_process_leaves_that_is_killed_before_anything_stands_is_nothing(tmp_path):
+    for name in ("experiment.json.sha256", ".123-experiment.json", ".check"):
+        (tmp_path / name).write_text("")
+    new_directory(tmp_path)
+    (tmp_path / "experiment.json").write_text("")
+    with pytest.raises(InputError, match="exists"):
+        new_directory(tmp_path)

@@ -268,10 +268,11 @@ def test_config_round_trip_through_json():
 
 @pytest.mark.parametrize("policy", MIXED_POLICIES)
 def test_mixed_precision(policy):
-    # At a width of 4 the layer normalisation makes much of single rounding errors.
-    settings = {"dim": 16, "num_behavior_blocks": 2, "num_sequence_blocks": 2}
+    settings = {"dim": 8, "num_behavior_blocks": 2, "num_sequence_blocks": 2}
     config = make_config(3, variant="release", **settings)
     plain, _ = make_pair(config)
+    # With the reference's large weights a rounding error can change what attention looks at.
+    plain.set_weights([weight / 2 for weight in plain.get_weights()])
     batch = random_batch(np.random.default_rng(7), config)
     expected = to_numpy(plain(batch, training=False))
     catalog = ops.convert_to_numpy(plain.score_catalog(batch["item_ids"], batch["behavior_ids"]))

@@ -78,8 +78,8 @@ class PlainHMAR(keras.Model):
     """Inputs and outputs as of `hmar_keras.HMAR`.
 
     Args:
-        config: settings with one block of each encoder and none of the release's variants, as all
-            presets are.
+        config: settings with one block of each encoder and the paper's variant, as all presets of
+            HMAR have.
     """
 
     def __init__(self, config: HMARConfig):

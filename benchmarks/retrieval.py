@@ -26,7 +26,7 @@ from rich.table import Table
 from serving_load import BEHAVIORS, DIM, HISTORIES, LENGTH, columns, quantiles, random_histories
 
 from pipelines.runtime.errors import InputError
-from pipelines.runtime.retrievals import RETRIEVALS, SCANN
+from pipelines.runtime.retrievals import RETRIEVALS
 from pipelines.runtime.terminal import prepare_keras, say
 
 BATCHES = (1, 64)
@@ -80,9 +80,6 @@ def export_all(folder: Path, items: int) -> dict[str, Path]:
 
 def _load(version):
     import tensorflow as tf
-
-    if version.parent.name == SCANN:
-        import scann  # noqa: F401  # registers its operations
 
     return tf.saved_model.load(str(version))
 

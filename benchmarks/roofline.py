@@ -102,8 +102,8 @@ class Work:
 def training_work(config: HMARConfig, counts: Counts) -> dict[str, Work]:
     """The work of a step, part by part."""
     d, k = config.dim, config.num_behaviors
-    projections = {"shared": 1, "per_behavior": k, "none": 0}[config.behavior_projection]
-    behavior_weights = projections * (d * d + d) + k * (_attention_and_feed_forward(d) + 1)
+    is_projected = config.variant == "paper"
+    behavior_weights = is_projected * (d * d + d) + k * (_attention_and_feed_forward(d) + 1)
     classifier = 2 * d * k
     item_weights = k * d + 2 * d * d + 3 * d + config.max_length * d
     head_weights = 2 * d * d + d + d * k + k
@@ -113,7 +113,7 @@ def training_work(config: HMARConfig, counts: Counts) -> dict[str, Work]:
     # Saved are what Eq. 3, and its matrices' two factors, make of an item, and the sum of Eq. 4.
     items = _dense(n, d * d + k * d, saved=d, weights=item_weights) + Work(0, rows)
     behavior = _encoder(n, counts.behavior_pairs, d, config.num_heads, behavior_weights)
-    if projections:
+    if is_projected:
         behavior += _dense(n, d * d, saved=d, weights=0)
     sequence = _encoder(n, counts.pairs, d, config.num_heads, sequence_weights)
     # Once the states times Eq. 3's matrix, once the next item through it, for the classifier.

@@ -8,18 +8,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from hmar_keras.layers.behavior_encoder import PROJECTIONS
-from hmar_keras.optimizers import Adam, LazyAdam, RowwiseAdam
+from hmar_keras.earlier_settings import translate
+from hmar_keras.optimizers import Adam, LazyAdam
 from hmar_keras.schema import Behaviors
 
-OPTIMIZERS = {"lazy_adam": LazyAdam, "rowwise_adam": RowwiseAdam, "adam": Adam}
+OPTIMIZERS = {"lazy_adam": LazyAdam, "adam": Adam}
 # Classes by name. `models.registry` fills it, because models import this module.
 MODELS: dict[str, type] = {}
 _CHOICES = {
     "model": MODELS,
     "events": ("all", "target"),
-    "holdout": ("target", "last", "any"),
-    "behavior_projection": PROJECTIONS,
+    "holdout": ("target", "last"),
+    "variant": ("paper", "release"),
     "loss": ("bce", "gbce", "sampled_softmax"),
     "windows": ("last", "all"),
     "targets": ("all", "new_items"),
@@ -46,9 +46,8 @@ class HMARConfig:
             `hmar_keras.register_model`.
         events: what the model sees: `"all"` events or those of the `"target"` behaviour alone.
         holdout: what is held out of each user: the last event of the `"target"` behaviour, or the
-            `"last"` event, whatever its behaviour; and the one before it for validation. Beside an
-            official held-out list, which is the test, `"any"` validates on any target event, for
-            lists whose answers are taken from anywhere in the history.
+            `"last"` event, whatever its behaviour; and the one before it for validation. An
+            official held-out list, where a dataset has one, is the test.
         dim: width d of every embedding and layer.
         max_length: the most recent events of a user that the model sees.
         num_heads: attention heads H of both encoders; must divide `dim`.
@@ -56,23 +55,17 @@ class HMARConfig:
         num_sequence_blocks: sequence encoders (Eq. 11 to 13) on top of each other.
         dropout: dropout rate, in [0, 1).
         indicators: count historical behaviour indicators; False leaves them 0.
-        behavior_projection: the dense layer of Eq. 5: `"shared"` by all behaviours (as the
-            equation is written), `"per_behavior"`, or `"none"` (the authors' release).
-        feed_forward_residual: add each feed-forward network's input to its output (the release).
-        layer_norm: normalise before the sequence encoder's feed-forward network (the release).
-        history_sum: let a state begin as the sum of the encoded history, to which the encoders
-            learn to add, see `hmar_keras.layers.HistorySum`. W_r of Eq. 3 then begins as one that
-            keeps items as they are, and embeddings that start from co-occurrence are of the length
-            at which their products rank best.
+        variant: HMAR's network as the `"paper"` has it, or as the authors' `"release"` does: item
+            embeddings times sqrt(d), no dense layer in Eq. 5, each feed-forward network's input
+            added to its output, and a layer normalisation before that of the sequence encoder.
         num_neighbors: add to a candidate's score how alike it is to the items of the history, by
             the users they share; kept for every item with its so many most alike ones, see
             `hmar_keras.layers.ItemNeighbors`. 0 for none. `hmar train` counts them; a script of
             one's own calls `pipelines.training.item_initialization.start_items`.
         neighbor_weight: how much it counts at first: 1 for what would foretell the log best alone;
             more leaves less to be learned beside it.
-        scale_embeddings: multiply item embeddings by sqrt(d) (the release).
         item_buckets: for catalogues too large for a row an item: hash each item to two of twice
-            this many rows, see `hmar_keras.layers.ItemTable`. 0 keeps a row an item.
+            this many rows, see `hmar_keras.layers.HashedItemTable`. 0 keeps a row an item.
         item_start: where the item embeddings begin: `"random"`, or `"cooccurrence"`, at the leading
             singular vectors of who touched what in training, which saves most of the epochs where
             items are seldom; not with `item_buckets`.
@@ -94,8 +87,7 @@ class HMARConfig:
         order: of a window's events in training: `"time"`; or `"random"`, the events on an item side
             by side and the items in an order drawn anew in every epoch, for logs whose held-out
             items are not the last ones.
-        optimizer: `"lazy_adam"` moves only those rows of the item table that a batch touches;
-            `"rowwise_adam"` likewise, with one second moment a row, which takes half the memory;
+        optimizer: `"lazy_adam"` moves only those rows of the item table that a batch touches,
             `"adam"` all rows, by a momentum. See `hmar_keras.optimizers`.
         learning_rate: of Adam.
         learning_rate_schedule: `"constant"`, or `"cosine"`: from epoch to epoch it falls along half
@@ -132,13 +124,9 @@ class HMARConfig:
     num_sequence_blocks: int = 1
     dropout: float = 0.2
     indicators: bool = True
-    behavior_projection: str = "shared"
-    feed_forward_residual: bool = False
-    layer_norm: bool = False
-    history_sum: bool = False
+    variant: str = "paper"
     num_neighbors: int = 0
     neighbor_weight: float = 1.0
-    scale_embeddings: bool = False
     item_buckets: int = 0
     item_start: str = "random"
     loss: str = "bce"
@@ -271,11 +259,12 @@ class HMARConfig:
 
     @classmethod
     def from_dict(cls, settings: Mapping) -> HMARConfig:
-        """The reverse of `to_dict`.
+        """The reverse of `to_dict`; also reads settings of earlier versions.
 
         Raises:
             ValueError: if a setting is unknown, missing or does not do.
         """
+        settings = translate(settings)
         known = [field.name for field in dataclasses.fields(cls)]
         for name in settings:
             if name not in known:
@@ -349,7 +338,7 @@ _POSITIVE = [
 
 _SASREC = {
     **{"model": "sasrec", "dim": 64, "max_length": 200, "num_sequence_blocks": 2},
-    **{"scale_embeddings": True, "target_alpha": 1.0, "other_alpha": 1.0},
+    **{"target_alpha": 1.0, "other_alpha": 1.0},
 }
 # One block, one head, batches of 128, beta 1 and one negative a position throughout: the
 # defaults above. The release trains for a fixed number of epochs; here that is the most.

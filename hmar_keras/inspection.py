@@ -44,17 +44,11 @@ class AttentionCall:
 
         A query that may attend to nothing has zeros.
         """
-        query, key, _ = self._projections()
+        query, key, _ = self.projections()
         scores = ops.einsum("bqhd,bkhd->bhqk", query, key) / math.sqrt(query.shape[-1])
         mask = self.mask[:, None]
         weights = ops.softmax(ops.where(mask, scores, _FLOOR), axis=-1)
         return ops.where(mask, weights, 0.0)
-
-    def attended(self):
-        """The weights times V, which must be the layer's outputs: [batch, length, dim]."""
-        *_, value = self._projections()
-        attended = ops.einsum("bhqk,bkhd->bqhd", self.weights(), value)
-        return ops.reshape(attended, ops.shape(self.inputs))
 
     def newest(self):
         """What the newest events look at, the mean over the heads: float32 [batch, length].
@@ -70,8 +64,8 @@ class AttentionCall:
         is_newest = ops.logical_not(ops.any(later, axis=2))
         return ops.sum(ops.where(is_newest[:, :, None], weights, 0.0), axis=1)
 
-    def _projections(self):
-        """Q, K and V, `[batch, length, heads, dim / heads]` each."""
+    def projections(self):
+        """Returns Q, K and V, `[batch, length, heads, dim / heads]` each."""
         extra = () if self.behavior_ids is None else (self.behavior_ids,)
         projected = ops.cast(self.layer.query_key_value(self.inputs, *extra), "float32")
         batch, length, dim = ops.shape(self.inputs)

@@ -94,27 +94,22 @@ class LazyAdam(Adam):
         if self.built:
             return
         keras.optimizers.Optimizer.build(self, variables)
-        self._velocities = [self._add_velocity(variable) for variable in variables]
+        self._velocities = [
+            self.add_variable_from_reference(variable, "velocity") for variable in variables
+        ]
         self._momentums, self._last_steps = [], []
         for variable in variables:
             table = _is_table(variable)
             momentum = None if table else self.add_variable_from_reference(variable, "momentum")
             self._momentums.append(momentum)
             # Not an integer: TensorFlow cannot write single rows of those on a GPU.
-            self._last_steps.append(self._add_column(variable, "last_step") if table else None)
+            self._last_steps.append(self._add_last_step(variable) if table else None)
 
-    def _add_velocity(self, variable):
-        return self.add_variable_from_reference(variable, "velocity")
-
-    def _add_column(self, table, name):
+    def _add_last_step(self, table):
         """A number a row."""
-        name = f"{table.path.replace('/', '_')}_{name}"
+        name = f"{table.path.replace('/', '_')}_last_step"
         layout = getattr(table, "_layout", None)
         return self.add_variable((table.shape[0], 1), "zeros", "float32", name=name, layout=layout)
-
-    def _squares(self, gradient):
-        """Of rows of a table's gradient, what their second moment is a mean of."""
-        return ops.square(gradient)
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates a weight, or the touched rows of a table."""
@@ -150,35 +145,7 @@ class LazyAdam(Adam):
         gradient, beta_2 = ops.cast(gradient, "float32"), ops.cast(self.beta_2, "float32")
         step = ops.cast(self.iterations + 1, "float32")
         velocity = velocity * ops.power(beta_2, step - last_step)
-        velocity = velocity + self._squares(gradient) * (1 - beta_2)
+        velocity = velocity + ops.square(gradient) * (1 - beta_2)
         rate = ops.cast(learning_rate, "float32") * ops.sqrt(1 - ops.power(beta_2, step))
         new = variable - rate * gradient / (ops.sqrt(velocity) + self.epsilon)
         return new, velocity, ops.zeros_like(last_step) + step
-
-
-@keras.saving.register_keras_serializable(package="hmar_keras")
-class RowwiseAdam(LazyAdam):
-    """LazyAdam with one second moment a row of a table, the mean over its columns.
-
-    For tables that fill the memory: beside the table it keeps two numbers a row, and a step reads
-    and writes one array of the table's width, not two. The columns of a row share their rate, so
-    that a row moves along its gradient, which under Adam it does not.
-
-    D. Mudigere et al., "Software-Hardware Co-design for Fast and Scalable Training of Deep Learning
-    Recommendation Models", ISCA 2022, has it for AdaGrad.
-
-    Args:
-        *args: as in `LazyAdam`.
-        **kwargs: likewise.
-    """
-
-    def __init__(self, *args: Any, name: str = "rowwise_adam", **kwargs: Any) -> None:
-        super().__init__(*args, name=name, **kwargs)
-
-    def _add_velocity(self, variable):
-        if _is_table(variable):
-            return self._add_column(variable, "velocity")
-        return super()._add_velocity(variable)
-
-    def _squares(self, gradient):
-        return ops.mean(ops.square(gradient), axis=-1, keepdims=True)

@@ -5,8 +5,8 @@ from hmar_keras.layers.behavior_dense import BehaviorDense
 from hmar_keras.layers.behavior_encoder import BehaviorEncoder
 from hmar_keras.layers.dropout import Dropout
 from hmar_keras.layers.feed_forward import FeedForward
+from hmar_keras.layers.hashed_item_table import HashedItemTable
 from hmar_keras.layers.historical_behavior_indicators import HistoricalBehaviorIndicators
-from hmar_keras.layers.history_sum import HistorySum
 from hmar_keras.layers.item_behavior_embedding import ItemBehaviorEmbedding
 from hmar_keras.layers.item_embedding import ItemEmbedding
 from hmar_keras.layers.item_neighbors import ItemNeighbors
@@ -22,8 +22,8 @@ __all__ = [
     "BehaviorEncoder",
     "Dropout",
     "FeedForward",
+    "HashedItemTable",
     "HistoricalBehaviorIndicators",
-    "HistorySum",
     "ItemBehaviorEmbedding",
     "ItemEmbedding",
     "ItemNeighbors",

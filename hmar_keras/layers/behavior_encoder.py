@@ -8,13 +8,12 @@ import keras
 from keras import ops
 
 from hmar_keras.kernels import at_every_position
-from hmar_keras.layers.behavior_dense import BehaviorDense
 from hmar_keras.layers.feed_forward import FeedForward
 from hmar_keras.layers.rezero import ReZero
 from hmar_keras.layers.self_attention import SelfAttention
 from hmar_keras.masks import event_mask, same_behavior_mask
 
-PROJECTIONS = ("shared", "per_behavior", "none")
+PROJECTIONS = ("shared", "none")
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
@@ -31,7 +30,7 @@ class BehaviorEncoder(keras.layers.Layer):
         num_heads: attention heads; must divide the width.
         dropout: dropout rate in the feed-forward networks.
         projection: the dense layer W_e of Eq. 5: `"shared"` by all behaviours, as the equation
-            is written; `"per_behavior"`; or `"none"`, as in the authors' release.
+            is written; or `"none"`, as in the authors' release.
         feed_forward_residual: see `FeedForward`.
         seed: seed of the dropout.
 
@@ -43,7 +42,7 @@ class BehaviorEncoder(keras.layers.Layer):
         float `[batch, length, dim]` (O), zero at padding.
 
     Raises:
-        ValueError: if `projection` is none of the three, or `num_heads` does not divide the
+        ValueError: if `projection` is neither of the two, or `num_heads` does not divide the
             width.
     """
 
@@ -81,19 +80,17 @@ class BehaviorEncoder(keras.layers.Layer):
     def build(self, inputs_shape, behavior_ids_shape):
         """Creates the weights of Eq. 5 to 8."""
         dim = inputs_shape[-1]
-        options = {"dtype": self.dtype_policy, "name": "input_dense"}
         if self.projection == "shared":
-            self.input_dense = keras.layers.Dense(dim, **options)
-            self.input_dense.build(inputs_shape)
-        elif self.projection == "per_behavior":
-            self.input_dense = BehaviorDense(self.num_behaviors, dim, **options)
+            self.input_dense = keras.layers.Dense(dim, dtype=self.dtype_policy, name="input_dense")
             self.input_dense.build(inputs_shape)
         for layer in (self.attention, self.feed_forward, self.rezero):
             layer.build(inputs_shape)
 
     def call(self, inputs, behavior_ids, training=None):
         """Encodes every behaviour's events among themselves."""
-        encoded = self._project(inputs, behavior_ids)  # Eq. 5
+        encoded = inputs
+        if self.projection == "shared":
+            encoded = at_every_position(self.input_dense, inputs)  # Eq. 5
         mask = same_behavior_mask(behavior_ids)
         encoded = self.attention(encoded, mask, behavior_ids)  # Eq. 6
         encoded = self.feed_forward(encoded, behavior_ids, training=training)  # Eq. 7
@@ -103,13 +100,6 @@ class BehaviorEncoder(keras.layers.Layer):
         if self.feed_forward_residual:
             encoded = encoded * ops.cast(event_mask(behavior_ids)[..., None], encoded.dtype)
         return encoded
-
-    def _project(self, inputs, behavior_ids):
-        if self.projection == "none":
-            return inputs
-        if self.projection == "shared":
-            return at_every_position(self.input_dense, inputs)
-        return self.input_dense(inputs, behavior_ids)
 
     def compute_output_shape(self, inputs_shape, behavior_ids_shape):
         """Same as the input's."""

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from hmar_keras.kernels import dot_candidates, last_steps, scores_shape
-from hmar_keras.layers.item_table import ItemTable
+from hmar_keras.layers.hashed_item_table import make_item_table
 from hmar_keras.masks import event_mask
 
 
@@ -22,10 +22,7 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         dim: width d of every embedding.
         scale_embeddings: multiply item embeddings by sqrt(d), as the authors' release does. The
             paper's Eq. 1 does not.
-        item_buckets: rows of each hash function of the item table, see `ItemTable`; 0 for a row
-            an item.
-        keep_items: begin with an identity for the items' half of W_r, so that an encoding begins as
-            the item's own embedding and what its history adds; by default both halves are random.
+        item_buckets: rows of each hash function of a `HashedItemTable`; 0 for an `ItemTable`.
 
     Call arguments:
         item_ids: int `[...]`, any shape.
@@ -51,7 +48,6 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         dim: int,
         scale_embeddings: bool = False,
         item_buckets: int = 0,
-        keep_items: bool = False,
         **kwargs: Any,
     ) -> None:
         # Whatever it computes in, `items` come in float32, as the table has them.
@@ -60,18 +56,12 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         self.dim = dim
         self.scale_embeddings = scale_embeddings
         self.item_buckets = item_buckets
-        self.keep_items = keep_items
         # W_v. The bias of Eq. 1 is a weight of its own, shared by all items.
-        self.item_table = ItemTable(num_items + 1, dim, item_buckets, name="item_table")
+        self.item_table = make_item_table(num_items, dim, item_buckets)
         self.indicator_dense = keras.layers.Dense(
             dim, dtype=self.dtype_policy, name="indicator_dense"
         )
-        self.combine = keras.layers.Dense(
-            dim,
-            kernel_initializer=_keeping_items if keep_items else "glorot_uniform",
-            dtype=self.dtype_policy,
-            name="combine",
-        )
+        self.combine = keras.layers.Dense(dim, dtype=self.dtype_policy, name="combine")
 
     def build(
         self,
@@ -116,21 +106,8 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         negatives = self.item_table.dot(by_item, negative_ids) + constant
         return ops.concatenate([scores, negatives], axis=-1)
 
-    def fold(self):
-        """What Eq. 1 to 3 become for a whole catalogue, since they are linear in the counts.
-
-        Returns:
-            `(base, effect)`: `base` `[num_items + 1, dim]` is the encoding of every id (0 is
-            padding) without any history, `effect` `[K, dim]` what one more event of each
-            behaviour adds, so that `q(item, counts) == base[item] + counts @ effect`.
-        """
-        item_kernel, effect, offset = self._linear()
-        return ops.matmul(self.item_table.all_items(), item_kernel) + offset, effect
-
     def catalog_query(self, states):
         """z . q of every item is a product with the table, and what history adds to it.
-
-        As a product with `fold()`'s base, but without that matrix, which is as large as a table.
 
         Args:
             states: float32 `[batch, dim]`.
@@ -180,12 +157,4 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             "dim": self.dim,
             "scale_embeddings": self.scale_embeddings,
             "item_buckets": self.item_buckets,
-            "keep_items": self.keep_items,
         }
-
-
-def _keeping_items(shape, dtype=None):
-    """W_r, `[2 * dim, dim]`: what it makes of an item is the item."""
-    dim = shape[1]
-    of_history = keras.initializers.GlorotUniform()((dim, dim), dtype=dtype)
-    return ops.concatenate([ops.eye(dim, dtype=dtype), of_history])

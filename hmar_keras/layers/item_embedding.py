@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from hmar_keras.kernels import last_steps, scores_shape
-from hmar_keras.layers.item_table import ItemTable
+from hmar_keras.layers.hashed_item_table import make_item_table
 from hmar_keras.masks import event_mask
 
 
@@ -21,8 +21,7 @@ class ItemEmbedding(keras.layers.Layer):
         num_items: size of the catalogue; ids run from 1 to `num_items`, 0 is padding.
         dim: width d of an embedding.
         scale_embeddings: multiply the history's embeddings by sqrt(d), as SASRec's code does.
-        item_buckets: rows of each hash function of the table, see `ItemTable`; 0 for a row an
-            item.
+        item_buckets: rows of each hash function of a `HashedItemTable`; 0 for an `ItemTable`.
 
     Call arguments:
         item_ids: int `[...]`, any shape.
@@ -49,7 +48,7 @@ class ItemEmbedding(keras.layers.Layer):
         self.dim = dim
         self.scale_embeddings = scale_embeddings
         self.item_buckets = item_buckets
-        self.item_table = ItemTable(num_items + 1, dim, item_buckets, name="item_table")
+        self.item_table = make_item_table(num_items, dim, item_buckets)
 
     def build(self, item_ids_shape, states_shape=None, negative_ids_shape=None):
         """Creates the table."""

@@ -14,7 +14,6 @@ from hmar_keras.layers import (
     BehaviorEncoder,
     Dropout,
     HistoricalBehaviorIndicators,
-    HistorySum,
     ItemBehaviorEmbedding,
     PositionEmbedding,
     SequenceEncoder,
@@ -48,15 +47,15 @@ class HMARBackbone(keras.Model):
         config = as_config(config)
         # Layers
         dtype = kwargs.pop("dtype", None)
+        is_release = config.variant == "release"
         indicators = HistoricalBehaviorIndicators(
             config.num_behaviors, config.indicators, name="indicators"
         )
         item_encoder = ItemBehaviorEmbedding(
             config.num_items,
             config.dim,
-            config.scale_embeddings,
-            config.item_buckets,
-            keep_items=config.history_sum,
+            scale_embeddings=is_release,
+            item_buckets=config.item_buckets,
             dtype=dtype,
             name="item_encoder",
         )
@@ -69,8 +68,8 @@ class HMARBackbone(keras.Model):
                 config.num_behaviors,
                 config.num_heads,
                 config.dropout,
-                config.behavior_projection,
-                config.feed_forward_residual,
+                projection="none" if is_release else "shared",
+                feed_forward_residual=is_release,
                 dtype=dtype,
                 name=f"behavior_encoder_{block}",
             )
@@ -80,8 +79,8 @@ class HMARBackbone(keras.Model):
             SequenceEncoder(
                 config.num_heads,
                 config.dropout,
-                config.feed_forward_residual,
-                config.layer_norm,
+                feed_forward_residual=is_release,
+                layer_norm=is_release,
                 dtype=dtype,
                 name=f"sequence_encoder_{block}",
             )
@@ -99,10 +98,6 @@ class HMARBackbone(keras.Model):
         residual = encoded
         for encoder in sequence_encoders:
             latent = residual = encoder(latent, residual, item_ids)  # Eq. 11 to 13
-        if config.history_sum:
-            latent = HistorySum(config.num_behaviors, dtype=dtype, name="history_sum")(
-                latent, items, behavior_ids
-            )
         super().__init__(inputs=inputs, outputs=latent, **kwargs)
 
         # Config

@@ -30,13 +30,12 @@ class SASRec(SequentialRecommender):
     """Items, positions, `num_sequence_blocks` blocks of self-attention, z . v.
 
     A block is HMAR's `SequenceEncoder` with layer normalisation and residuals, on normalised
-    input. (SASRec's own code normalises the queries and not the keys.) Behaviours are not looked
-    at: with `events="target"` the model sees the target behaviour's events, as in the tables of
-    papers that compare with it, with `"all"` those of every behaviour.
+    input. Item embeddings are multiplied by sqrt(d), as in SASRec's own code. (That code normalises
+    the queries and not the keys.) Behaviours are not looked at: with `events="target"` the model
+    sees the target behaviour's events, as in the tables of papers that compare with it, with
+    `"all"` those of every behaviour.
 
-    Nothing to it are `indicators`, `num_behavior_blocks`, `behavior_projection`, `theta`,
-    `feed_forward_residual`, `layer_norm` and, but for the length of embeddings that start from
-    co-occurrence, `history_sum`.
+    Ignores `indicators`, `num_behavior_blocks`, `variant` and `theta`.
 
     Args:
         config: an `HMARConfig` or its `to_dict()`.
@@ -60,8 +59,8 @@ class SASRec(SequentialRecommender):
         items = ItemEmbedding(
             config.num_items,
             config.dim,
-            config.scale_embeddings,
-            config.item_buckets,
+            scale_embeddings=True,
+            item_buckets=config.item_buckets,
             dtype=dtype,
             name="items",
         )

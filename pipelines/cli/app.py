@@ -151,7 +151,7 @@ def export_command(
     retrieval: Annotated[
         str,
         typer.Option(
-            help=f"How the best items are found: {', '.join(RETRIEVALS)}. All but scann are exact; "
+            help=f"How the best items are found: {', '.join(RETRIEVALS)}. All are exact; "
             "brute_force is the fastest for batches, streaming takes the least memory.",
         ),
     ] = PRODUCT,

@@ -37,6 +37,8 @@ class InteractionDataset:
         timestamps: int64 [events], in the source's own unit.
         held_out_items: int32 [users], the official test item of each user, 0 where there is
             none; all 0 where the source ships no official test list.
+        held_out_anywhere: whether the official test items were taken from anywhere in the users'
+            histories, and not from their ends. Validation answers are then made alike.
         report: what became of the rows of the log, where it was cleaned.
         prepared: name of the folder in the cache that it was read from; None if it comes from
             elsewhere.
@@ -52,6 +54,7 @@ class InteractionDataset:
     behavior_ids: np.ndarray
     timestamps: np.ndarray
     held_out_items: np.ndarray
+    held_out_anywhere: bool = False
     report: PreparationReport | None = None
     prepared: str | None = None
 

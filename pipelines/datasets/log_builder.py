@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import warnings
+from typing import ClassVar
 
 import numpy as np
 import requests
@@ -36,7 +37,8 @@ class LogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
     Records are written shard by shard, so a log need not fit into memory. With the `beam_runner`
     and `beam_options` of a `tfds.download.DownloadConfig` such a log is prepared on Apache Beam.
-    Subclasses implement `sources` and `read_log`.
+    Subclasses implement `sources` and `read_log`, and set `HELD_OUT_ANYWHERE` where official test
+    items were taken from anywhere in the histories.
 
     Args:
         source: the raw archive or the directory it lies in; by default the manual directory of
@@ -47,6 +49,7 @@ class LogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = "See the README of the dataset."
+    HELD_OUT_ANYWHERE: ClassVar[bool] = False
 
     def __init__(self, *, source: os.PathLike | str | None = None, **kwargs):
         self._source = source

@@ -96,6 +96,7 @@ def _read(builder, name):
         behavior_ids=columns["behavior_ids"],
         timestamps=columns["timestamps"],
         held_out_items=columns["held_out_item"],
+        held_out_anywhere=builder.HELD_OUT_ANYWHERE,
         report=PreparationReport.from_dict(report) if report else None,
     )
 

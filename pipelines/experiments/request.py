@@ -103,7 +103,9 @@ def read_experiment(path: Path) -> dict:
     """
     content = read_json_object(path / _FILE, "an experiment", _FIELDS)
     try:
-        variants(content["suites"], HMARConfig.from_dict(content["config"]))
+        config = HMARConfig.from_dict(content["config"])
+        variants(content["suites"], config)
+        content["config"] = config.to_dict()  # in this version's terms
         if not all(isinstance(seed, int) for seed in content["seeds"]):
             raise ValueError("a seed is no whole number.")
     except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -86,8 +86,6 @@ def _ablations(config):
         ablations["without multi-task"] = {"theta": 0.0}
     ablations["without indicators"] = {"indicators": False}
     ablations["without behaviour encoder"] = {"num_behavior_blocks": 0}
-    if config.history_sum:
-        ablations["without history sum"] = {"history_sum": False}
     if config.num_neighbors:
         ablations["without item neighbours"] = {"num_neighbors": 0}
     return ablations

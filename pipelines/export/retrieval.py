@@ -7,27 +7,23 @@ for.
 
 from __future__ import annotations
 
-import math
 import os
 
 import tensorflow as tf
 
 from hmar_keras.layers import ItemTable
-from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.export.best_items import Nearest
 from pipelines.runtime.errors import InputError
-from pipelines.runtime.retrievals import BRUTE_FORCE, STREAMING
+from pipelines.runtime.retrievals import BRUTE_FORCE
 
 _STREAMED_ITEMS = 16_384  # multiplied at a time
-_MOST_FOUND = 1_000  # by ScaNN, which gives the best of so many in the right order
-_FEWEST_LEAVES = 10
 
 
 def _imported():
     """`tensorflow_recommenders.layers.factorized_top_k`.
 
     Raises:
-        InputError: if it, or a ScaNN beside it, does not load.
+        InputError: if it does not load.
     """
     # `tf.keras` becomes one Keras or the other when it is first looked at.
     before = os.environ.get("TF_USE_LEGACY_KERAS")
@@ -78,18 +74,13 @@ def nearest_items(name: str, table: ItemTable) -> Nearest:
     """The first stage of a retrieval.
 
     Args:
-        name: `BRUTE_FORCE`, `STREAMING` or `SCANN`.
+        name: `BRUTE_FORCE` or `STREAMING`.
         table: of the items.
 
     Returns:
         a function to be traced; it has to be kept as long as what is traced.
-
-    Raises:
-        InputError: if ScaNN does not load.
     """
-    if name == BRUTE_FORCE:
-        return _brute_force(table)
-    return _streaming(table) if name == STREAMING else _scann(table)
+    return _brute_force(table) if name == BRUTE_FORCE else _streaming(table)
 
 
 def _brute_force(table):
@@ -115,31 +106,5 @@ def _streaming(table):
     def block(start):
         ids = tf.range(start, tf.minimum(start + _STREAMED_ITEMS, table.input_dim))
         return ids, table(ids)
-
-    return nearest
-
-
-def _scann(table):
-    count = table.input_dim - 1
-    leaves = max(1, math.isqrt(count))
-    try:
-        layer = factorized_top_k.ScaNN(
-            num_leaves=leaves,
-            num_leaves_to_search=min(leaves, max(_FEWEST_LEAVES, leaves // 10)),
-            num_reordering_candidates=min(count, _MOST_FOUND),
-        )
-    except ImportError as error:
-        raise InputError(
-            "scann is not installed, which --retrieval scann needs, in a version for TensorFlow "
-            f"{tf.__version__}; export with --retrieval brute_force or streaming."
-        ) from error
-    # With a quantised copy of its own, and the embeddings that it reorders by.
-    layer.index(tf.convert_to_tensor(table.all_items())[1:], tf.range(1, table.input_dim))
-
-    def nearest(vectors, k):
-        scores, ids = layer(vectors, k=tf.minimum(k, count))
-        # Where the leaves that it searched hold fewer, it fills up with NaN.
-        is_found = tf.math.is_finite(scores)
-        return tf.where(is_found, scores, LOWEST_SCORE), tf.where(is_found, ids, 0)
 
     return nearest

@@ -8,9 +8,9 @@ with all they have.
 Where the source ships a held-out list, the listed users' test answers are those, with all their
 events as history, and their last target event is the validation answer if they have two. Some such
 lists ask for items whose events were all taken out of the history, from anywhere in it, as
-IJCAI-15's does. With `holdout="any"` the validation answer is made alike: it is one of the user's
-target events, drawn once for all, all events on its item are put last, and training ends before
-them. They are history for the test, whose order is true but for them.
+IJCAI-15's does (`held_out_anywhere`). The validation answer is then made alike: it is one of the
+user's target events, drawn once for all, all events on its item are put last, and training ends
+before them. They are history for the test, whose order is true but for them.
 
 With `holdout="last"` the last two events are held out, whatever their behaviour, of users with at
 least three.
@@ -148,8 +148,8 @@ def split(dataset: InteractionDataset, holdout: str = "target") -> Splits:
 
     Args:
         dataset: the whole.
-        holdout: `"target"` to hold out events of the target behaviour, `"last"` for the last
-            events whatever their behaviour, `"any"` for any target event beside an official list.
+        holdout: `"target"` to hold out events of the target behaviour, or `"last"` for the last
+            events whatever their behaviour.
 
     Raises:
         InputError: if no user can be evaluated, or no event is left to train on.
@@ -184,11 +184,6 @@ def _target(dataset):
 
 
 def _split_last(dataset, holdout):
-    if holdout == "any":
-        raise InputError(
-            f"{dataset.name} ships no held-out list, beside which alone any event may be held out; "
-            "leave holdout as it is."
-        )
     last, before_last, counts = _last_two(dataset, holdout)
     asked = counts >= MIN_TARGET_EVENTS
     test = _questions(dataset, asked, last)
@@ -208,7 +203,7 @@ def _split_official(dataset, holdout):
     tested = (dataset.held_out_items > 0) & (ends > starts)
     last, _, counts = _last_two(dataset, holdout)
     validated = tested & (counts >= 2)
-    if holdout == "any" and validated.any():
+    if dataset.held_out_anywhere and validated.any():
         # The item's events become the user's last ones; training and validation end before them.
         answers = dataset.item_ids[_any_target(dataset)]
         dataset, last = _move_item_to_end(dataset, validated, answers)

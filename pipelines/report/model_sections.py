@@ -1,11 +1,10 @@
-"""Sections about the model: its training, its behaviour head, what it skips, sums and looks up."""
+"""Sections about the model: its training, its behaviour head, what it skips and looks up."""
 
 from __future__ import annotations
 
 import numpy as np
 from keras import ops
 
-from hmar_keras.layers.history_sum import HistorySum
 from hmar_keras.layers.item_neighbors import ItemNeighbors
 from hmar_keras.layers.rezero import ReZero
 from pipelines.description.numbers import counted
@@ -208,26 +207,6 @@ def gates_section(run: OpenedRun) -> Section | None:
     )
     picture = Picture(title, svg, sentence, Table(title, ["", "gamma"], cells))
     return Section("gates", "Skip connections", [Paragraph(text), Pictures([picture])])
-
-
-def history_section(run: OpenedRun) -> Section | None:
-    """With which weights the history is summed; None if the model does not sum it."""
-    layers = run.layers_of(HistorySum)
-    if not layers:
-        return None
-    gammas = listed([number(float(ops.convert_to_numpy(layer.gamma)), 3) for layer in layers])
-    text = (
-        "A state begins as the sum of the history's items, each with the weight of what was done "
-        "to it. What the encoders make of the history is added to that, times a gamma that began "
-        f"at 0 and is now {gammas}."
-    )
-    title = "Weights of an event by behaviour"
-    titles = [title, *(f"{title}, block {block}" for block in range(2, len(layers) + 1))]
-    pictures = [
-        _gains_picture(run, layer, f"gains-{block}", title)
-        for block, (layer, title) in enumerate(zip(layers, titles, strict=True), start=1)
-    ]
-    return Section("history-sum", "Sum of the history", [Paragraph(text), Pictures(pictures)])
 
 
 def neighbors_section(run: OpenedRun) -> Section | None:

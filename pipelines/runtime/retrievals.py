@@ -3,15 +3,14 @@
 product        one product with the item table scores every item
 brute_force    TensorFlow Recommenders' layers find candidates, which are then scored exactly
 streaming      ... block by block
-scann          ... approximately, where ScaNN loads
 """
 
 from __future__ import annotations
 
 from pipelines.runtime.errors import InputError
 
-PRODUCT, BRUTE_FORCE, STREAMING, SCANN = "product", "brute_force", "streaming", "scann"
-RETRIEVALS = (PRODUCT, BRUTE_FORCE, STREAMING, SCANN)
+PRODUCT, BRUTE_FORCE, STREAMING = "product", "brute_force", "streaming"
+RETRIEVALS = (PRODUCT, BRUTE_FORCE, STREAMING)
 
 
 def check_retrieval(name: str) -> None:

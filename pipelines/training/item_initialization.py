@@ -28,37 +28,24 @@ def start_items(model: SequentialRecommender, splits: Splits) -> None:
     """
     config, splits = model.config, splits.visible(model.config.events)
     if config.item_start == "cooccurrence":
-        length = told_apart(config.num_items) if config.history_sum else None
-        if length and config.scale_embeddings:
-            length /= math.sqrt(config.dim)
-        start_from_cooccurrence(model.item_table, splits, length)
+        start_from_cooccurrence(model.item_table, splits)
     for layer in layers_in_order(model):
         if isinstance(layer, ItemNeighbors):
             find_neighbors(layer, splits, config.max_length, config.neighbor_weight)
 
 
-def told_apart(num_items: int) -> float:
-    """How long embeddings are whose products rank items well from the first step.
-
-    Asked for itself among a catalogue of items unlike it, whose products with it are 0, a softmax
-    gives an item the probability 1/2.
-    """
-    return math.sqrt(math.log(num_items))
-
-
-def start_from_cooccurrence(table: ItemTable, splits: Splits, length: float | None = None) -> None:
+def start_from_cooccurrence(table: ItemTable, splits: Splits) -> None:
     """Writes embeddings into a table whose products tell which items have users in common.
 
     They are the leading left singular vectors of the matrix of items and users in which both have
     been divided by the root of their sums (the normalised Laplacian's, as in spectral
-    clustering), times the root of the singular values, and every row of one length. What nobody
-    touched in training keeps its random row; where the matrix has fewer singular vectors than the
-    table has columns, so does the rest of the columns.
+    clustering), times the root of the singular values, and every row as long as the random rows
+    are on average. What nobody touched in training keeps its random row; where the matrix has
+    fewer singular vectors than the table has columns, so does the rest of the columns.
 
     Args:
         table: with a row an item, built.
         splits: the training events.
-        length: of the rows; None for that of the random rows on average.
     """
     touched = touched_items(splits)
     old = np.array(ops.convert_to_numpy(table.embeddings))
@@ -73,8 +60,7 @@ def start_from_cooccurrence(table: ItemTable, splits: Splits, length: float | No
     new = old.copy()
     new[:, :rank] = vectors.T * np.sqrt(np.maximum(values, 0))
     lengths = np.linalg.norm(new[:, :rank], axis=1, keepdims=True)
-    if length is None:
-        length = np.sqrt(np.mean(np.sum(np.square(old[:, :rank]), axis=1)))
+    length = np.sqrt(np.mean(np.sum(np.square(old[:, :rank]), axis=1)))
     is_told = lengths[:, 0] > 1e-6 * lengths.max()
     new[:, :rank] *= length / np.maximum(lengths, 1e-30)
     table.embeddings.assign(np.where(is_told[:, None], new, old).astype(np.float32))

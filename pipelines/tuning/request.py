@@ -201,6 +201,8 @@ def read_tuning(path: Path) -> Tuning:
     """
     content = read_json_object(path / FILE, "a tuning", (*SOURCE, *_OWN))
     try:
+        config = HMARConfig.from_dict(content["config"])
+        content["config"] = config.to_dict()  # in this version's terms
         tuning = Tuning(path, content)
         _ = tuning.space, tuning.hardware
         if content["objective"] not in validation_names():

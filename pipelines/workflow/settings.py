@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hmar_keras import models
 from hmar_keras.config import HMARConfig
+from hmar_keras.earlier_settings import translate
 from hmar_keras.schema import Behaviors
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.runtime.errors import InputError
@@ -17,10 +18,7 @@ from pipelines.storage.json_text import parse_json
 # softmax over many negatives. They reach a better validation score in a fraction of the paper's
 # epochs; BUILD_NOTES.md has the measurements.
 _QUICK = {
-    "feed_forward_residual": True,
-    "layer_norm": True,
-    "scale_embeddings": True,
-    "behavior_projection": "none",
+    "variant": "release",
     "batch_size": 32,
     "learning_rate": 1e-3,
     "loss": "sampled_softmax",
@@ -61,7 +59,6 @@ DEFAULTS = {
             "epochs": 4,
             "targets": "new_items",
             "order": "random",
-            "holdout": "any",
             "alpha": {"click": 0.1, "fav": 1.0, "cart": 1.0, "buy": 1.0},
         },
     ),
@@ -76,11 +73,7 @@ DEFAULTS = {
 
 # What another model needs besides what a dataset is trained with. Where that has neighbours, so has
 # the other model: their settings do for a model that learns beside them, and too little without.
-_SASREC = {
-    "model": "sasrec",
-    "num_sequence_blocks": 2,
-    "scale_embeddings": True,
-}
+_SASREC = {"model": "sasrec", "num_sequence_blocks": 2}
 MODELS = {
     "hmar": {"model": "hmar"},
     "sasrec": _SASREC,
@@ -199,7 +192,10 @@ def read_object(path: str | Path, what: str, option: str) -> dict:
 
 
 def _read_file(path, dataset):
-    changes = read_object(path, "the configuration", "--config")
+    try:
+        changes = translate(read_object(path, "the configuration", "--config"))
+    except ValueError as error:
+        raise InputError(f"the configuration {path} cannot be used: {error}") from error
     # A run's config.json states its dataset's; another dataset's would not fit.
     own = {
         "num_items": dataset.num_items,

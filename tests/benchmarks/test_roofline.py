@@ -77,7 +77,7 @@ def test_blocks_and_projections_count():
         training_work(_config(num_behavior_blocks=2), counts),
     )
     assert two["behaviour encoder"] == one["behaviour encoder"] + one["behaviour encoder"]
-    bare = training_work(_config(behavior_projection="none"), counts)["behaviour encoder"]
+    bare = training_work(_config(variant="release"), counts)["behaviour encoder"]
     assert one["behaviour encoder"].flops - bare.flops == 3 * 2 * 4 * 9
 
 

@@ -137,12 +137,11 @@ def row_states(item_ids, behavior_ids, w, num_heads, residual, scale_embeddings)
     max_length, d = w["P"].shape
     real = [item != 0 for item in item_ids]
     counts = indicators(item_ids, behavior_ids, K)
-    G, encoded = np.zeros((length, d)), np.zeros((length, d))
+    G = np.zeros((length, d))
     for t in range(length):
         if real[t]:
             age = length - 1 - t  # 0 is the newest event
             q = encode(item_ids[t], counts[t], w, scale_embeddings=scale_embeddings)
-            encoded[t] = q
             G[t] = q + w["P"][max_length - 1 - age]  # Eq. 4
     stage = G
     for block in w["behavior_blocks"]:
@@ -154,21 +153,7 @@ def row_states(item_ids, behavior_ids, w, num_heads, residual, scale_embeddings)
     for block in w["sequence_blocks"]:
         stage = sequence_encoder(stage, skip, real, block, num_heads, residual)
         skip = stage
-    if w.get("history_sum") is not None:
-        stage = history_sum(stage, encoded, behavior_ids, real, w["history_sum"])
     return stage
-
-
-def history_sum(Z, encoded, behavior_ids, real, weights):
-    """Return the states [L, d] that begin as the sum of the encoded history; beyond the paper."""
-    out = np.zeros_like(Z)
-    for t in range(len(Z)):
-        if not real[t]:
-            continue
-        past = [s for s in range(t + 1) if real[s]]
-        total = sum(weights["gain"][behavior_ids[s] - 1] * encoded[s] for s in past)
-        out[t] = weights["gamma"] * Z[t] + total / np.sqrt(len(past))
-    return out
 
 
 def neighbor_score(items, behaviors, t, candidate, weights):
@@ -294,17 +279,15 @@ def random_weights(
     projection,
     *,
     norm=False,
-    summed=False,
     neighbors=0,
 ):
     """Return random weights, none of them zero.
 
-    `projection` says what becomes of Eq. 5: "shared" (one for all behaviours), "per_behavior" or
-    "none". With `norm`, the sequence blocks have a layer normalisation; with `summed`, the states
-    begin as sums of the history; with `neighbors`, every item has up to so many that it is alike
-    to, and the last one has none.
+    `projection` says what becomes of Eq. 5: "shared" (one for all behaviours) or "none". With
+    `norm`, the sequence blocks have a layer normalisation; with `neighbors`, every item has up to
+    so many that it is alike to, and the last one has none.
     """
-    if projection not in ("shared", "per_behavior", "none"):
+    if projection not in ("shared", "none"):
         raise ValueError(f"unknown projection {projection!r}")
 
     def draw(*shape):
@@ -320,9 +303,7 @@ def random_weights(
         block["gamma"] = [float(draw()) for _ in range(K)]
         if projection == "none":
             return block | {"W_e": None, "B_e": None}
-        if projection == "shared":
-            return block | {"W_e": [draw(d, d)] * K, "B_e": [draw(d)] * K}
-        return block | {"W_e": [draw(d, d) for _ in range(K)], "B_e": [draw(d) for _ in range(K)]}
+        return block | {"W_e": [draw(d, d)] * K, "B_e": [draw(d)] * K}
 
     def draw_sequence_block():
         block = {name: draw(d, d) for name in ("W_Q", "W_K", "W_V")} | draw_feed_forward()
@@ -333,8 +314,6 @@ def random_weights(
     w["behavior_blocks"] = [draw_behavior_block() for _ in range(behavior_blocks)]
     w["sequence_blocks"] = [draw_sequence_block() for _ in range(sequence_blocks)]
     w["classifier"] = {"W_1": draw(2 * d, d), "B_1": draw(d), "W_2": draw(d, K), "B_2": draw(K)}
-    if summed:
-        w["history_sum"] = {"gamma": float(draw()), "gain": draw(K)}
     if neighbors:
         alike = [{} for _ in range(num_items + 1)]
         for item in range(1, num_items):

@@ -26,9 +26,8 @@ def make_weights(config, seed=0):
         config.max_length,
         config.num_behavior_blocks,
         config.num_sequence_blocks,
-        config.behavior_projection,
-        norm=config.layer_norm,
-        summed=config.history_sum,
+        "none" if config.variant == "release" else "shared",
+        norm=config.variant == "release",
         neighbors=config.num_neighbors,
     )
 
@@ -57,10 +56,6 @@ def load_reference_weights(model, w, padding_row=0.0):
         load_behavior_block(backbone.get_layer(f"behavior_encoder_{number}"), block)
     for number, block in enumerate(w["sequence_blocks"]):
         load_sequence_block(backbone.get_layer(f"sequence_encoder_{number}"), block)
-    if w.get("history_sum") is not None:
-        layer = backbone.get_layer("history_sum")
-        layer.gamma.assign(w["history_sum"]["gamma"])
-        layer.gain.assign(w["history_sum"]["gain"])
     if w.get("neighbors") is not None:
         load_neighbors(model.neighbors, w["neighbors"])
     _load_dense(classifier.hidden, w["classifier"]["W_1"], w["classifier"]["B_1"])
@@ -71,8 +66,6 @@ def load_behavior_block(encoder, block):
     """Copies one behaviour block, whose weights are lists over behaviours, into the layer."""
     if encoder.projection == "shared":
         _load_dense(encoder.input_dense, block["W_e"][0], block["B_e"][0])
-    elif encoder.projection == "per_behavior":
-        _load_dense(encoder.input_dense, np.stack(block["W_e"]), np.stack(block["B_e"]))
     stacks = (block["W_Q"], block["W_K"], block["W_V"])
     fused = [fuse(*weights) for weights in zip(*stacks, strict=True)]
     encoder.attention.query_key_value.kernel.assign(np.stack(fused))
@@ -170,8 +163,8 @@ def call_reference(w, config, batch):
         *(batch[name] for name in ("item_ids", "behavior_ids", "candidate_ids")),
         w,
         num_heads=config.num_heads,
-        feed_forward_residual=config.feed_forward_residual,
-        scale_embeddings=config.scale_embeddings,
+        feed_forward_residual=config.variant == "release",
+        scale_embeddings=config.variant == "release",
     )
 
 

@@ -88,7 +88,7 @@ def test_models_saved_here_load_there(tmp_path, backend):
     config = make_config(
         3,
         **{"num_heads": 2, "num_behavior_blocks": 2, "num_sequence_blocks": 2},
-        **{"layer_norm": True, "behavior_projection": "per_behavior"},
+        variant="release",
     )
     model = HMAR(config)
     randomize(model)

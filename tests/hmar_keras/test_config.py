@@ -98,7 +98,7 @@ def configs(draw):
         behaviors=Behaviors(names, target=draw(st.sampled_from(names))),
         model=draw(st.sampled_from(["hmar", "sasrec"])),
         events=draw(st.sampled_from(["all", "target"])),
-        holdout=draw(st.sampled_from(["target", "last", "any"])),
+        holdout=draw(st.sampled_from(["target", "last"])),
         indicators=draw(st.booleans()),
         loss=draw(st.sampled_from(["bce", "gbce", "sampled_softmax"])),
         gbce_calibration=draw(st.floats(0, 1)),
@@ -111,13 +111,9 @@ def configs(draw):
         num_behavior_blocks=draw(st.integers(0, 10**6)),
         num_sequence_blocks=draw(count),
         dropout=draw(st.floats(0, 1, exclude_max=True)),
-        behavior_projection=draw(st.sampled_from(["shared", "per_behavior", "none"])),
-        feed_forward_residual=draw(st.booleans()),
-        layer_norm=draw(st.booleans()),
-        history_sum=draw(st.booleans()),
+        variant=draw(st.sampled_from(["paper", "release"])),
         num_neighbors=draw(st.integers(0, 10**6)),
         neighbor_weight=draw(positive),
-        scale_embeddings=draw(st.booleans()),
         item_buckets=draw(st.sampled_from([0, 5, 10**6])),
         # The other start is not for buckets.
         item_start="random",
@@ -184,9 +180,8 @@ INTEGERS = [
 INTEGERS_FROM_ZERO = ["item_buckets", "num_behavior_blocks", "num_neighbors"]
 NUMBERS = ["dropout", "beta", "theta", "learning_rate", "adam_beta_2", "gbce_calibration"]
 NUMBERS += ["neighbor_weight"]
-FLAGS = ["feed_forward_residual", "layer_norm", "history_sum", "scale_embeddings", "indicators"]
-FLAGS += ["shared_negatives"]
-CHOICES = ["behavior_projection", "windows", "batching", "optimizer"]
+FLAGS = ["indicators", "shared_negatives"]
+CHOICES = ["variant", "windows", "batching", "optimizer"]
 CHOICES += ["model", "events", "holdout", "loss", "targets", "order"]
 CHOICES += ["item_start", "learning_rate_schedule"]
 

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 from reference_model import assert_close
 
-from hmar_keras.optimizers import Adam, LazyAdam, RowwiseAdam
+from hmar_keras.optimizers import Adam, LazyAdam
 
 ROWS, DIM, BETAS, EPSILON, RATE = 6, 2, (0.9, 0.98), 1e-7, 0.1
 # Item 5 is never touched, item 1 several times in one batch, item 4 in some batches only.
@@ -23,7 +23,7 @@ def train(optimizer, jit_compile):
     return model
 
 
-def reference(beta_1, rowwise=False):
+def reference(beta_1):
     """Adam over the whole table, step by step."""
     weights = WEIGHTS.astype("float64")
     momentum, velocity = np.zeros_like(weights), np.zeros_like(weights)
@@ -32,10 +32,7 @@ def reference(beta_1, rowwise=False):
         for item in batch.ravel():
             gradient[item] += 2 * weights[item] / (batch.size * DIM)
         momentum += (1 - beta_1) * (gradient - momentum)
-        squares = gradient**2
-        if rowwise:
-            squares[:] = squares.mean(axis=1, keepdims=True)
-        velocity += (1 - BETAS[1]) * (squares - velocity)
+        velocity += (1 - BETAS[1]) * (gradient**2 - velocity)
         first = momentum / (1 - beta_1**step)
         second = velocity / (1 - BETAS[1] ** step)
         # As Keras has it: epsilon is added before the correction of the second moment.
@@ -45,16 +42,13 @@ def reference(beta_1, rowwise=False):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("cls", [Adam, LazyAdam, RowwiseAdam])
+@pytest.mark.parametrize("cls", [Adam, LazyAdam])
 def test_rows_of_a_repeated_item_are_one_gradient(cls, jit_compile):
-    """Adam is Adam; LazyAdam's tables are Adam's without a first moment, over the whole table.
-
-    RowwiseAdam's second moments are the means of theirs.
-    """
+    """Adam is Adam; LazyAdam's tables are Adam's without a first moment, over the whole table."""
     if jit_compile and keras.backend.backend() == "torch":
         pytest.skip("torch does not compile here")
     weights = train(cls(RATE, *BETAS, EPSILON), jit_compile).get_weights()[0]
-    expected, _ = reference(BETAS[0] if cls is Adam else 0.0, cls is RowwiseAdam)
+    expected, _ = reference(BETAS[0] if cls is Adam else 0.0)
     assert_close(weights, expected)
     np.testing.assert_array_equal(weights[5], WEIGHTS[5])
 
@@ -69,15 +63,6 @@ def test_second_moments_fade_while_a_row_rests(jit_compile):
     assert last_step.shape == (ROWS, 1)  # and there is no first moment
     faded = velocity * BETAS[1] ** (len(BATCHES) - last_step)
     assert_close(faded, reference(0.0)[1])
-
-
-def test_a_row_has_one_second_moment():
-    optimizer = RowwiseAdam(RATE, *BETAS, EPSILON)
-    train(optimizer, False)
-    velocity, last_step = (ops.convert_to_numpy(variable) for variable in optimizer.variables[2:])
-    assert velocity.shape == last_step.shape == (ROWS, 1)
-    faded = velocity * BETAS[1] ** (len(BATCHES) - last_step)
-    assert_close(faded, reference(0.0, rowwise=True)[1][:, :1])
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="rows are read there alone")
@@ -105,7 +90,7 @@ def test_a_seldom_row_moves_as_far_as_under_adam():
 
 def test_weights_that_are_no_table_move_as_under_adam():
     outcomes = []
-    for cls in (keras.optimizers.Adam, Adam, LazyAdam, RowwiseAdam):
+    for cls in (keras.optimizers.Adam, Adam, LazyAdam):
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
         model.compile(cls(0.1), "mse")
@@ -116,7 +101,7 @@ def test_weights_that_are_no_table_move_as_under_adam():
         np.testing.assert_allclose(outcome, outcomes[0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("cls", [Adam, LazyAdam, RowwiseAdam])
+@pytest.mark.parametrize("cls", [Adam, LazyAdam])
 def test_a_weight_without_axes_moves_too(cls):
     """As the gate of a layer of somebody's own."""
     variable = keras.Variable(1.0)
@@ -126,7 +111,7 @@ def test_a_weight_without_axes_moves_too(cls):
     assert float(ops.convert_to_numpy(variable)) == pytest.approx(1 - RATE, abs=1e-5)
 
 
-@pytest.mark.parametrize("cls", [Adam, LazyAdam, RowwiseAdam])
+@pytest.mark.parametrize("cls", [Adam, LazyAdam])
 def test_a_loaded_model_goes_on_as_if_it_had_not_been_saved(tmp_path, cls):
     model = train(cls(RATE, *BETAS), False)
     model.save(tmp_path / "model.keras")

@@ -50,9 +50,10 @@ def test_every_layer_is_recorded_in_the_order_of_the_graph(calls):
 def test_weights_times_values_are_the_layers_outputs(calls):
     for call in calls.values():
         real = np.array(HISTORY["item_ids"]) > 0
-        np.testing.assert_allclose(
-            numpy(call.attended())[real], numpy(call.outputs)[real], atol=1e-5
-        )
+        value = numpy(call.projections()[2])  # [batch, length, heads, dim / heads]
+        attended = np.einsum("bhqk,bkhd->bqhd", numpy(call.weights()), value)
+        outputs = numpy(call.outputs)
+        np.testing.assert_allclose(attended.reshape(outputs.shape)[real], outputs[real], atol=1e-5)
 
 
 def test_weights_add_up_to_one_and_keep_to_the_masks(calls):

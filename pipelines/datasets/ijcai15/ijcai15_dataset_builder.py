@@ -17,6 +17,7 @@ class Ijcai15(LogBuilder):
 
     BEHAVIORS = Behaviors(("click", "fav", "cart", "buy"), target="buy")
     REPEATS = False
+    HELD_OUT_ANYWHERE = True
 
     @classmethod
     def sources(cls, config_name) -> SourceFiles:

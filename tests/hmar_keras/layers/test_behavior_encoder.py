@@ -52,7 +52,7 @@ def test_layer(tmp_path, projection):
 @each_projection
 @pytest.mark.parametrize("residual", [False, True])
 def test_equals_the_sum_of_separate_encoders(projection, residual):
-    config = make_config(BEHAVIORS, behavior_projection=projection)
+    config = make_config(BEHAVIORS, variant="paper" if projection == "shared" else "release")
     block = make_weights(config)["behavior_blocks"][0]
     layer = BehaviorEncoder(
         BEHAVIORS, num_heads=2, projection=projection, feed_forward_residual=residual

@@ -19,10 +19,10 @@ LAYERS = {
     "BehaviorEncoder": lambda layer, items, behaviors, x, mask: layer(x, behaviors),
     "Dropout": lambda layer, items, behaviors, x, mask: layer(x),
     "FeedForward": lambda layer, items, behaviors, x, mask: layer(x),
+    "HashedItemTable": lambda layer, items, behaviors, x, mask: layer(items),
     "HistoricalBehaviorIndicators": lambda layer, items, behaviors, x, mask: layer(
         items, behaviors
     ),
-    "HistorySum": lambda layer, items, behaviors, x, mask: layer(ops.tanh(x), x, behaviors),
     "ItemBehaviorEmbedding": lambda layer, items, behaviors, x, mask: layer(
         items, keras.layers.Dense(NUM_BEHAVIORS)(x)
     ),
@@ -41,8 +41,8 @@ ARGUMENTS = {
     "BehaviorDense": {"num_behaviors": NUM_BEHAVIORS, "units": DIM},
     "BehaviorEncoder": {"num_behaviors": NUM_BEHAVIORS},
     "Dropout": {"rate": 0.5},
+    "HashedItemTable": {"input_dim": NUM_ITEMS + 1, "output_dim": DIM, "buckets": 7},
     "HistoricalBehaviorIndicators": {"num_behaviors": NUM_BEHAVIORS},
-    "HistorySum": {"num_behaviors": NUM_BEHAVIORS},
     "ItemBehaviorEmbedding": {"num_items": NUM_ITEMS, "dim": DIM},
     "ItemEmbedding": {"num_items": NUM_ITEMS, "dim": DIM},
     "ItemNeighbors": {

@@ -68,8 +68,7 @@ def test_the_catalogue_is_scored_as_every_item_is(item_buckets):
     assert scores.shape == (2, ITEMS + 1)
     assert gains.shape == (2, BEHAVIORS)
     assert_close(scores[:, 1:] + np.einsum("bck,bk->bc", counts[:, 0], gains), each)
-    base, effect = (ops.convert_to_numpy(part) for part in layer.fold())
-    encoded = base[1:] + counts[:, 0] @ effect
+    encoded = ops.convert_to_numpy(layer(items, counts))[:, 0]
     assert_close(np.einsum("bd,bcd->bc", states[:, 0], encoded), each)
 
 
@@ -99,14 +98,3 @@ def test_a_shared_lookup_gives_the_same_bits(policy, item_buckets):
         )
         np.testing.assert_array_equal(shared, alone)
         assert np.any(alone)
-
-
-def test_fold_is_the_encoding_of_the_whole_catalogue(layer):
-    rng = np.random.default_rng(2)
-    items = np.arange(1, ITEMS + 1, dtype="int32")[None]
-    counts = rng.integers(0, 4, (1, ITEMS, BEHAVIORS)).astype("float32")
-    base, effect = (ops.convert_to_numpy(part) for part in layer.fold())
-    assert base.shape == (ITEMS + 1, DIM)
-    assert effect.shape == (BEHAVIORS, DIM)
-    encoded = ops.convert_to_numpy(layer(items, counts))
-    assert_close(base[1:] + counts[0] @ effect, encoded[0])

@@ -14,7 +14,8 @@ each_norm = pytest.mark.parametrize("layer_norm", [False, True])
 
 
 def make_encoder(layer_norm, residual, num_heads=2):
-    block = make_weights(make_config(layer_norm=layer_norm))["sequence_blocks"][0]
+    config = make_config(variant="release" if layer_norm else "paper")
+    block = make_weights(config)["sequence_blocks"][0]
     layer = SequenceEncoder(num_heads, feed_forward_residual=residual, layer_norm=layer_norm)
     layer.build(STAGE.shape)
     load_sequence_block(layer, block)

@@ -15,12 +15,8 @@ OPTIONS = {
     "num_sequence_blocks": 2,
     "max_length": 7,
     "num_items": 8,
-    "behavior_projection": "per_behavior",
-    "feed_forward_residual": True,
-    "layer_norm": True,
-    "history_sum": True,
+    "variant": "release",
     "num_neighbors": 3,
-    "scale_embeddings": True,
     "indicators": False,
 }
 
@@ -50,12 +46,17 @@ def test_option_changes_the_model(option):
     assert not same(footprint(make_config()), footprint(changed))
 
 
-def test_projections_differ_from_each_other():
-    kinds = [
-        footprint(make_config(behavior_projection=projection))
-        for projection in ("shared", "per_behavior", "none")
-    ]
-    assert len({str(shapes) for shapes, _ in kinds}) == 3
+def test_the_releases_network_differs_in_four_things():
+    backbones = [HMAR(make_config(variant=variant)).backbone for variant in ("paper", "release")]
+    for backbone, is_release in zip(backbones, (False, True), strict=True):
+        behavior, sequence = (
+            backbone.get_layer(f"{kind}_encoder_0") for kind in ("behavior", "sequence")
+        )
+        assert behavior.projection == ("none" if is_release else "shared")
+        assert behavior.feed_forward_residual == is_release
+        assert sequence.feed_forward_residual == is_release
+        assert sequence.layer_norm == is_release
+        assert backbone.item_encoder.scale_embeddings == is_release
 
 
 def test_dropout_acts_in_training_only():
@@ -143,17 +144,3 @@ def test_shared_negatives_are_scored_as_candidates_are():
     actual = to_numpy(shared({**batch, "negative_ids": negatives}))
     for name in ("ranking", "behavior"):
         np.testing.assert_allclose(actual[name], expected[name], rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("scale", [False, True])
-def test_with_a_history_sum_a_new_model_scores_by_the_products_of_the_items(scale):
-    config = make_config(history_sum=True, indicators=False, scale_embeddings=scale)
-    model = HMAR(config)
-    batch = random_batch(np.random.default_rng(6), config)
-    ids = batch["item_ids"]
-    table = to_numpy({"x": model.item_table.embeddings})["x"] * (config.dim**0.5 if scale else 1)
-    table[0] = 0
-    events = np.maximum((ids > 0).sum(axis=1, keepdims=True), 1)
-    expected = table[ids].sum(axis=1) @ table[1:].T / np.sqrt(events)
-    scores = to_numpy({"x": model.score_catalog(ids, batch["behavior_ids"])})["x"]
-    np.testing.assert_allclose(scores[:, 1:], expected, rtol=1e-4, atol=1e-6)

@@ -48,12 +48,11 @@ def moved(w, direction, step):
     return None if w is None else w + step * direction
 
 
-@pytest.mark.parametrize("projection", ["shared", "per_behavior", "none"])
-def test_gradient_equals_the_slope_of_the_references_loss(projection):
+@pytest.mark.parametrize("variant", ["paper", "release"])
+def test_gradient_equals_the_slope_of_the_references_loss(variant):
     config = make_config(
         3,
-        **{"behavior_projection": projection, "layer_norm": projection == "none"},
-        **{"num_behavior_blocks": 2, "num_sequence_blocks": 2, "theta": 0.5},
+        **{"variant": variant, "num_behavior_blocks": 2, "num_sequence_blocks": 2, "theta": 0.5},
     )
     rng = np.random.default_rng(0)
     batch = random_batch(rng, config, steps=4)
@@ -78,9 +77,9 @@ def test_gradient_equals_the_slope_of_the_references_loss(projection):
         assert along == pytest.approx((up - down) / 2e-6, rel=1e-3, abs=1e-4)
 
 
-@pytest.mark.parametrize("projection", ["shared", "per_behavior", "none"])
-def test_a_behavior_that_never_occurs_learns_nothing(projection):
-    config = make_config(3, behavior_projection=projection)
+@pytest.mark.parametrize("variant", ["paper", "release"])
+def test_a_behavior_that_never_occurs_learns_nothing(variant):
+    config = make_config(3, variant=variant)
     model, _ = make_pair(config)
     batch = random_batch(np.random.default_rng(0), config)
     absent = 2
@@ -121,7 +120,7 @@ def test_rows_of_padding_add_nothing_to_the_gradient():
 
 
 def test_a_batch_of_padding_trains_nothing():
-    config = make_config(3, num_behavior_blocks=2, num_sequence_blocks=2, layer_norm=True)
+    config = make_config(3, num_behavior_blocks=2, num_sequence_blocks=2, variant="release")
     model, _ = make_pair(config)
     batch = random_batch(np.random.default_rng(2), config)
     batch = {name: np.zeros_like(ids) for name, ids in batch.items()}
@@ -214,7 +213,7 @@ def test_training_is_repeatable_bit_for_bit():
 
 
 def test_fit_moves_every_weight_and_learns():
-    config = make_config(3, learning_rate=0.02, layer_norm=True)
+    config = make_config(3, learning_rate=0.02, variant="release")
     keras.utils.set_random_seed(0)
     start = {variable.path: ops.convert_to_numpy(variable) for variable in HMAR(config).weights}
     keras.utils.set_random_seed(0)
@@ -230,8 +229,7 @@ def test_fit_moves_every_weight_and_learns():
 def test_saved_models_and_weights_give_the_same_outputs(tmp_path):
     config = make_config(
         3,
-        **{"num_behavior_blocks": 2, "num_sequence_blocks": 2},
-        **{"layer_norm": True, "behavior_projection": "per_behavior"},
+        **{"num_behavior_blocks": 2, "num_sequence_blocks": 2, "variant": "release"},
     )
     model, _ = fit(config, seed=1, epochs=1)
     randomize(model)
@@ -270,8 +268,11 @@ def test_config_round_trip_through_json():
 
 @pytest.mark.parametrize("policy", MIXED_POLICIES)
 def test_mixed_precision(policy):
-    config = make_config(3, layer_norm=True, num_behavior_blocks=2, num_sequence_blocks=2)
+    settings = {"dim": 8, "num_behavior_blocks": 2, "num_sequence_blocks": 2}
+    config = make_config(3, variant="release", **settings)
     plain, _ = make_pair(config)
+    # With the reference's large weights a rounding error can change what attention looks at.
+    plain.set_weights([weight / 2 for weight in plain.get_weights()])
     batch = random_batch(np.random.default_rng(7), config)
     expected = to_numpy(plain(batch, training=False))
     catalog = ops.convert_to_numpy(plain.score_catalog(batch["item_ids"], batch["behavior_ids"]))

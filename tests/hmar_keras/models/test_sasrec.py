@@ -26,8 +26,7 @@ def slow_states(model, items):
     table = array(model.items.item_table.embeddings).astype("float64")
     real = items > 0
     x = np.where(real[:, None], table[items], 0.0)
-    if config.scale_embeddings:
-        x = x * np.sqrt(config.dim)
+    x = x * np.sqrt(config.dim)
     positions = array(model.backbone.get_layer("position_embedding").positions)
     x = x + positions[len(positions) - len(items) :]
     allowed = np.tril(np.ones((len(items), len(items)), bool)) & real[None]
@@ -59,14 +58,9 @@ def neighbor_weights(model):
     return {"alike": alike, "gain": gain.repeat(model.config.num_behaviors)}
 
 
-@pytest.mark.parametrize(
-    ("num_heads", "scale_embeddings", "num_neighbors"),
-    [(1, False, 0), (2, False, 3), (1, True, 3), (2, True, 0)],
-)
-def test_equals_the_reference(num_heads, scale_embeddings, num_neighbors):
-    model = make_sasrec(
-        num_heads=num_heads, scale_embeddings=scale_embeddings, num_neighbors=num_neighbors
-    )
+@pytest.mark.parametrize(("num_heads", "num_neighbors"), [(1, 0), (2, 3), (1, 3), (2, 0)])
+def test_equals_the_reference(num_heads, num_neighbors):
+    model = make_sasrec(num_heads=num_heads, num_neighbors=num_neighbors)
     batch = random_batch(np.random.default_rng(0), model.config)
     table = ops.convert_to_numpy(model.items.item_table.embeddings)
     scores = call(model, batch)["ranking"]
@@ -135,7 +129,7 @@ def test_it_learns_what_always_follows(loss, precision):
     """Item i is followed by i + 1; shared negatives, every loss."""
     config = make_config(
         model="sasrec", dim=16, loss=loss, shared_negatives=True, num_negatives=3,
-        learning_rate=0.02, scale_embeddings=True,
+        learning_rate=0.02,
     )  # fmt: skip
     keras.utils.set_random_seed(0)
     model = SASRec(config, dtype=precision)

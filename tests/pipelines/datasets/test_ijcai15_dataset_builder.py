@@ -39,5 +39,6 @@ def test_records_are_the_matrices(tmp_path):
     assert dataset.users.tolist() == ["0", "1", "2", "3", "5"]  # row 4 is empty
     assert dataset.items.tolist() == [str(column) for column in range(9)]
     assert dataset.held_out_items.tolist() == [4, 0, 0, 9, 1]
+    assert dataset.held_out_anywhere
     assert dataset.behaviors.target == "buy"
     assert not dataset.repeats

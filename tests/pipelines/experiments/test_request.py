@@ -24,6 +24,15 @@ def test_what_is_whole_is_read(tmp_path, content):
     assert read(tmp_path, content) == content
 
 
+def test_settings_of_an_earlier_version_are_read_in_the_terms_of_this_one(tmp_path, content):
+    earlier = {name: value for name, value in content["config"].items() if name != "variant"}
+    switches = dict.fromkeys(("feed_forward_residual", "layer_norm", "scale_embeddings"), False)
+    earlier |= {**switches, "behavior_projection": "shared", "history_sum": False}
+    assert read(tmp_path, {**content, "config": earlier}) == content
+    with pytest.raises(InputError, match=r"experiment\.json: history_sum=True"):
+        read(tmp_path, {**content, "config": {**earlier, "history_sum": True}})
+
+
 @pytest.mark.parametrize("name", ["config", "seeds", "hardware"])
 def test_what_is_missing_is_named(tmp_path, content, name):
     del content[name]

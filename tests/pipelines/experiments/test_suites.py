@@ -27,18 +27,13 @@ def test_ablations_are_those_of_table_4():
     }
 
 
-def test_the_history_sum_is_taken_away_where_there_is_one():
-    configs = by_name(["ablation"], CONFIG.replace(history_sum=True))
-    assert configs["without history sum"] == {"history_sum": False}
-
-
-def test_so_are_the_item_neighbors():
+def test_item_neighbors_are_taken_away_where_there_are_some():
     configs = by_name(["ablation"], CONFIG.replace(num_neighbors=9))
     assert configs["without item neighbours"] == {"num_neighbors": 0}
 
 
 def test_other_models_differ_in_what_they_are_alone():
-    sasrec = {"model": "sasrec", "num_sequence_blocks": 2, "scale_embeddings": True}
+    sasrec = {"model": "sasrec", "num_sequence_blocks": 2}
     sasrec["alpha"] = {"view": 1.0, "buy": 1.0}
     gbce = {"loss": "gbce", "shared_negatives": True, "num_negatives": 256}
     assert by_name(["main"]) == {

@@ -25,8 +25,7 @@ from pipelines.export.retrieval import nearest_items
 from pipelines.export.signatures import ServingModel
 from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import item_popularity
-from pipelines.runtime.errors import InputError
-from pipelines.runtime.retrievals import BRUTE_FORCE, PRODUCT, SCANN, STREAMING
+from pipelines.runtime.retrievals import BRUTE_FORCE, PRODUCT, STREAMING
 from pipelines.serving.loaded_version import LoadedVersion
 
 from ..commands import fails
@@ -296,32 +295,6 @@ for path in sys.argv[1:]:
         answer = recommend({"items": items, "behaviors": names, **options})
         assert answer["items"][0].astype(str).tolist() == expected
         np.testing.assert_allclose(answer["scores"][0], scores, atol=1e-5)
-
-
-def test_scann_that_does_not_load_is_one_sentence(model, log, tmp_path):
-    if retrieval.factorized_top_k._HAVE_SCANN:
-        pytest.skip("ScaNN loads here")
-    with pytest.raises(InputError, match=r"scann is not installed.*--retrieval brute_force"):
-        export(model, log.items, popularity_of(log), tmp_path / "m", {}, retrieval=SCANN)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_scann_finds_the_best_of_a_small_catalogue(model, log, tmp_path):
-    """It searches all of it, so that its answer is exact."""
-    if not retrieval.factorized_top_k._HAVE_SCANN:
-        pytest.skip("ScaNN does not load beside this TensorFlow")
-    path = export(model, log.items, popularity_of(log), tmp_path / "m", {}, retrieval=SCANN)
-    loaded = tf.saved_model.load(str(path))
-    items, names = zip(*HISTORY, strict=True)
-    answer = loaded.signatures["recommend"](
-        items=tf.constant([items]),
-        behaviors=tf.constant([names]),
-        k=tf.constant(9),
-        exclude_seen=tf.constant(True),
-    )
-    history = [(int(item[1:]), log.behaviors.id_of(name)) for item, name in HISTORY]
-    expected, _ = long_way(model, log, history, 9, exclude_seen=True)
-    assert answer["items"][0].numpy().astype(str).tolist() == expected
 
 
 def test_an_unknown_retrieval_is_refused(hmar):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -117,7 +119,7 @@ def test_the_last_event_can_be_held_out_whatever_it_is(datasets):
         split(datasets["make"](users, held_out=[9, 0, 0], num_items=9), "last")
 
 
-def test_any_target_event_beside_an_official_list(datasets):
+def test_official_items_from_anywhere_are_validated_alike(datasets):
     """All events on the validation answer come after training, and after nothing of the test."""
     users = [
         [(1, VIEW), (3, VIEW), (2, CART), (3, BUY), (4, VIEW)],  # one buy: tested only
@@ -126,7 +128,8 @@ def test_any_target_event_beside_an_official_list(datasets):
         [(1, VIEW), (4, BUY), (4, BUY)],  # not listed: trained on as it is
         [(7, VIEW), (3, BUY), (7, BUY), (1, VIEW), (3, VIEW), (7, CART)],  # on 3 or 7
     ]
-    splits = split(datasets["make"](users, held_out=[8, 8, 8, 0, 8], num_items=9), "any")
+    dataset = datasets["make"](users, held_out=[8, 8, 8, 0, 8], num_items=9)
+    splits = split(dataclasses.replace(dataset, held_out_anywhere=True))
     three, seven = [(3, BUY), (3, VIEW)], [(7, VIEW), (7, BUY), (7, CART)]
     validation = questions_by_user(splits.dataset, splits.validation)
     assert set(validation) == {1, 4}
@@ -149,8 +152,10 @@ def test_any_target_event_may_be_the_validation_answer(datasets):
     """Each of three bought items, about equally often; 6 sigma."""
     users = [[(9, VIEW), (1, BUY), (2, BUY), (3, BUY)]] * 3000
     dataset = datasets["make"](users, held_out=[8] * 3000, num_items=9)
-    answers = split(dataset, "any").validation.positives
-    assert np.array_equal(answers, split(dataset, "any").validation.positives)
+    anywhere = dataclasses.replace(dataset, held_out_anywhere=True)
+    assert anywhere.fingerprint == dataset.fingerprint
+    answers = split(anywhere).validation.positives
+    assert np.array_equal(answers, split(anywhere).validation.positives)
     share = np.bincount(answers, minlength=4)[1:4] / 3000
     assert share.sum() == 1
     assert np.all(np.abs(share - 1 / 3) < 6 * np.sqrt(2 / 9 / 3000))
@@ -174,9 +179,8 @@ def test_only_target_events_are_visible(log):
     assert splits.visible("all") is splits
 
 
-def test_any_event_needs_an_official_list(datasets):
-    with pytest.raises(InputError, match="ships no held-out list"):
-        split(datasets["make"]([[(1, BUY), (2, BUY), (3, BUY)]]), "any")
-    for holdout in ("target", "any"):
-        with pytest.raises(InputError, match="no user of the held-out list has two events"):
-            split(datasets["make"]([[(1, VIEW), (2, VIEW)]], held_out=[3], num_items=3), holdout)
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_an_official_list_without_a_second_target_cannot_be_split(datasets, anywhere):
+    dataset = datasets["make"]([[(1, VIEW), (2, VIEW)]], held_out=[3], num_items=3)
+    with pytest.raises(InputError, match="no user of the held-out list has two events"):
+        split(dataclasses.replace(dataset, held_out_anywhere=anywhere))

@@ -11,11 +11,7 @@ from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import touched_items
 from pipelines.training import item_initialization
 from pipelines.training.fit import train
-from pipelines.training.item_initialization import (
-    find_neighbors,
-    start_from_cooccurrence,
-    start_items,
-)
+from pipelines.training.item_initialization import find_neighbors, start_from_cooccurrence
 from pipelines.training.run_directory import RunDirectory
 
 MAX_LENGTH = 3  # of what the model sees
@@ -89,17 +85,6 @@ def test_a_model_of_the_target_behaviour_starts_from_its_events_alone(log, confi
     np.testing.assert_allclose(
         expected.item_table.embeddings, trained.item_table.embeddings, atol=1e-6
     )
-
-
-@pytest.mark.parametrize("scale", [False, True])
-def test_with_a_history_sum_an_item_stands_out_as_much_as_all_others_together(log, config, scale):
-    """e to its product with itself is the number of items, whose products with it are near 0."""
-    model = build_model(
-        config.replace(item_start="cooccurrence", history_sum=True, scale_embeddings=scale)
-    )
-    start_items(model, split(log))
-    encoded = ops.convert_to_numpy(model.backbone.item_encoder.fold()[0])[1:]
-    np.testing.assert_allclose(np.exp(np.sum(encoded**2, axis=1)), log.num_items, rtol=1e-4)
 
 
 @pytest.mark.parametrize("model", ["hmar", "sasrec"])

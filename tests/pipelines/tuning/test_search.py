@@ -183,7 +183,7 @@ def test_bad_requests_are_one_sentence(hmar):
     fails(hmar(*begin_, "--objective", "val_loss"), "unknown objective", "val_ndcg@10")
     fails(hmar(*begin_, "--resume", "--overwrite"), "exclude each other")
     fails(hmar(*begin_, "--resume"), "is not the directory of a tuning")
-    fails(hmar(*begin_, "--over", "layer_norm"), "no range of layer_norm")
+    fails(hmar(*begin_, "--over", "indicators"), "no range of indicators")
     assert not (hmar.home / "new").exists()
 
 

@@ -115,7 +115,7 @@ def test_a_file_gives_ranges_and_names_choose_among_them(tmp_path):
         ({"dropout": {"low": 0, "high": 1}}, "dropout must be in"),
         ({"dim": {"low": 8, "high": 9.5}}, "dim must be a whole number"),
         ({"loss": {"choices": ["bce", "mse"]}}, "loss must be one of"),
-        ({"layer_norm": {"choices": [True, 1]}}, "must all be numbers"),
+        ({"indicators": {"choices": [True, 1]}}, "must all be numbers"),
         ({"dropout": {"choices": [0.1, None]}}, "must all be numbers"),
         ({"dim": {"choices": [30]}, "num_heads": {"choices": [4]}}, "num_heads 4 beside dim 30"),
     ],
@@ -128,19 +128,19 @@ def test_a_file_that_will_not_do_is_one_sentence(tmp_path, content, words):
 def test_a_missing_file_and_a_name_without_a_range_are_said(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         SearchSpace.of(base(), tmp_path / "none.json")
-    with pytest.raises(InputError, match="no range of layer_norm"):
-        SearchSpace.of(base(), over=["layer_norm"])
+    with pytest.raises(InputError, match="no range of indicators"):
+        SearchSpace.of(base(), over=["indicators"])
 
 
 def test_whole_and_broken_choices_mix_and_booleans_come_back_as_such(tmp_path):
-    content = {"dropout": {"choices": [0, 0.1]}, "layer_norm": {"choices": [True, False]}}
+    content = {"dropout": {"choices": [0, 0.1]}, "indicators": {"choices": [True, False]}}
     space = SearchSpace.of(base(), file_of(tmp_path, content))
     hp = keras_tuner.HyperParameters()
     space.declare(hp)
     assert space.entries["dropout"].choices == (0.0, 0.1)
     # KerasTuner's messages between processes hold booleans as 0 and 1.
-    values = space.values({"dropout": 0, "layer_norm": 1, "theta": 3})
-    assert repr(values) == "{'dropout': 0.0, 'layer_norm': True}"
+    values = space.values({"dropout": 0, "indicators": 1, "theta": 3})
+    assert repr(values) == "{'dropout': 0.0, 'indicators': True}"
     assert [space.entries[name].place(value) for name, value in values.items()] == [0, 0]
 
 

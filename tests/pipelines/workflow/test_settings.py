@@ -30,6 +30,20 @@ def test_a_runs_config_serves_as_a_file(log, tmp_path):
     assert build_config(log, config_file=tmp_path / "config.json") == config
 
 
+def test_a_file_of_an_earlier_version_serves_where_it_means_the_same(log, tmp_path):
+    config = HMARConfig(log.num_items, log.behaviors, variant="release", dim=24)
+    settings = config.to_dict()
+    del settings["variant"]
+    settings |= {"feed_forward_residual": True, "layer_norm": True, "scale_embeddings": True}
+    settings |= {"behavior_projection": "none", "history_sum": False, "holdout": "any"}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(settings))
+    assert build_config(log, config_file=file) == config
+    file.write_text(json.dumps(settings | {"history_sum": True}))
+    with pytest.raises(InputError, match=r"config\.json cannot be used: history_sum=True"):
+        build_config(log, config_file=file)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_keeps_the_datasets_other_settings(log, tmp_path, model):
     config, hmar = build_config(log, model=model), build_config(log)

@@ -13,7 +13,6 @@ import tempfile
 from pathlib import Path
 
 import keras
-from keras import ops
 
 from hmar_keras import SequentialRecommender, register_model
 from hmar_keras.layers import Dropout, HistoricalBehaviorIndicators, ItemBehaviorEmbedding
@@ -39,11 +38,11 @@ class GRU4Rec(SequentialRecommender):
         items, behaviors = inputs["item_ids"], inputs["behavior_ids"]
         candidates = inputs["candidate_ids"]
         events = dropout(encoder(items, indicators(items, behaviors)))
-        states = gru(events, mask=ops.not_equal(items, 0))
+        states = gru(events)  # which come with a mask of what is padding
         counts = indicators(items, behaviors, candidates)
         scores = encoder(candidates, counts, states, inputs.get("negative_ids"))
         ranking = keras.layers.Identity(dtype="float32", name="ranking")(scores)
-        super().__init__(config, inputs=inputs, outputs={"ranking": ranking}, **kwargs)
+        super().__init__(config, dtype, inputs=inputs, outputs={"ranking": ranking}, **kwargs)
 
 
 # %% The commands

@@ -30,6 +30,7 @@ class BehaviorClassifier(keras.layers.Layer):
 
     def __init__(self, num_behaviors: int, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
+        self.supports_masking = True
         self.num_behaviors = num_behaviors
         self.output_dense = keras.layers.Dense(num_behaviors, dtype="float32", name="output")
 
@@ -49,6 +50,10 @@ class BehaviorClassifier(keras.layers.Layer):
         states, candidates = (ops.cast(x, "float32") for x in (states, candidates))
         logits = ops.matmul(last_steps(states, candidates), kernel[:dim])
         return logits + ops.matmul(candidates, kernel[dim:]) + bias + self.output_dense.bias
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """None: the losses know what to leave out."""
+        return None
 
     def compute_output_shape(self, states_shape, candidates_shape):
         """`[batch, steps, K]`."""

@@ -42,6 +42,7 @@ class BehaviorDense(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.num_behaviors = num_behaviors
         self.units = units
         self.activation = keras.activations.get(activation)

@@ -40,6 +40,7 @@ class FeedForward(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.dropout = dropout
         self.residual = residual
         self.num_behaviors = num_behaviors

@@ -52,6 +52,7 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
     ) -> None:
         # Whatever it computes in, `items` come in float32, as the table has them.
         super().__init__(autocast=False, **kwargs)
+        self.supports_masking = True
         self.num_items = num_items
         self.dim = dim
         self.scale_embeddings = scale_embeddings
@@ -133,6 +134,10 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             item_kernel = item_kernel * math.sqrt(self.dim)
         offset = offset[0] + self.combine.bias
         return [ops.cast(part, dtype) for part in (item_kernel, effect, offset)]
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """What is no padding, of histories `[batch, length]`; candidates have no mask."""
+        return event_mask(inputs) if len(inputs.shape) == 2 else None
 
     def compute_output_spec(self, item_ids, indicators, states=None, negative_ids=None, items=None):
         """`[..., dim]`, or `[batch, steps, candidates + negatives]` with `states`."""

@@ -44,6 +44,7 @@ class ItemEmbedding(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.num_items = num_items
         self.dim = dim
         self.scale_embeddings = scale_embeddings
@@ -68,6 +69,10 @@ class ItemEmbedding(keras.layers.Layer):
         if negative_ids is None:
             return scores
         return ops.concatenate([scores, self.item_table.dot(states, negative_ids)], axis=-1)
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """What is no padding, of histories `[batch, length]`; candidates have no mask."""
+        return event_mask(inputs) if len(inputs.shape) == 2 else None
 
     def compute_output_spec(self, item_ids, states=None, negative_ids=None):
         """`[..., dim]`, or `[batch, steps, candidates + negatives]` with `states`."""

@@ -29,6 +29,7 @@ class PositionEmbedding(keras.layers.Layer):
 
     def __init__(self, max_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.max_length = max_length
 
     def build(self, input_shape):

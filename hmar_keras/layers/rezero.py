@@ -30,6 +30,7 @@ class ReZero(keras.layers.Layer):
 
     def __init__(self, num_behaviors: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.num_behaviors = num_behaviors
 
     def build(self, inputs_shape, outputs_shape=None, behavior_ids_shape=None):

@@ -40,6 +40,7 @@ class SelfAttention(keras.layers.Layer):
 
     def __init__(self, num_heads: int = 1, num_behaviors: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.num_heads = num_heads
         self.num_behaviors = num_behaviors
 

@@ -45,6 +45,7 @@ class SequenceEncoder(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.num_heads = num_heads
         self.dropout = dropout
         self.feed_forward_residual = feed_forward_residual

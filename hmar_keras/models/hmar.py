@@ -20,7 +20,9 @@ from hmar_keras.layers import (
 )
 from hmar_keras.models.sequential_recommender import (
     SequentialRecommender,
+    arguments_of,
     as_config,
+    config_of,
     history_inputs,
     item_neighbors,
     recommender_inputs,
@@ -40,13 +42,18 @@ class HMARBackbone(keras.Model):
 
     Args:
         config: an `HMARConfig` or its `to_dict()`.
+        dtype: of the layers, a name or a policy.
         **kwargs: as in `keras.Model`.
     """
 
-    def __init__(self, config: HMARConfig | Mapping[str, Any], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        config: HMARConfig | Mapping[str, Any],
+        dtype: str | keras.dtype_policies.DTypePolicy | None = None,
+        **kwargs: Any,
+    ) -> None:
         config = as_config(config)
         # Layers
-        dtype = kwargs.pop("dtype", None)
         is_release = config.variant == "release"
         indicators = HistoricalBehaviorIndicators(
             config.num_behaviors, config.indicators, name="indicators"
@@ -102,17 +109,18 @@ class HMARBackbone(keras.Model):
 
         # Config
         self.config = config
+        self._layers_policy = keras.dtype_policies.get(dtype)
         self.indicators = indicators
         self.item_encoder = item_encoder
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {"name": self.name, "config": self.config.to_dict()}
+        return config_of(self, self._layers_policy)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Rebuilds the model from `get_config()`."""
-        return cls(**config)
+        return cls(**arguments_of(config))
 
 
 class CandidateItems(keras.Operation):
@@ -165,6 +173,7 @@ class HMAR(SequentialRecommender):
 
     Args:
         config: an `HMARConfig` or its `to_dict()`.
+        dtype: of the layers, a name or a policy.
         **kwargs: as in `keras.Model`.
 
     Example:
@@ -182,10 +191,15 @@ class HMAR(SequentialRecommender):
 
     outputs_in_order = (RANKING, BEHAVIOR)
 
-    def __init__(self, config: HMARConfig | Mapping[str, Any], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        config: HMARConfig | Mapping[str, Any],
+        dtype: str | keras.dtype_policies.DTypePolicy | None = None,
+        **kwargs: Any,
+    ) -> None:
         config = as_config(config)
         # Layers
-        backbone = HMARBackbone(config, dtype=kwargs.pop("dtype", None), name="backbone")
+        backbone = HMARBackbone(config, dtype, name="backbone")
         neighbors = item_neighbors(config, config.num_behaviors)
         ranking_head = keras.layers.Identity(dtype="float32", name=RANKING)
         classifier = BehaviorClassifier(config.num_behaviors, name=BEHAVIOR)
@@ -209,7 +223,7 @@ class HMAR(SequentialRecommender):
             RANKING: ranking_head(scores),
             BEHAVIOR: classifier(states, following),  # Eq. 16
         }
-        super().__init__(config, inputs=inputs, outputs=outputs, **kwargs)
+        super().__init__(config, dtype, inputs=inputs, outputs=outputs, **kwargs)
 
         self.backbone = backbone
         self.neighbors = neighbors

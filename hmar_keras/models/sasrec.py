@@ -39,6 +39,7 @@ class SASRec(SequentialRecommender):
 
     Args:
         config: an `HMARConfig` or its `to_dict()`.
+        dtype: of the layers, a name or a policy.
         **kwargs: as in `keras.Model`.
 
     Example:
@@ -52,10 +53,14 @@ class SASRec(SequentialRecommender):
     (1, 10)
     """
 
-    def __init__(self, config: HMARConfig | Mapping[str, Any], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        config: HMARConfig | Mapping[str, Any],
+        dtype: str | keras.dtype_policies.DTypePolicy | None = None,
+        **kwargs: Any,
+    ) -> None:
         config = as_config(config)
         # Layers
-        dtype = kwargs.pop("dtype", None)
         items = ItemEmbedding(
             config.num_items,
             config.dim,
@@ -99,7 +104,7 @@ class SASRec(SequentialRecommender):
             asked = inputs[CANDIDATE_IDS], inputs.get(NEGATIVE_IDS)
             scores = scores + neighbors(*_without_kinds(**history), *asked)
         outputs = {RANKING: ranking_head(scores)}
-        super().__init__(config, inputs=inputs, outputs=outputs, **kwargs)
+        super().__init__(config, dtype, inputs=inputs, outputs=outputs, **kwargs)
 
         self.backbone = backbone
         self.items = items

@@ -27,6 +27,23 @@ def as_config(config: HMARConfig | Mapping[str, Any]) -> HMARConfig:
     return config if isinstance(config, HMARConfig) else HMARConfig.from_dict(config)
 
 
+def config_of(model, policy):
+    """What a model keeps: its settings, and what every Keras layer keeps."""
+    return {
+        "name": model.name,
+        "trainable": model.trainable,
+        "dtype": keras.dtype_policies.serialize(policy),
+        "config": model.config.to_dict(),
+    }
+
+
+def arguments_of(config):
+    """The reverse of `config_of`: the arguments of a model's constructor."""
+    policy = config.get("dtype")
+    revived = {"dtype": keras.dtype_policies.deserialize(policy)} if policy else {}
+    return {**config, **revived, "config": as_config(config["config"])}
+
+
 def history_inputs():
     """`item_ids` and `behavior_ids`, int `[batch, length]`, by name."""
     return {
@@ -64,7 +81,7 @@ class SequentialRecommender(keras.Model):
 
     A new model is a subclass whose constructor takes a config, and a `dtype` that its layers are
     given, builds a graph from `recommender_inputs(config)` to the output `ranking` and calls
-    `super().__init__(config, inputs=..., outputs=...)`; and which is registered by
+    `super().__init__(config, dtype, inputs=..., outputs=...)`; and which is registered by
     `register_model`. Training, evaluation and export then work with it, the faster if it defines
     `item_table` and `catalog_query`. `examples/own_model.py` shows one.
 
@@ -81,15 +98,23 @@ class SequentialRecommender(keras.Model):
 
     Args:
         config: an `HMARConfig`.
+        dtype: of its layers, a name or a policy; kept with a saved model.
         **kwargs: as in `keras.Model`.
     """
 
     outputs_in_order: tuple[str, ...] = (RANKING,)
 
-    def __init__(self, config: HMARConfig, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        config: HMARConfig,
+        dtype: str | keras.dtype_policies.DTypePolicy | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.config = config
+        self._layers_policy = keras.dtype_policies.get(dtype)
 
+    @property
     def item_table(self):
         """The `ItemTable` of the items' embeddings."""
         raise NotImplementedError(f"{type(self).__name__} must define item_table.")
@@ -167,9 +192,9 @@ class SequentialRecommender(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {"name": self.name, "config": self.config.to_dict()}
+        return config_of(self, self._layers_policy)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Rebuilds the model from `get_config()`."""
-        return cls(**{**config, "config": as_config(config["config"])})
+        return cls(**arguments_of(config))

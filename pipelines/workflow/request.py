@@ -20,7 +20,7 @@ class Request:
         assignments: `field=value`.
         epochs: at most this many.
         seed: of everything random.
-        model: a name out of `settings.MODELS`, or None for what the other settings say.
+        model: a name out of `settings.MODEL_SETTINGS`, or None for what the other settings say.
         log: the user's own log.
         hardware: what to train on.
     """

@@ -74,7 +74,7 @@ DEFAULTS = {
 # What another model needs besides what a dataset is trained with. Where that has neighbours, so has
 # the other model: their settings do for a model that learns beside them, and too little without.
 _SASREC = {"model": "sasrec", "num_sequence_blocks": 2}
-MODELS = {
+MODEL_SETTINGS = {
     "hmar": {"model": "hmar"},
     "sasrec": _SASREC,
     "gsasrec": {**_SASREC, "loss": "gbce", "shared_negatives": True, "num_negatives": 256},
@@ -85,7 +85,7 @@ def model_settings(model: str, behaviors: Behaviors) -> dict:
     """What to change in HMAR's settings to train another model in its place.
 
     Args:
-        model: a name out of `MODELS`, or of a model that the user has registered.
+        model: a name out of `MODEL_SETTINGS`, or of a model that the user has registered.
         behaviors: the dataset's. To other models all positives weigh alike: what the behaviours'
             weigh is HMAR's.
 
@@ -94,11 +94,12 @@ def model_settings(model: str, behaviors: Behaviors) -> dict:
     """
     # Of an own model nothing is asked that only some can do.
     own = {name: {"model": name, "item_start": "random"} for name in models.MODELS}
-    known = {**own, **MODELS}
+    known = {**own, **MODEL_SETTINGS}
     if model not in known:
+        names = ", ".join({**MODEL_SETTINGS, **own})
         raise InputError(
-            f"unknown model {model!r}; the models are {', '.join({**MODELS, **own})}, and your own "
-            "after hmar --import FILE.py."
+            f"unknown model {model!r}; the models are {names}, and your own after hmar --import "
+            "FILE.py."
         )
     alike = {} if model == "hmar" else {"alpha": dict.fromkeys(behaviors.names, 1.0)}
     return {**known[model], **alike}
@@ -120,7 +121,7 @@ def build_config(
         config_file: JSON object of settings; those left out keep the preset's.
         assignments: `"field=value"`, and `"alpha.NAME=value"` for one behaviour's weight.
         epochs: at most this many.
-        model: a name out of `MODELS`, or None for what the other settings say.
+        model: a name out of `MODEL_SETTINGS`, or None for what the other settings say.
 
     Raises:
         InputError: if a setting is unknown or does not do.

@@ -43,6 +43,17 @@ def _check_config(cls, layer, init_kwargs):
     assert type(revived) is cls
     assert revived.get_config() == config
     assert cls.from_config(config).get_config() == config
+    _check_what_every_layer_keeps(cls, layer, init_kwargs)
+
+
+def _check_what_every_layer_keeps(cls, layer, init_kwargs):
+    """Name, trainable and dtype policy, but for layers that compute in float32 alone."""
+    more = {"name": "another", "trainable": False, "dtype": "mixed_bfloat16"}
+    other = cls(**{**init_kwargs, **more})
+    revived = cls.from_config(other.get_config())
+    assert (revived.name, revived.trainable) == ("another", False)
+    assert revived.dtype_policy.name == other.dtype_policy.name
+    assert other.dtype_policy.name in ("mixed_bfloat16", "float32")
 
 
 def _check_shapes(cls, init_kwargs, inputs, expected):

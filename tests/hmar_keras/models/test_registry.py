@@ -67,6 +67,24 @@ def test_every_model_trains_on_every_loss(name):
         assert losses[-1] < losses[0]
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_saved_model_comes_back_with_its_policy_and_what_is_frozen(name, tmp_path):
+    config = make_config(model=name)
+    model = build_model(config, dtype="mixed_bfloat16", name="mine", trainable=False)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert (loaded.name, loaded.trainable, loaded.trainable_variables) == ("mine", False, [])
+    policies = [
+        [layer.dtype_policy.name for layer in each._flatten_layers()] for each in (model, loaded)
+    ]
+    assert policies[0] == policies[1] and "mixed_bfloat16" in policies[0]
+    batch = random_batch(np.random.default_rng(1), config)
+    for output, value in model(batch).items():
+        np.testing.assert_array_equal(
+            *(ops.convert_to_numpy(each) for each in (value, loaded(batch)[output]))
+        )
+
+
 class Bag(SequentialRecommender):
     """The mean of the items, whatever their order; it scores the catalogue as the base class does.
 

@@ -5,7 +5,7 @@ import pytest
 from hmar_keras.config import HMARConfig
 from pipelines.datasets import DATASETS
 from pipelines.runtime.errors import InputError
-from pipelines.workflow.settings import DEFAULTS, MODELS, build_config, model_settings
+from pipelines.workflow.settings import DEFAULTS, MODEL_SETTINGS, build_config, model_settings
 
 
 def test_precedence_rises_from_preset_to_epochs(log, tmp_path):
@@ -44,7 +44,7 @@ def test_a_file_of_an_earlier_version_serves_where_it_means_the_same(log, tmp_pa
         build_config(log, config_file=file)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODEL_SETTINGS)
 def test_a_model_keeps_the_datasets_other_settings(log, tmp_path, model):
     config, hmar = build_config(log, model=model), build_config(log)
     changes = model_settings(model, log.behaviors)

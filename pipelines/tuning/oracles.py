@@ -82,17 +82,28 @@ class _Durable:
         # A trial's own file is written first: killed in between, it has never been created.
         self.trials = {each: self.trials[each] for each in self.start_order}
         ended = [each for each, trial in self.trials.items() if trial.status in (COMPLETED, FAILED)]
-        self.end_order += [each for each in ended if each not in self.end_order]
+        # Likewise where a trial ends: what would have been written next is written now.
+        missed = [each for each in ended if each not in self.end_order]
+        self.end_order += missed
+        for each in missed:
+            self._run_times[each] += 1
+        if missed:
+            self.ongoing_trials, self._retry_queue = self._before_reload
+            self._retry_queue = [each for each in self._retry_queue if each not in ended]
+            self.save()
         self._retry_queue = [each for each in reversed(self.start_order) if each not in ended]
         self.ongoing_trials = {}
 
     def get_state(self):
         """What `oracle.json` holds."""
-        return {**super().get_state(), _DEATHS: self._deaths}
+        state = super().get_state()
+        return {**state, "tried_so_far": sorted(state["tried_so_far"]), _DEATHS: self._deaths}
 
     def set_state(self, state):
         """The reverse of `get_state`."""
         super().set_state(state)
+        # KerasTuner puts what was running in line to be run again.
+        self._before_reload = dict(self.ongoing_trials), list(self._retry_queue)
         self._deaths = dict(state[_DEATHS])
 
 

@@ -67,6 +67,7 @@ def test_killed_before_any_write_the_search_ends_with_as_many_trials(
         assert not set(again) & set(finished), number  # nothing that had ended was run again
         if algorithm == "random":
             assert values(path) == values(tmp_path / "live")
+            assert state(path) == state(tmp_path / "live"), number
 
 
 def run_to_end(oracle):
@@ -81,6 +82,10 @@ def run_to_end(oracle):
 def stored(path):
     files = sorted((path / "search").glob("trial_*/trial.json"))
     return [json.loads(file.read_text()) for file in files]
+
+
+def state(path):
+    return json.loads((path / "search" / "oracle.json").read_text())
 
 
 def ended(path):

@@ -3,7 +3,7 @@
 This package imports only `keras` and `numpy`, so it runs on every Keras backend.
 """
 
-from hmar_keras.config import PRESETS, HMARConfig
+from hmar_keras.config import HMARConfig
 from hmar_keras.losses import BehaviorLoss, GBCELoss, SampledSoftmaxLoss, WeightedRankingLoss
 from hmar_keras.metrics import NDCG, BehaviorAccuracy, HitRate
 from hmar_keras.models import (
@@ -15,6 +15,7 @@ from hmar_keras.models import (
     compile_arguments,
     register_model,
 )
+from hmar_keras.presets import PRESETS
 from hmar_keras.schema import Behaviors
 from hmar_keras.version import __version__
 

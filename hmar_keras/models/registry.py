@@ -6,12 +6,13 @@ from typing import Any
 
 import keras
 
-from hmar_keras.config import MODELS, OPTIMIZERS, PRESETS, HMARConfig
+from hmar_keras.config import MODELS, OPTIMIZERS, HMARConfig
 from hmar_keras.losses import BehaviorLoss, GBCELoss, SampledSoftmaxLoss, WeightedRankingLoss
 from hmar_keras.metrics import NDCG, BehaviorAccuracy, HitRate
 from hmar_keras.models.hmar import HMAR
 from hmar_keras.models.sasrec import SASRec
 from hmar_keras.models.sequential_recommender import SequentialRecommender
+from hmar_keras.presets import PRESETS
 from hmar_keras.schema import BEHAVIOR, RANKING
 
 _BUILT_IN = {"hmar": HMAR, "sasrec": SASRec}

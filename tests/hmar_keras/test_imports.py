@@ -15,7 +15,15 @@ FILES = sorted(ROOT.rglob("*.py"))
 ALLOWED = {"keras", "numpy", "hmar_keras", *sys.stdlib_module_names}
 # A module imports only from ranks below its own, and a package's modules also each other.
 RANKS = {
-    **{"version": 0, "schema": 0, "masks": 1, "kernels": 1, "optimizers": 2, "layers": 2},
+    **{
+        "version": 0,
+        "presets": 0,
+        "schema": 0,
+        "masks": 1,
+        "kernels": 1,
+        "optimizers": 2,
+        "layers": 2,
+    },
     **{"earlier_settings": 2, "losses": 3, "metrics": 3, "config": 3, "models": 4},
     **{"inspection": 5, "": 5},
 }

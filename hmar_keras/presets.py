@@ -1,0 +1,39 @@
+"""Settings by name: the paper's for its four datasets, and those of other models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SASREC = {
+    **{"model": "sasrec", "dim": 64, "max_length": 200, "num_sequence_blocks": 2},
+    **{"target_alpha": 1.0, "other_alpha": 1.0},
+}
+# One block, one head, batches of 128, beta 1 and one negative a position throughout: the
+# defaults of `HMARConfig`. The release trains for a fixed number of epochs; here that is the most.
+PRESETS: dict[str, dict[str, Any]] = {
+    "taobao": {
+        **{"dim": 80, "max_length": 150, "learning_rate": 6e-4, "dropout": 0.45},
+        **{"target_alpha": 0.7, "other_alpha": 0.1, "theta": 0.1, "epochs": 700},
+    },
+    "tianchi": {
+        **{"dim": 40, "max_length": 100, "learning_rate": 5e-4, "dropout": 0.6},
+        **{"target_alpha": 0.7, "other_alpha": 0.1, "theta": 0.15, "epochs": 500},
+    },
+    "yelp": {
+        **{"dim": 50, "max_length": 170, "learning_rate": 7e-4, "dropout": 0.4},
+        **{"target_alpha": 0.3, "other_alpha": 0.2, "theta": 0.1, "epochs": 1000},
+        "alpha_by_name": {"neutral": 0.3},
+    },
+    "movielens": {
+        **{"dim": 50, "max_length": 120, "learning_rate": 6e-4, "dropout": 0.4},
+        **{"target_alpha": 0.8, "other_alpha": 0.1, "theta": 0.1, "epochs": 700},
+    },
+    # Kang and McAuley 2018, as for MovieLens-1M, with a width that suits its length.
+    "sasrec": _SASREC,
+    # Petrov and Macdonald 2023. Its negatives are drawn at every position, ours once a window.
+    "gsasrec": {
+        **_SASREC,
+        **{"dim": 128, "loss": "gbce", "gbce_calibration": 0.75},
+        **{"num_negatives": 256, "shared_negatives": True},
+    },
+}

@@ -38,7 +38,7 @@ class GRU4Rec(SequentialRecommender):
         items, behaviors = inputs["item_ids"], inputs["behavior_ids"]
         candidates = inputs["candidate_ids"]
         events = dropout(encoder(items, indicators(items, behaviors)))
-        states = gru(events)  # which come with a mask of what is padding
+        states = gru(events)  # events carry a Keras mask of the padding
         counts = indicators(items, behaviors, candidates)
         scores = encoder(candidates, counts, states, inputs.get("negative_ids"))
         ranking = keras.layers.Identity(dtype="float32", name="ranking")(scores)

@@ -20,6 +20,10 @@ _RELEASE = {
 }
 
 
+class EarlierVersionError(ValueError):
+    """Settings of an earlier version that have no equal; the message says what to do."""
+
+
 def translate(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Translates the settings of an earlier version; returns those of this version as they are.
 
@@ -29,7 +33,7 @@ def translate(settings: Mapping[str, Any]) -> dict[str, Any]:
         settings: by name, all of them or some.
 
     Raises:
-        ValueError: if this version has no settings that mean the same.
+        EarlierVersionError: if this version has no settings that mean the same.
 
     Example:
 
@@ -40,28 +44,39 @@ def translate(settings: Mapping[str, Any]) -> dict[str, Any]:
     if "variant" in settings:
         return settings
     if settings.get("history_sum"):
-        raise ValueError(
+        raise EarlierVersionError(
             "history_sum=True is of an earlier version and has no equal in this one; train anew "
             "with num_neighbors in its place."
         )
     settings.pop("history_sum", None)
+    if settings.get("optimizer") == "rowwise_adam":
+        raise EarlierVersionError(
+            "optimizer=rowwise_adam is of an earlier version and has no equal in this one; train "
+            "anew with lazy_adam in its place."
+        )
     if settings.get("holdout") == "any":
         settings["holdout"] = "target"  # the dataset says where its held-out items are from
     network = {name: settings.pop(name) for name in _PAPER if name in settings}
-    if not network:
-        return settings
-    if settings.get("model") == "sasrec":
+    return {**settings, **_variant(network, settings.get("model", "hmar"))} if network else settings
+
+
+def _variant(network, model):
+    """What the four switches mean to a model, as settings."""
+    if model == "sasrec":
         if network.get("scale_embeddings") is not True:
-            raise ValueError(
+            raise EarlierVersionError(
                 "model=sasrec without scale_embeddings=True is of an earlier version, in this one "
                 "SASRec always scales its embeddings; train anew."
             )
-        return settings
-    if network not in (_PAPER, _RELEASE):
-        said = ", ".join(f"{name}={value}" for name, value in network.items())
-        raise ValueError(
-            f"{said} is of an earlier version and neither variant=paper nor variant=release; "
-            "train anew with one of them."
-        )
-    settings["variant"] = "paper" if network == _PAPER else "release"
-    return settings
+        network = {**network, "scale_embeddings": network.get("layer_norm")}  # the others' variant
+    found = {"paper": _PAPER, "release": _RELEASE}
+    for name, switches in found.items():
+        if network == switches:
+            return {"variant": name}
+    if model != "hmar":  # to which they mean nothing
+        return {}
+    said = ", ".join(f"{name}={value}" for name, value in network.items())
+    raise EarlierVersionError(
+        f"{said} is of an earlier version and neither variant=paper nor variant=release; train "
+        "anew with one of them."
+    )

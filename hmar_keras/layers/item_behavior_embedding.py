@@ -35,8 +35,8 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
             share a lookup.
 
     Returns:
-        float `[..., dim]`, zero at padding, which a Keras mask tells where `item_ids` are
-        `[batch, length]`. With `states`, float32 `[batch, steps, candidates + negatives]`:
+        float `[..., dim]`, zero at padding; histories `[batch, length]` carry a Keras mask.
+        With `states`, float32 `[batch, steps, candidates + negatives]`:
         z . q (Eq. 14), which needs no encoding of the candidates. It is the logit. The sigmoid of
         Eq. 14 is monotone, so it changes no ranking, but in float32 it makes large scores equal;
         the loss applies it where it is needed.

@@ -31,9 +31,8 @@ class ItemEmbedding(keras.layers.Layer):
             for every step.
 
     Returns:
-        float `[..., dim]`, zero at padding, which a Keras mask tells where `item_ids` are
-        `[batch, length]`; with `states`, float32 `[batch, steps, candidates + negatives]`, zero for
-        padding.
+        float `[..., dim]`, zero at padding; histories `[batch, length]` carry a Keras mask. With
+        `states`, float32 `[batch, steps, candidates + negatives]`, zero for padding.
     """
 
     def __init__(

@@ -44,6 +44,10 @@ class SelfAttention(keras.layers.Layer):
         self.num_heads = num_heads
         self.num_behaviors = num_behaviors
 
+    def compute_mask(self, inputs, previous_mask=None):
+        """That of the inputs; what Keras takes for it is the argument `mask`."""
+        return getattr(inputs, "_keras_mask", None)
+
     def build(self, inputs_shape, mask_shape=None, behavior_ids_shape=None):
         """Creates W_Q, W_K and W_V side by side, `[dim, 3 * dim]`, or K of them."""
         dim = inputs_shape[-1]

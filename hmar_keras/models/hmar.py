@@ -20,12 +20,12 @@ from hmar_keras.layers import (
 )
 from hmar_keras.models.sequential_recommender import (
     SequentialRecommender,
-    arguments_of,
     as_config,
     config_of,
     history_inputs,
     item_neighbors,
     recommender_inputs,
+    revived,
 )
 from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
 
@@ -120,7 +120,7 @@ class HMARBackbone(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Rebuilds the model from `get_config()`."""
-        return cls(**arguments_of(config))
+        return revived(cls, config)
 
 
 class CandidateItems(keras.Operation):

@@ -20,7 +20,7 @@ MODELS.update(_BUILT_IN)
 
 
 def register_model(name):
-    """Makes a model of one's own one that a configuration can ask for, as a decorator.
+    """Registers a model of your own under a name that a configuration can ask for: a decorator.
 
     It can be saved and loaded, too. A second model of the same name takes the first one's place,
     as where a notebook's cell runs again.

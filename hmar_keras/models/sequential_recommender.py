@@ -28,20 +28,41 @@ def as_config(config: HMARConfig | Mapping[str, Any]) -> HMARConfig:
 
 
 def config_of(model, policy):
-    """What a model keeps: its settings, and what every Keras layer keeps."""
+    """Returns a model's settings and what every Keras layer keeps.
+
+    Args:
+        model: with `config`.
+        policy: of its layers.
+    """
+    frozen = [n for n, layer in enumerate(_inner(model)) if not layer.trainable]
     return {
         "name": model.name,
-        "trainable": model.trainable,
         "dtype": keras.dtype_policies.serialize(policy),
         "config": model.config.to_dict(),
+        **({"frozen": frozen} if frozen else {}),
     }
 
 
-def arguments_of(config):
-    """The reverse of `config_of`: the arguments of a model's constructor."""
-    policy = config.get("dtype")
-    revived = {"dtype": keras.dtype_policies.deserialize(policy)} if policy else {}
-    return {**config, **revived, "config": as_config(config["config"])}
+def revived(cls, config):
+    """Returns the model that `config_of` tells of.
+
+    Args:
+        cls: its class.
+        config: what `config_of` gave, also of an earlier version, with a name and settings alone.
+    """
+    arguments = {**config, "config": as_config(config["config"])}
+    frozen = arguments.pop("frozen", ())
+    if arguments.get("dtype"):
+        arguments["dtype"] = keras.dtype_policies.deserialize(arguments["dtype"])
+    model = cls(**arguments)
+    for layer in [_inner(model)[n] for n in frozen]:
+        layer.trainable = False
+    return model
+
+
+def _inner(model):
+    """A model and all layers within, in an order that its constructor settles."""
+    return list(model._flatten_layers())
 
 
 def history_inputs():
@@ -79,10 +100,10 @@ def hide_padding(scores):
 class SequentialRecommender(keras.Model):
     """A functional model that scores what may come next.
 
-    A new model is a subclass whose constructor takes a config, and a `dtype` that its layers are
-    given, builds a graph from `recommender_inputs(config)` to the output `ranking` and calls
-    `super().__init__(config, dtype, inputs=..., outputs=...)`; and which is registered by
-    `register_model`. Training, evaluation and export then work with it, the faster if it defines
+    A new model is a subclass whose constructor takes a config, a `dtype` that its layers are given
+    and that it passes on, and a `name`, builds a graph from `recommender_inputs(config)` to the
+    output `ranking` and calls `super().__init__(config, dtype, inputs=..., outputs=..., name=...)`;
+    and which is registered by `register_model`. Training, evaluation and export then work with it, the faster if it defines
     `item_table` and `catalog_query`. `examples/own_model.py` shows one.
 
     Inputs, a dict:
@@ -197,4 +218,4 @@ class SequentialRecommender(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Rebuilds the model from `get_config()`."""
-        return cls(**arguments_of(config))
+        return revived(cls, config)

@@ -99,15 +99,18 @@ def run_command(
     from pipelines.runtime.interruption import Interruption
 
     run, data, trained = _train(request, output, resume)
-    interruption = Interruption(at_once=True)
-    with interruption.listening():
-        _evaluate(run, data, trained)
-        interruption.raise_if_asked()
     directory = Path(models) / check_model_name(data.name.replace("/", "-"))
-    if os.environ["KERAS_BACKEND"] == "tensorflow":
-        version = _export(run, data, trained, directory)
-    else:
-        version = _export_in_tensorflow(run, training.data_dir, directory)
+    interruption = Interruption(at_once=True)
+    with if_interrupted(
+        lambda: f"; it is trained: hmar evaluate {run.path}, hmar export {run.path}"
+    ):
+        with interruption.listening():
+            _evaluate(run, data, trained)
+            interruption.raise_if_asked()
+        if os.environ["KERAS_BACKEND"] == "tensorflow":
+            version = _export(run, data, trained, directory)
+        else:
+            version = _export_in_tensorflow(run, training.data_dir, directory)
     _answer_example(data, version)
 
 
@@ -201,7 +204,8 @@ def export_command(
     with interruption.listening():
         directory = RunDirectory.open(run)
         model = workflow.load_model(directory)
-        data = workflow.load_run_dataset(directory, data_dir)
+        with preparing():
+            data = workflow.load_run_dataset(directory, data_dir)
         target = Path(models) / (name or check_model_name(data.name.replace("/", "-")))
         interruption.raise_if_asked()
         if bless:
@@ -307,7 +311,7 @@ def _export_in_tensorflow(run, data_dir, directory):
     """Has `hmar export` write the SavedModel, which no other backend can, in its own process."""
     from pipelines.export import versions
 
-    command = [sys.executable, "-c", "from pipelines.cli.app import main; main()", "export"]
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "export"]
     command += [str(run.path), "--models", str(directory.parent), "--name", directory.name]
     if data_dir:
         command += ["--data-dir", data_dir]

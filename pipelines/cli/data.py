@@ -14,6 +14,7 @@ from rich.table import Table
 from pipelines.cli.interrupted import preparing
 from pipelines.cli.kept import say_what_was_kept
 from pipelines.cli.log_options import takes_log
+from pipelines.cli.options import DataDir
 from pipelines.datasets import DATASETS, load_chosen
 from pipelines.datasets.event_log import BeamSettings
 from pipelines.runtime.errors import InputError
@@ -33,12 +34,6 @@ data_app = typer.Typer(
 Dataset = Annotated[
     str | None,
     typer.Argument(metavar="[DATASET]", help="Name, see hmar data list; or give a --log."),
-]
-DataDir = Annotated[
-    str | None,
-    typer.Option(
-        help="Directory of the raw files, or the archive. Without it they are downloaded."
-    ),
 ]
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from hmar_keras.config import HMARConfig
+from hmar_keras.earlier_settings import EarlierVersionError
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.experiments.experiment import Experiment
 from pipelines.experiments.suites import variants
@@ -108,6 +109,8 @@ def read_experiment(path: Path) -> dict:
         content["config"] = config.to_dict()  # in this version's terms
         if not all(isinstance(seed, int) for seed in content["seeds"]):
             raise ValueError("a seed is no whole number.")
+    except EarlierVersionError as error:
+        raise InputError(f"{path / _FILE}: {error}") from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path / _FILE}: {error} Restore it.") from error
     return content

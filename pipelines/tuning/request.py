@@ -16,6 +16,7 @@ from pathlib import Path
 import keras_tuner
 
 from hmar_keras.config import HMARConfig
+from hmar_keras.earlier_settings import EarlierVersionError
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.hardware import Hardware
@@ -94,7 +95,7 @@ class Tuning:
     def hardware(self) -> Hardware:
         """What trials are trained on."""
         used = self.content["hardware"][-1]
-        # Searches of before there was this had the data on the host.
+        # Old searches have no such entry; their data was on the host.
         known = {"data_on_device": False, **used}
         return Hardware(**{each.name: known[each.name] for each in dataclasses.fields(Hardware)})
 
@@ -207,6 +208,8 @@ def read_tuning(path: Path) -> Tuning:
         _ = tuning.space, tuning.hardware
         if content["objective"] not in validation_names():
             raise ValueError(f"unknown objective {content['objective']!r}.")
+    except EarlierVersionError as error:
+        raise InputError(f"{path / FILE}: {error}") from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path / FILE}: {error} Restore it.") from error
     return tuning

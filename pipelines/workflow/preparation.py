@@ -29,7 +29,7 @@ def prepare_request(request: Request) -> tuple[InteractionDataset, HMARConfig, d
     """
     dataset = load_chosen(request.dataset, request.data_dir, request.log)
     config = requested_config(request, dataset, request.epochs)
-    split(dataset, config.holdout)  # what cannot be evaluated shall not leave a directory behind
+    split(dataset, config.holdout)  # before a directory is made
     origin = source(request, dataset)
     return dataset, config, {**origin, "hardware": [used_hardware(request.hardware, 0)]}
 

@@ -185,9 +185,9 @@ def read_object(path: str | Path, what: str, option: str) -> dict:
             f"{what} {path} cannot be read ({error.strerror}); give another {option}."
         ) from error
     except ValueError as error:
-        raise InputError(f"{what} {path} is not JSON ({error}); mend it.") from error
+        raise InputError(f"{what} {path} is not JSON ({error}); correct it.") from error
     if not isinstance(content, dict):
-        raise InputError(f"{what} {path} must be a JSON object of settings; mend it.")
+        raise InputError(f"{what} {path} must be a JSON object of settings; correct it.")
     check(Path(path), f"give another {option}")  # what a run or a search wrote has a checksum
     return content
 

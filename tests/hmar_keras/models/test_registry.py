@@ -85,6 +85,16 @@ def test_a_saved_model_comes_back_with_its_policy_and_what_is_frozen(name, tmp_p
         )
 
 
+def test_what_is_frozen_within_a_model_stays_frozen(tmp_path):
+    model = build_model(make_config())
+    model.backbone.item_encoder.item_table.trainable = False
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    paths = [[each.path for each in m.trainable_variables] for m in (model, loaded)]
+    assert paths[0] == paths[1]
+    assert len(paths[0]) == len(model.variables) - 1 and loaded.trainable
+
+
 class Bag(SequentialRecommender):
     """The mean of the items, whatever their order; it scores the catalogue as the base class does.
 

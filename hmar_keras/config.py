@@ -59,10 +59,10 @@ class HMARConfig:
             embeddings times sqrt(d), no dense layer in Eq. 5, each feed-forward network's input
             added to its output, and a layer normalisation before that of the sequence encoder.
         num_neighbors: add to a candidate's score how alike it is to the items of the history, by
-            the users they share; kept for every item with its so many most alike ones, see
-            `hmar_keras.layers.ItemNeighbors`. 0 for none. `hmar train` counts them; a script of
-            one's own calls `pipelines.training.item_initialization.start_items`.
-        neighbor_weight: how much it counts at first: 1 for what would foretell the log best alone;
+            the users they share, for this many most alike items of each, see
+            `hmar_keras.layers.ItemNeighbors`. 0 for none. `hmar train` counts them; a script
+            calls `pipelines.training.item_initialization.start_items`.
+        neighbor_weight: how much it counts at first: 1 for what would predict the log best alone;
             more leaves less to be learned beside it.
         item_buckets: for catalogues too large for a row an item: hash each item to two of twice
             this many rows, see `hmar_keras.layers.HashedItemTable`. 0 keeps a row an item.
@@ -247,7 +247,7 @@ class HMARConfig:
         """A copy with some settings changed.
 
         Raises:
-            ValueError: if a setting is unknown or its value does not do.
+            ValueError: if a setting is unknown or its value is out of range.
         """
         return HMARConfig.from_dict({**self.to_dict(), **changes})
 
@@ -262,7 +262,7 @@ class HMARConfig:
         """The reverse of `to_dict`; also reads settings of earlier versions.
 
         Raises:
-            ValueError: if a setting is unknown, missing or does not do.
+            ValueError: if a setting is unknown, missing or is wrong.
         """
         settings = translate(settings)
         known = [field.name for field in dataclasses.fields(cls)]
@@ -283,7 +283,7 @@ class HMARConfig:
         """The reverse of `to_json`.
 
         Raises:
-            ValueError: if the text is not a JSON object or a setting does not do.
+            ValueError: if the text is not a JSON object or a setting is wrong.
         """
         try:
             settings = json.loads(text)
@@ -306,7 +306,7 @@ class HMARConfig:
             **changes: settings that differ from the preset.
 
         Raises:
-            ValueError: if there is no such preset or a setting does not do.
+            ValueError: if there is no such preset or a setting is wrong.
         """
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}; the presets are {', '.join(PRESETS)}.")

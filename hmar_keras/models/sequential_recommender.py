@@ -103,8 +103,8 @@ class SequentialRecommender(keras.Model):
     A new model is a subclass whose constructor takes a config, a `dtype` that its layers are given
     and that it passes on, and a `name`, builds a graph from `recommender_inputs(config)` to the
     output `ranking` and calls `super().__init__(config, dtype, inputs=..., outputs=..., name=...)`;
-    and which is registered by `register_model`. Training, evaluation and export then work with it, the faster if it defines
-    `item_table` and `catalog_query`. `examples/own_model.py` shows one.
+    and which is registered by `register_model`. Training, evaluation and export then work with it,
+    the faster if it defines `item_table` and `catalog_query`. `examples/own_model.py` shows one.
 
     Inputs, a dict:
         `item_ids`, `behavior_ids`: int `[batch, length]`, left-padded with 0.

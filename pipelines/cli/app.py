@@ -101,9 +101,8 @@ def run_command(
     run, data, trained = _train(request, output, resume)
     directory = Path(models) / check_model_name(data.name.replace("/", "-"))
     interruption = Interruption(at_once=True)
-    with if_interrupted(
-        lambda: f"; it is trained: hmar evaluate {run.path}, hmar export {run.path}"
-    ):
+    going_on = f"; it is trained: hmar evaluate {run.path}, then hmar export {run.path}"
+    with if_interrupted(lambda: going_on):
         with interruption.listening():
             _evaluate(run, data, trained)
             interruption.raise_if_asked()

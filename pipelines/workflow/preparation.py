@@ -40,7 +40,7 @@ def requested_config(
     """The settings that the user asks for, with at most so many epochs.
 
     Raises:
-        InputError: if a setting is unknown or does not do.
+        InputError: if a setting is unknown or is wrong.
     """
     return build_config(
         dataset,

@@ -124,7 +124,7 @@ def build_config(
         model: a name out of `MODEL_SETTINGS`, or None for what the other settings say.
 
     Raises:
-        InputError: if a setting is unknown or does not do.
+        InputError: if a setting is unknown or is wrong.
     """
     usual = {}
     if preset is None:

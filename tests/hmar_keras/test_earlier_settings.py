@@ -79,7 +79,7 @@ def test_any_target_event_is_a_target_event():
 
 def test_another_optimizer_is_refused():
     settings = earlier(make_config(), PAPER, optimizer="rowwise_adam")
-    with pytest.raises(ValueError, match="rowwise_adam is of an earlier version .* lazy_adam"):
+    with pytest.raises(ValueError, match=r"rowwise_adam is of an earlier version .* lazy_adam"):
         HMARConfig.from_dict(settings)
 
 

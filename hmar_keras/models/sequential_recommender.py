@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hmar_keras.config import HMARConfig
+from hmar_keras.config import MODELS, HMARConfig
 from hmar_keras.layers import ItemNeighbors
 from hmar_keras.schema import (
     BEHAVIOR_IDS,
@@ -17,6 +17,7 @@ from hmar_keras.schema import (
     NEGATIVE_IDS,
     PADDING_ID,
     RANKING,
+    Behaviors,
 )
 
 LOWEST_SCORE = -3.4028235e38  # float32's most negative number, which every softmax survives
@@ -134,6 +135,43 @@ class SequentialRecommender(keras.Model):
         super().__init__(**kwargs)
         self.config = config
         self._layers_policy = keras.dtype_policies.get(dtype)
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset: str,
+        num_items: int,
+        behaviors: Behaviors,
+        dtype: str | keras.dtype_policies.DTypePolicy | None = None,
+        **changes: Any,
+    ) -> SequentialRecommender:
+        """Makes a model with the settings of a preset and initial weights.
+
+        Args:
+            preset: a name in `hmar_keras.PRESETS`.
+            num_items: size of the catalogue.
+            behaviors: names from weak to strong, and the target.
+            dtype: of its layers.
+            **changes: settings that differ from the preset.
+
+        Raises:
+            ValueError: if there is no such preset, it is of another model than this class, or a
+                setting is wrong.
+
+        Example:
+
+        >>> from hmar_keras import HMAR, Behaviors
+        >>> model = HMAR.from_preset("movielens", 9, Behaviors(("view", "buy"), "buy"), dim=8)
+        >>> model.config.theta, model.config.dim
+        (0.1, 8)
+        """
+        config = HMARConfig.preset(preset, num_items, behaviors, **changes)
+        model = MODELS[config.model]
+        if not issubclass(model, cls):
+            raise ValueError(
+                f"the preset {preset!r} is of {model.__name__}; ask {model.__name__}.from_preset."
+            )
+        return model(config, dtype)
 
     @property
     def item_table(self):

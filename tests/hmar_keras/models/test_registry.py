@@ -10,7 +10,10 @@ from layer_checks import randomize
 from reference_model import assert_close, make_config, random_batch
 
 from hmar_keras import (
+    HMAR,
+    PRESETS,
     BehaviorLoss,
+    Behaviors,
     GBCELoss,
     HMARConfig,
     SampledSoftmaxLoss,
@@ -93,6 +96,18 @@ def test_what_is_frozen_within_a_model_stays_frozen(tmp_path):
     paths = [[each.path for each in m.trainable_variables] for m in (model, loaded)]
     assert paths[0] == paths[1]
     assert len(paths[0]) == len(model.variables) - 1 and loaded.trainable
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_makes_the_model_that_it_is_of(preset):
+    behaviors = Behaviors(("view", "buy"), "buy")
+    model = SequentialRecommender.from_preset(preset, 9, behaviors, "mixed_bfloat16", max_length=5)
+    assert model.config == HMARConfig.preset(preset, 9, behaviors, max_length=5)
+    assert type(model) is MODELS[model.config.model]
+    assert model.backbone.get_layer("input_dropout").dtype_policy.name == "mixed_bfloat16"
+    other = {"hmar": SASRec, "sasrec": HMAR}[model.config.model]
+    with pytest.raises(ValueError, match=rf"{type(model).__name__}\.from_preset"):
+        other.from_preset(preset, 9, behaviors)
 
 
 class Bag(SequentialRecommender):

@@ -38,9 +38,8 @@ data = TrainingData(splits, config, seed=0)
 
 # %% The towers
 # The state of a position is the user's vector after that event. An item's vector is the same for
-# everybody: what was done to it before is known on the user's side alone, which is the price of
-# retrieval (HMAR itself, which `hmar run` trains, has HR@10 0.53 here). Whatever else is known of
-# items, text or pictures, would enter the item tower.
+# everybody: what was done to it before is known on the user's side alone, the price of retrieval
+# (HMAR itself, by `hmar run`, has HR@10 0.53 here). Text or pictures would enter the item tower.
 keras.utils.set_random_seed(0)  # here, as preparing data may draw random numbers, too
 query_tower = HMARBackbone(config)
 item_tower = ItemTable(dataset.num_items + 1, config.dim)

@@ -104,7 +104,7 @@ def recorded_attention(layers: list[SelfAttention]) -> Iterator[dict[str, Attent
     Yields:
         a dict by the layers' paths, in the order of the calls, filled as they happen.
     """
-    calls = {}
+    calls: dict[str, AttentionCall] = {}
     for layer in layers:
         layer.__dict__["call"] = _listener(layer, calls)
     try:

@@ -13,6 +13,7 @@ from pipelines.cli.history_text import parse_history
 from pipelines.cli.options import ExcludeSeen, History, K
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.model_name import check_model_name
+from pipelines.runtime.model_versions import version_number
 from pipelines.runtime.terminal import prepare_keras, print_answer, say, say_if_heard
 from pipelines.storage.json_text import parse_json
 
@@ -137,8 +138,6 @@ def client_command(
 
 
 def _labels(texts):
-    from pipelines.export.versions import version_number
-
     labels = {}
     for text in texts:
         label, _, version = text.partition("=")

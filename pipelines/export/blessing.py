@@ -15,9 +15,9 @@ from pipelines.evaluation.evaluator import FULL, FULL_UNSEEN, Evaluator, validat
 from pipelines.export.exported_scorer import ExportedScorer
 from pipelines.export.model_card import METADATA, parse_metadata
 from pipelines.export.rollout import stable_version
-from pipelines.export.versions import versions
 from pipelines.protocol.splits import Splits
 from pipelines.runtime.errors import InputError
+from pipelines.runtime.model_versions import versions
 
 # By protocol and metric, as `Evaluator` gives them.
 Results = dict[str, dict[str, float]]

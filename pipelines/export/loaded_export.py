@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from pipelines.export.checksums import check_export
 from pipelines.export.model_card import parse_metadata
-from pipelines.export.versions import versions
 from pipelines.runtime.errors import InputError, in_one_line
+from pipelines.runtime.model_versions import versions
 
 
 class Recommender:

@@ -16,9 +16,9 @@ from pathlib import Path
 from google.protobuf import text_encoding, text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from pipelines.export.versions import versions
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.model_name import check_model_name
+from pipelines.runtime.model_versions import versions
 from pipelines.storage.artefacts import written_at_once
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"

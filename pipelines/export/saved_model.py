@@ -19,11 +19,11 @@ from hmar_keras.schema import BEHAVIOR
 from pipelines.export.checksums import write_checksums
 from pipelines.export.model_card import write_card
 from pipelines.export.signatures import EXAMPLES, EXCLUDE_SEEN, STRINGS, K, ServingModel
-from pipelines.export.versions import LARGEST, versions
 from pipelines.export.warmup import PLACE as WARMUP
 from pipelines.export.warmup import History, write_warmup
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.interruption import Interruption
+from pipelines.runtime.model_versions import LARGEST, versions
 from pipelines.runtime.retrievals import PRODUCT, check_retrieval
 from pipelines.storage.artefacts import require_room, synchronize_tree
 from pipelines.storage.locks import remove_abandoned, temporary_directory

@@ -11,7 +11,7 @@ class InputError(ValueError):
 
 
 def in_one_line(error: BaseException) -> str:
-    """Returns what a library says of an error, as a part of a sentence of at most 200 characters.
+    r"""Returns what a library says of an error, as a part of a sentence of at most 200 characters.
 
     Example:
         >>> in_one_line(OSError("no\n  such file."))

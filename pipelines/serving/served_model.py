@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.model_name import check_model_name
+from pipelines.runtime.model_versions import versions
 from pipelines.serving.request_error import RequestError
 
 _POLL_SECONDS = 1.0
@@ -291,8 +292,6 @@ class ServedModel:
         )
 
     def _versions(self):
-        from pipelines.export.versions import versions
-
         return versions(self.directory)
 
     def _watch(self):

@@ -79,10 +79,14 @@ class _Durable:
             check(each, advice)
         with reading(path, advice):
             super().reload()
-        # A trial's own file is written first: killed in between, it has never been created.
+            self._catch_up()
+
+    def _catch_up(self):
+        """Brings the state in line with the trials' own files, which are written first."""
+        # Killed in between, a trial has never been created.
         self.trials = {each: self.trials[each] for each in self.start_order}
         ended = [each for each, trial in self.trials.items() if trial.status in (COMPLETED, FAILED)]
-        # Likewise where a trial ends: what would have been written next is written now.
+        # Or it has ended: what would have been written next is written now.
         missed = [each for each in ended if each not in self.end_order]
         self.end_order += missed
         for each in missed:

@@ -218,8 +218,11 @@ def test_a_dict_serves_as_configuration(cls):
     model = cls(config.to_dict(), name="mine")
     assert isinstance(model.config, HMARConfig)
     assert model.config == config
-    assert model.get_config() == {"name": "mine", "config": config.to_dict()}
-    assert cls.from_config(model.get_config()).config == config
+    kept = model.get_config()
+    assert (kept["name"], kept["config"]) == ("mine", config.to_dict())
+    assert cls.from_config(kept).config == config
+    earlier = {"name": "mine", "config": config.to_dict()}  # what was kept before
+    assert cls.from_config(earlier).get_config() == kept
 
 
 def test_outputs_and_inputs_carry_their_names():

@@ -1,8 +1,8 @@
 import pytest
 
 from pipelines.export.saved_model import _publish
-from pipelines.export.versions import LARGEST, version_number, versions
 from pipelines.runtime.errors import InputError
+from pipelines.runtime.model_versions import LARGEST, version_number, versions
 
 
 def test_whole_numbers_that_int64_has_are_versions():

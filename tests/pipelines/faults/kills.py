@@ -230,9 +230,9 @@ def _variables(path):
     import tensorflow as tf
 
     reader = tf.train.load_checkpoint(str(path.with_suffix("")))
-    values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    # But for the graph of objects, which is text.
-    return {n: value.tobytes() for n, value in values.items() if isinstance(value, np.ndarray)}
+    values = [reader.get_tensor(name) for name in reader.get_variable_to_shape_map()]
+    # But for the graph of objects, which is text. Names depend on what a process made before.
+    return sorted(value.tobytes() for value in values if isinstance(value, np.ndarray))
 
 
 def _arrays(file):

@@ -262,7 +262,7 @@ class HMARConfig:
         """The reverse of `to_dict`; also reads settings of earlier versions.
 
         Raises:
-            ValueError: if a setting is unknown, missing or is wrong.
+            ValueError: if a setting is unknown, missing or wrong.
         """
         settings = translate(settings)
         known = [field.name for field in dataclasses.fields(cls)]

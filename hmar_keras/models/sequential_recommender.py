@@ -56,8 +56,9 @@ def revived(cls, config):
     if arguments.get("dtype"):
         arguments["dtype"] = keras.dtype_policies.deserialize(arguments["dtype"])
     model = cls(**arguments)
-    for layer in [_inner(model)[n] for n in frozen]:
-        layer.trainable = False
+    layers = _inner(model)
+    for number in frozen:
+        layers[number].trainable = False
     return model
 
 

@@ -35,10 +35,10 @@ from pipelines.cli.tune import tune_command
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.model_name import check_model_name
 from pipelines.runtime.own_models import VARIABLE, choose_files, files_of_environment
-from pipelines.runtime.printable import check_text, printable
+from pipelines.runtime.printable import check_text
 from pipelines.runtime.retrievals import PRODUCT, RETRIEVALS, check_retrieval
 from pipelines.runtime.terminal import prepare_keras, print_answer, say
-from pipelines.storage.disk_errors import user_sentence
+from pipelines.storage.disk_errors import errors_as_sentences
 
 # Keras is imported inside the commands: `--help` and a misspelt option should not wait for it.
 
@@ -244,16 +244,10 @@ app.command("client")(client_command)
 
 def main():
     """Runs the command; bad input and a full disk end in one sentence and exit status 2."""
-    try:
+    with errors_as_sentences():
         for argument in sys.argv[1:]:
             check_text(argument, "the argument")
         app()
-    except Exception as error:
-        sentence = user_sentence(error)
-        if sentence is None:
-            raise
-        print(f"hmar: {printable(sentence)}", file=sys.stderr)
-        sys.exit(2)
 
 
 def _train(request, output, resume):
@@ -308,7 +302,7 @@ def _export(run, data, model, directory, retrieval=PRODUCT):
 
 def _export_in_tensorflow(run, data_dir, directory):
     """Has `hmar export` write the SavedModel, which no other backend can, in its own process."""
-    from pipelines.export import versions
+    from pipelines.runtime.model_versions import versions
 
     command = [sys.executable, "-c", "from pipelines.cli import main; main()", "export"]
     command += [str(run.path), "--models", str(directory.parent), "--name", directory.name]

@@ -32,7 +32,7 @@ Resume = Annotated[
         "--resume",
         help="Continue the interrupted run in --output. On the same hardware the result is the "
         "same bit for bit; other --devices, --xla or --steps-per-execution change its last digits, "
-        "--data-on-device draws other negatives.",
+        "and --data-on-device draws other negatives.",
     ),
 ]
 History = Annotated[

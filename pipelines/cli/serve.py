@@ -13,7 +13,7 @@ from pipelines.cli.history_text import parse_history
 from pipelines.cli.options import ExcludeSeen, History, K
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.model_name import check_model_name
-from pipelines.runtime.model_versions import version_number
+from pipelines.runtime.model_versions import LARGEST, version_number
 from pipelines.runtime.terminal import prepare_keras, print_answer, say, say_if_heard
 from pipelines.storage.json_text import parse_json
 
@@ -104,7 +104,7 @@ def client_command(
             help=r"Of the model. \[default: the latest]",
             show_default=False,
             min=0,
-            max=(1 << 63) - 1,
+            max=LARGEST,
         ),
     ] = None,
     label: Annotated[

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 _USERS_PER_BATCH = 4096
-_OF_DAMAGE = (OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError)
-_OF_DAMAGE += (RecursionError,)  # of JSON that is nested too deep
+_OF_DAMAGE = (
+    *(OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError),
+    RecursionError,  # of JSON that is nested too deep
+)
 # The features of `LogBuilder` as they are stored.
 _FEATURES = {
     "user": tf.io.FixedLenFeature((), tf.string),

@@ -13,6 +13,5 @@ The signatures, by name, are in `saved_models/README.md`.
 
 from pipelines.export.model_card import METADATA
 from pipelines.export.saved_model import export, make_temporary
-from pipelines.runtime.model_versions import versions
 
-__all__ = ["METADATA", "export", "make_temporary", "versions"]
+__all__ = ["METADATA", "export", "make_temporary"]

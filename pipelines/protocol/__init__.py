@@ -1,1 +1,1 @@
-"""Who is asked what: held-out events, questions, negatives. NumPy alone."""
+"""Who is asked what: held-out events, questions, negatives. no TensorFlow."""

@@ -101,7 +101,7 @@ class ServedModel:
             InputError: if there is nothing to serve, the name cannot be a model's, or a label's
                 version is missing.
         """
-        found = self._versions()
+        found = versions(self.directory)
         if not found:
             hint = "give saved_models/NAME as --model, or make one with hmar export."
             if (self.directory / "saved_model.pb").is_file():
@@ -183,7 +183,7 @@ class ServedModel:
     def refresh(self) -> None:
         """Looks at the directory once and brings what is served in line with it."""
         with self._refreshing:
-            found = self._versions()
+            found = versions(self.directory)
             if found:
                 self._was_empty = False
                 self._follow(found)
@@ -290,9 +290,6 @@ class ServedModel:
             "NOT_FOUND",
             f"version {number} of model {self.name!r} is not served; served are: {served}.",
         )
-
-    def _versions(self):
-        return versions(self.directory)
 
     def _watch(self):
         while not self._stop.wait(_POLL_SECONDS):

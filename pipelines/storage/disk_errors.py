@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import sys
+from collections.abc import Iterator
 
 from pipelines.runtime.errors import InputError, in_one_line
+from pipelines.runtime.printable import printable
 
 _NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 # DuckDB says this where the disk of its temporary files has no room.
@@ -27,9 +31,20 @@ def disk_sentence(error: BaseException) -> str | None:
     )
 
 
-def user_sentence(error: BaseException) -> str | None:
-    """Returns what the user can do about an error, None if it is a fault of the program."""
-    return str(error) if isinstance(error, InputError) else disk_sentence(error)
+@contextlib.contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Ends the process with status 2 and one sentence where the user can do something about it.
+
+    Bad input and disks are such; a fault of the program passes with its traceback.
+    """
+    try:
+        yield
+    except Exception as error:
+        sentence = str(error) if isinstance(error, InputError) else disk_sentence(error)
+        if sentence is None:
+            raise
+        print(f"hmar: {printable(sentence)}", file=sys.stderr)
+        sys.exit(2)
 
 
 def is_of_disk(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.terminal import prepare_keras, say
-from pipelines.storage.disk_errors import user_sentence
+from pipelines.storage.disk_errors import errors_as_sentences
 
 _BETWEEN_LOOKS = 1.0
 _PATIENCE = 3600.0  # seconds; as long as KerasTuner waits for its chief
@@ -61,11 +61,5 @@ def _end_with_parent():
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
     prepare_keras()
-    try:
+    with errors_as_sentences():
         work(Path(sys.argv[1]))
-    except Exception as error:
-        sentence = user_sentence(error)
-        if sentence is None:
-            raise
-        print(f"hmar: {sentence}", file=sys.stderr)
-        sys.exit(2)

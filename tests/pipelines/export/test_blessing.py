@@ -12,13 +12,14 @@ from pipelines.evaluation.evaluator import (
     model_scorer,
     validation_score,
 )
-from pipelines.export import METADATA, versions
+from pipelines.export import METADATA
 from pipelines.export.blessing import bless, live_results, live_version
 from pipelines.export.checksums import CHECKSUMS
 from pipelines.export.exported_scorer import ExportedScorer
 from pipelines.export.rollout import Batching, Rollout, write_rollout
 from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
+from pipelines.runtime.model_versions import versions
 from pipelines.storage.artefacts import write_json
 
 from ..commands import fails

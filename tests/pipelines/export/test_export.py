@@ -8,11 +8,12 @@ import tensorflow as tf
 
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.cli.history_text import parse_history
-from pipelines.export import export, versions
+from pipelines.export import export
 from pipelines.export.loaded_export import Recommender
 from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import item_popularity
 from pipelines.runtime.errors import InputError
+from pipelines.runtime.model_versions import versions
 
 from ..exports import random_model
 

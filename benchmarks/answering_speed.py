@@ -17,7 +17,7 @@ from hmar_keras import HMAR, HMARConfig
 from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
 from pipelines.evaluation.evaluator import FULL, PROTOCOLS, SAMPLED, Evaluator, model_scorer
 from pipelines.export import export
-from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.questions import history_features
 from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import item_popularity
 
@@ -52,9 +52,8 @@ def evaluation(size: Size) -> list[Row]:
 
 def _encoding_work(config, dataset, questions):
     """Histories to states: the forward third of what training computes of them."""
-    item_ids, behavior_ids = history_arrays(dataset, questions, config.max_length)
-    nothing = np.zeros((*item_ids.shape, 1), np.int32)
-    inputs = {ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids, CANDIDATE_IDS: nothing}
+    inputs = history_features(dataset, questions, config.max_length)
+    inputs[CANDIDATE_IDS] = np.zeros((*inputs[ITEM_IDS].shape, 1), np.int32)
     work = training_work(config, Counts.of(inputs))
     parts = ("items and positions", "behaviour encoder", "sequence encoder")
     return Work(sum(work[part].flops for part in parts) / 3, 0)
@@ -63,7 +62,8 @@ def _encoding_work(config, dataset, questions):
 def serving(size: Size) -> list[Row]:
     """The SavedModel's `recommend`, request by request, with whole histories."""
     rates = size.machine()
-    splits, config = workload.load(size)
+    splits, run_config = workload.load(size)
+    config = run_config.model
     dataset, model = splits.dataset, HMAR(config)
     encoding = _encoding_work(config, dataset, splits.test)
     rows = [*rates]
@@ -96,9 +96,9 @@ def _latencies(recommend, splits, config, batch, requests):
 def _strings(dataset, questions, max_length):
     """Histories by name, no longer than the longest of them needs."""
     longest = int((questions.ends - questions.starts).max())
-    ids = history_arrays(dataset, questions, min(longest, max_length))
-    names = (dataset.items.tolist(), dataset.behaviors.names)
+    ids = history_features(dataset, questions, min(longest, max_length))
+    names = {ITEM_IDS: dataset.items.tolist(), BEHAVIOR_IDS: dataset.behaviors.names}
     return [
-        tf.constant(np.array(["", *words], object)[numbers])
-        for words, numbers in zip(names, ids, strict=True)
+        tf.constant(np.array(["", *words], object)[ids[feature]])
+        for feature, words in names.items()
     ]

@@ -32,12 +32,13 @@ import numpy as np
 from epoch_clock import EpochClock
 from plain_hmar import PlainHMAR, plain_compile_arguments
 
-from hmar_keras import HMAR, Behaviors, HMARConfig, compile_arguments
+from hmar_keras import Behaviors, TrainingConfig, compile_arguments
 from hmar_keras.schema import ITEM_IDS
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.protocol.splits import EvaluationSet, Splits
 from pipelines.runtime.hardware import STEPS_ON_GPU
 from pipelines.training.device_batches import DeviceBatches
+from pipelines.training.run_config import RunConfig
 
 USERS, ITEMS, MEAN_EVENTS = 147_894, 99_037, 41
 BEHAVIORS = Behaviors(("view", "favorite", "cart", "buy"), "buy")
@@ -99,12 +100,12 @@ def batches_seconds(data: DeviceBatches) -> tuple[float, list[float]]:
     return seconds_of(epoch, 3)
 
 
-def program_epoch(model: keras.Model, batches: list):
+def program_epoch(model: keras.Model, training: TrainingConfig, batches: list):
     """A function that trains an epoch from batches on the device, and returns the weights.
 
     All steps of one shape are one program.
     """
-    arguments = compile_arguments(model.config)
+    arguments = compile_arguments(model, training)
     optimizer, losses, weights = (arguments[n] for n in ("optimizer", "loss", "loss_weights"))
     optimizer.build(model.trainable_variables)
 
@@ -183,12 +184,13 @@ def kernels(path: Path) -> list[tuple[str, float]]:
 def measure(options: argparse.Namespace) -> dict:
     """All lines, and the profile's top items."""
     items, users = (max(100, round(size * options.scale)) for size in (ITEMS, USERS))
-    config = HMARConfig.preset("taobao", items, BEHAVIORS, **json.loads(options.settings))
-    splits = simulated(users, items, config.max_length)
+    config = RunConfig.preset("taobao", items, BEHAVIORS, **json.loads(options.settings))
+    training = config.training
+    splits = simulated(users, items, config.model.max_length)
     device = jax.devices()[0]
     mean = splits.dataset.num_events / users - 1
     print(f"{device.device_kind}: {users:,} users of {mean:.1f} events, {items:,} items")
-    data = DeviceBatches(splits, config, seed=0)
+    data = DeviceBatches(splits, config.build_model(), training, seed=0)
     rows, found = [], []
 
     def add(name, *numbers, **share):
@@ -201,13 +203,15 @@ def measure(options: argparse.Namespace) -> dict:
         for way in ("host", "device"):
             if way in options.only:
                 keras.utils.set_random_seed(0)
-                model = HMAR(config, dtype=precision)
+                model = config.build_model(precision)
                 steps = data.steps_per_execution(STEPS_ON_GPU) if way == "device" else 1
-                model.compile(**compile_arguments(config), steps_per_execution=steps)
+                arguments = compile_arguments(model, training)
+                model.compile(**arguments, steps_per_execution=steps)
                 fed = data if way == "device" else on_host(data)
                 add(f"{way}, {precision}", data.num_batches, *fit_seconds(model, fed))
         if "program" in options.only:
-            epoch = program_epoch(HMAR(config, dtype=precision), on_host(data))
+            model = config.build_model(precision)
+            epoch = program_epoch(model, training, on_host(data))
             add(f"program, {precision}", data.num_batches, *seconds_of(epoch, 3))
             if options.profile:
                 with jax.profiler.trace(options.profile):
@@ -216,10 +220,10 @@ def measure(options: argparse.Namespace) -> dict:
                 for name, share in found:
                     print(f"{share:6.1%}  {name[:100]}")
     if "plain" in options.only:
-        padded = DeviceBatches(splits, config.replace(batching="mixed"), seed=0)
+        plain = PlainHMAR(config.model)
+        plain.compile(**plain_compile_arguments(plain, training))
+        padded = DeviceBatches(splits, plain, training.replace(batching="mixed"), seed=0)
         some = on_host(padded, PLAIN_STEPS)
-        plain = PlainHMAR(config)
-        plain.compile(**plain_compile_arguments(config))
         share = len(some) / padded.num_batches
         add("plain, float32", len(some), *fit_seconds(plain, some), share=share)
     peak = (device.memory_stats() or {}).get("peak_bytes_in_use", 0) / 2**30

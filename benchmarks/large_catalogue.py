@@ -49,7 +49,7 @@ def measure(items: int, buckets: int) -> dict:
     )
     before = _held()
     model = HMAR(config)
-    model.compile(**compile_arguments(config), jit_compile=False)
+    model.compile(**compile_arguments(model), jit_compile=False)
     # In the first step, where Keras would do it, making the moments takes one more table.
     model.optimizer.build(model.trainable_variables)
     batches = [_batch(rng, items) for _ in range(STEPS + 1)]

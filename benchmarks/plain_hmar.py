@@ -9,9 +9,10 @@ losses are hmar_keras's own, so they favour neither side. It gives the same valu
 import keras
 from keras import ops
 
-from hmar_keras.config import HMARConfig
+from hmar_keras import HMARConfig, NextItem, Objective, Output, TrainingConfig, compile_arguments
 from hmar_keras.layers import HistoricalBehaviorIndicators
-from hmar_keras.models import compile_arguments
+from hmar_keras.losses import BehaviorLoss
+from hmar_keras.metrics import BehaviorAccuracy
 from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, RANKING
 
 
@@ -82,6 +83,8 @@ class PlainHMAR(keras.Model):
             HMAR have.
     """
 
+    features = (ITEM_IDS, BEHAVIOR_IDS)
+
     def __init__(self, config: HMARConfig):
         super().__init__()
         dim = config.dim
@@ -122,6 +125,11 @@ class PlainHMAR(keras.Model):
             BEHAVIOR: output(hidden(both)),  # Eq. 16
         }
 
+    def objective(self) -> Objective:
+        """Returns what HMAR is trained on, Eq. 18."""
+        behavior = Output(BehaviorLoss(), self.config.theta, lambda: [BehaviorAccuracy()])
+        return NextItem.of(self.config).with_output(BEHAVIOR, behavior)
+
     def _encode(self, item_ids, counts):
         item = self.items(item_ids) + self.item_bias  # Eq. 1
         encoded = self.combine(ops.concatenate([item, self.indicator_dense(counts)], axis=-1))
@@ -142,10 +150,10 @@ class PlainHMAR(keras.Model):
         return outputs * ops.cast(real, outputs.dtype)[..., None]
 
 
-def plain_compile_arguments(config: HMARConfig) -> dict:
+def plain_compile_arguments(model: PlainHMAR, training: TrainingConfig) -> dict:
     """As `hmar_keras.compile_arguments`, but with the Adam that Keras ships."""
-    adam = keras.optimizers.Adam(config.learning_rate, beta_2=config.adam_beta_2)
-    return {**compile_arguments(config), "optimizer": adam}
+    adam = keras.optimizers.Adam(training.learning_rate, beta_2=training.adam_beta_2)
+    return {**compile_arguments(model, training), "optimizer": adam}
 
 
 def _not_later(keys):

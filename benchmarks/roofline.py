@@ -23,7 +23,7 @@ from collections.abc import Iterable
 import numpy as np
 from machine import Machine
 
-from hmar_keras.config import HMARConfig
+from hmar_keras import HMARConfig
 from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
 
 FLOAT = 4  # bytes

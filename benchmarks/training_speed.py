@@ -14,9 +14,10 @@ from roofline import Counts, Floors, training_work
 from step_parts import NoOptimizer, StepParts
 from workload import SEED, Size
 
-from hmar_keras.config import OPTIMIZERS
+from hmar_keras.training_config import OPTIMIZERS
 from pipelines.protocol.splits import split
 from pipelines.training.host_batches import TrainingData
+from pipelines.training.run_config import RunConfig
 
 FIFTH, SEVENTH = Limit("ratio", most=1 / 5), Limit("ratio", most=1 / 7)
 MOST_MEMORY = Limit("median", most=1.5)
@@ -25,10 +26,12 @@ MOST_MEMORY = Limit("median", most=1.5)
 def step(size: Size) -> list[Row]:
     """The bare training step on batches in memory."""
     splits, config = workload.load(size)
-    fast_batches = workload.batches(splits, config, size.steps)
-    plain_batches = workload.batches(splits, workload.plain_config(config), size.plain_steps)
-    fast = workload.train_step(workload.fast_model(config), fast_batches[0])
-    plain = workload.train_step(workload.plain_model(config), plain_batches[0])
+    fast_model, plain_model = workload.fast_model(config), workload.plain_model(config)
+    plain_training = workload.plain_training(config)
+    fast_batches = workload.batches(splits, fast_model, config.training, size.steps)
+    plain_batches = workload.batches(splits, plain_model, plain_training, size.plain_steps)
+    fast = workload.train_step(fast_model, fast_batches[0])
+    plain = workload.train_step(plain_model, plain_batches[0])
     times = interleaved(
         size.repeats,
         {"fast": (fast, _calls(fast_batches)), "plain": (plain, _calls(plain_batches))},
@@ -40,13 +43,15 @@ def step(size: Size) -> list[Row]:
 def fit(size: Size) -> list[Row]:
     """`model.fit` on the input pipeline: whole epochs, of the plain model a few steps each."""
     splits, config = workload.load(size)
-    data = TrainingData(splits, config, SEED)
-    plain_data = TrainingData(splits, workload.plain_config(config), SEED)
-    quick = _fit(workload.fast_model(config), data, size.repeats)
-    slow = _fit(workload.plain_model(config), plain_data, size.repeats, size.plain_steps)
+    fast_model, plain_model = workload.fast_model(config), workload.plain_model(config)
+    data = TrainingData(splits, fast_model, config.training, SEED)
+    plain_data = TrainingData(splits, plain_model, workload.plain_training(config), SEED)
+    quick = _fit(fast_model, data, size.repeats)
+    slow = _fit(plain_model, plain_data, size.repeats, size.plain_steps)
     windows = data.num_windows / data.steps_per_epoch
     plain_step = Row("plain: a step of fit", "ms", slow)
-    plain_rate = Row("plain: sequences", "1/s", [1e3 * config.batch_size / x for x in slow])
+    plain_windows = config.training.batch_size
+    plain_rate = Row("plain: sequences", "1/s", [1e3 * plain_windows / x for x in slow])
     return [
         plain_step,
         Row("a step of fit", "ms", quick, plain_step, SEVENTH),
@@ -76,7 +81,8 @@ def _fit(model, data, repeats, steps=None):
 def pipeline(size: Size) -> list[Row]:
     """The input pipeline without a model, epoch by epoch, against the step that it feeds."""
     splits, config = workload.load(size)
-    data = TrainingData(splits, config, SEED)
+    model = workload.fast_model(config)
+    data = TrainingData(splits, model, config.training, SEED)
     count, wall, busy = data.steps_per_epoch, [], []
     batches = iter(data.dataset(0, size.repeats + 1))
     for _ in range(size.repeats + 1):
@@ -85,8 +91,8 @@ def pipeline(size: Size) -> list[Row]:
             next(batches)
         wall.append((time.perf_counter() - start) * 1e3 / count)
         busy.append((time.process_time() - cpu_start) * 1e3 / count)
-    held = workload.batches(splits, config, size.steps)
-    train_step = workload.train_step(workload.fast_model(config), held[0])
+    held = workload.batches(splits, model, config.training, size.steps)
+    train_step = workload.train_step(model, held[0])
     steps = interleaved(size.repeats, {"step": (train_step, _calls(held))})["step"]
     step_row = Row("train_step beside it", "ms", steps)
     return [
@@ -100,8 +106,8 @@ def roofline(size: Size) -> list[Row]:
     """The step and its parts against the least that real positions need."""
     rates = size.machine()
     splits, config = workload.load(size)
-    held = workload.batches(splits, config, size.steps)
     model = workload.fast_model(config)
+    held = workload.batches(splits, model, config.training, size.steps)
     train_step = workload.train_step(model, held[0])
     parts = StepParts(model, held[0])
     jobs = {
@@ -112,7 +118,7 @@ def roofline(size: Size) -> list[Row]:
     }
     times = interleaved(size.repeats, jobs)
     counts = Counts.mean(inputs for inputs, _ in held)
-    work = training_work(config, counts)
+    work = training_work(config.model, counts)
     floors = Floors.of(work, machine_of(rates))
     floor = Row("floor: larger of computing and moving", "ms", [floors.classic])
     whole = Row("train_step", "ms", times["step"], floor, Limit("ratio", most=2.5))
@@ -162,12 +168,13 @@ def larger_catalog(size: Size) -> list[Row]:
 
 def _optimizers(size, num_items):
     dataset = workload.shop(size.catalog_users, num_items)
-    config = workload.HMARConfig.preset("tianchi", num_items, dataset.behaviors)
-    held = workload.batches(split(dataset), config, size.catalog_steps)
+    config = RunConfig.preset("tianchi", num_items, dataset.behaviors)
+    training, model = config.training, workload.fast_model(config)
+    held = workload.batches(split(dataset), model, training, size.catalog_steps)
     optimizers = {**OPTIMIZERS, "Keras's Adam": keras.optimizers.Adam}
     jobs = {}
     for name, optimizer in {"none": NoOptimizer, **optimizers}.items():
-        model = workload.fast_model(config, optimizer=optimizer(config.learning_rate))
+        model = workload.fast_model(config, optimizer=optimizer(training.learning_rate))
         jobs[name] = workload.train_step(model, held[0]), _calls(held)
     times = interleaved(size.repeats, jobs)
     rows = [Row(f"{num_items:,} items, a step but for its optimiser", "ms", times["none"])]
@@ -175,7 +182,7 @@ def _optimizers(size, num_items):
         whole = Row(f"{num_items:,} items, {name}: train_step", "ms", times[name])
         # Not the optimiser by itself: handing gradients over from Python takes 2 ms.
         taken = [step - rest for step, rest in zip(times[name], times["none"], strict=True)]
-        limit = FIFTH if name == config.optimizer else None
+        limit = FIFTH if name == training.optimizer else None
         rows += [whole, Row(f"{num_items:,} items, {name}: optimiser", "ms", taken, whole, limit)]
     return rows
 
@@ -184,7 +191,8 @@ def memory_fast(size: Size) -> list[Row]:
     """An epoch of training in a process of its own."""
     splits, config = workload.load(size)
     before = Row("peak memory, log loaded", "GiB", [peak_memory()])
-    _fit(workload.fast_model(config), TrainingData(splits, config, SEED), repeats=0)
+    model = workload.fast_model(config)
+    _fit(model, TrainingData(splits, model, config.training, SEED), repeats=0)
     trained = Row("peak memory, an epoch trained", "GiB", [peak_memory()], before, MOST_MEMORY)
     return [before, trained]
 
@@ -193,8 +201,9 @@ def memory_plain(size: Size) -> list[Row]:
     """Some steps of the plain model in a process of its own."""
     splits, config = workload.load(size)
     before = Row("plain: peak memory, log loaded", "GiB", [peak_memory()])
-    data = TrainingData(splits, workload.plain_config(config), SEED)
-    _fit(workload.plain_model(config), data, 0, size.plain_steps)
+    model = workload.plain_model(config)
+    data = TrainingData(splits, model, workload.plain_training(config), SEED)
+    _fit(model, data, 0, size.plain_steps)
     return [before, Row("plain: peak memory, steps trained", "GiB", [peak_memory()], before)]
 
 

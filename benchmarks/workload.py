@@ -11,7 +11,7 @@ from machine import machine_rows
 from measuring import Row
 from plain_hmar import PlainHMAR, plain_compile_arguments
 
-from hmar_keras import HMAR, HMARConfig, compile_arguments
+from hmar_keras import HMAR, TrainingConfig, compile_arguments
 from hmar_keras.schema import Behaviors
 from pipelines.datasets import load_dataset
 from pipelines.datasets.interaction_dataset import InteractionDataset
@@ -19,6 +19,7 @@ from pipelines.datasets.numbered_log import group_numbered
 from pipelines.datasets.synthetic_shop import simulator
 from pipelines.protocol.splits import Splits, split
 from pipelines.training.host_batches import TrainingData
+from pipelines.training.run_config import RunConfig
 
 SEED = 0
 
@@ -80,10 +81,10 @@ QUICK = Size(
 )
 
 
-def load(size: Size) -> tuple[Splits, HMARConfig]:
+def load(size: Size) -> tuple[Splits, RunConfig]:
     """The log that is trained on, and the settings."""
     dataset = load_dataset(size.dataset)
-    config = HMARConfig.preset("taobao", dataset.num_items, dataset.behaviors, **size.settings)
+    config = RunConfig.preset("taobao", dataset.num_items, dataset.behaviors, **size.settings)
     return split(dataset), config
 
 
@@ -104,24 +105,28 @@ def shop(num_users: int, num_items: int) -> InteractionDataset:
     )
 
 
-def batches(splits: Splits, config: HMARConfig, count: int) -> list[tuple[dict, dict]]:
+def batches(
+    splits: Splits, model: HMAR | PlainHMAR, training: TrainingConfig, count: int
+) -> list[tuple[dict, dict]]:
     """The first batches of an epoch, in memory."""
-    return list(TrainingData(splits, config, SEED).dataset(0, 1).take(count))
+    return list(TrainingData(splits, model, training, SEED).dataset(0, 1).take(count))
 
 
-def fast_model(config: HMARConfig, **changes) -> HMAR:
+def fast_model(config: RunConfig, **changes) -> HMAR:
     """A model compiled as `hmar train` does it on CPUs, apart from `changes`."""
-    return _compiled(HMAR(config), {**compile_arguments(config), **changes})
+    model = HMAR(config.model)
+    return _compiled(model, {**compile_arguments(model, config.training), **changes})
 
 
-def plain_config(config: HMARConfig) -> HMARConfig:
-    """The same settings, with batches as the plain model has them."""
-    return config.replace(batching="mixed")
+def plain_training(config: RunConfig) -> TrainingConfig:
+    """The same training, with batches as the plain model has them."""
+    return config.training.replace(batching="mixed")
 
 
-def plain_model(config: HMARConfig) -> PlainHMAR:
+def plain_model(config: RunConfig) -> PlainHMAR:
     """The plain model, compiled."""
-    return _compiled(PlainHMAR(config), plain_compile_arguments(config))
+    model = PlainHMAR(config.model)
+    return _compiled(model, plain_compile_arguments(model, config.training))
 
 
 def _compiled(model, arguments):

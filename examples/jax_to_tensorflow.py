@@ -18,7 +18,7 @@ os.environ["KERAS_BACKEND"] = "jax" if sys.argv[1:] else "tensorflow"
 import keras
 import numpy as np
 
-from hmar_keras import HMAR, HMARConfig, compile_arguments
+from hmar_keras import HMAR, HMARConfig, TrainingConfig, compile_arguments
 from pipelines.datasets import load_dataset
 from pipelines.evaluation.scoring import model_scorer
 from pipelines.export import export
@@ -35,18 +35,15 @@ def train(folder):
     keras.utils.set_random_seed(0)
     dataset = load_dataset("synthetic_shop/tiny")
     splits = split(dataset)
+    model = HMAR(HMARConfig(dataset.num_items, dataset.behaviors, dim=16, max_length=16))
     # One length of batches, because JAX compiles the step for every length anew.
-    config = HMARConfig(
-        dataset.num_items, dataset.behaviors, dim=16, max_length=16, batch_size=16,
-        batching="mixed", epochs=3,
-    )  # fmt: skip
-    model = HMAR(config)
-    model.compile(**compile_arguments(config))
-    data = TrainingData(splits, config, seed=0)
+    training = TrainingConfig(batching="mixed", batch_size=16, epochs=3)
+    model.compile(**compile_arguments(model, training))
+    data = TrainingData(splits, model, training, seed=0)
     history = model.fit(
         data.dataset(),
         steps_per_epoch=data.steps_per_epoch,
-        epochs=config.epochs,
+        epochs=training.epochs,
         shuffle=False,
         verbose=0,
     )

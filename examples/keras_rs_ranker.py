@@ -24,9 +24,9 @@ from hmar_keras.layers import (
 from pipelines.datasets import load_dataset
 from pipelines.evaluation.baselines import Popularity, RepeatHistory
 from pipelines.evaluation.evaluator import Evaluator
-from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.questions import history_features
 from pipelines.protocol.splits import EvaluationSet, event_users, split
-from pipelines.training.item_initialization import start_from_cooccurrence
+from pipelines.training.item_initialization import cooccurrence_embeddings
 
 LENGTH, DIM, OTHERS = 30, 32, 40  # events of a history, width, candidates beside the right one
 
@@ -45,8 +45,7 @@ purchases = EvaluationSet(users[ends], starts, ends, bought)
 
 def model_inputs(questions, candidate_ids):
     """The users' latest events, padded on the left, and the candidates of each."""
-    item_ids, behavior_ids = history_arrays(dataset, questions, LENGTH)
-    return {"item_ids": item_ids, "behavior_ids": behavior_ids, "candidate_ids": candidate_ids}
+    return {**history_features(dataset, questions, LENGTH), "candidate_ids": candidate_ids}
 
 
 others = np.random.default_rng(0).integers(1, dataset.num_items + 1, (len(purchases), OTHERS))
@@ -87,7 +86,8 @@ features = crossed = ops.concatenate(parts, axis=-1)
 for _ in range(2):
     crossed = keras_rs.layers.FeatureCross(projection_dim=16)(features, crossed)
 ranker = keras.Model(inputs, keras.layers.Dense(1)(crossed)[..., 0])
-start_from_cooccurrence(encoder.item_table, splits)
+embeddings = encoder.item_table.embeddings
+embeddings.assign(cooccurrence_embeddings(ops.convert_to_numpy(embeddings), splits))
 ranker.compile(keras.optimizers.Adam(0.003), keras_rs.losses.PairwiseLogisticLoss())
 lists = model_inputs(purchases, candidates)
 losses = ranker.fit(lists, labels, batch_size=128, epochs=3, verbose=0).history["loss"]

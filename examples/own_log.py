@@ -72,16 +72,18 @@ splits = split(dataset)
 config = build_config(dataset, epochs=8)
 config = config.replace(dim=32, max_length=24, batch_size=16, learning_rate=2e-3)
 keras.utils.set_random_seed(0)
-model = HMAR(config)
-model.compile(**compile_arguments(config))
+model = HMAR(config.model)
+model.compile(**compile_arguments(model, config.training))
 
 # %% Train
-data = TrainingData(splits, config, seed=0)
+data = TrainingData(splits, model, config.training, seed=0)
+batch_size = config.training.batch_size
+validation = evaluation_dataset(splits, splits.validation, model, batch_size, seed=0)
 history = model.fit(
     data.dataset(),
     steps_per_epoch=data.steps_per_epoch,
-    epochs=config.epochs,
-    validation_data=evaluation_dataset(splits, splits.validation, config, seed=0),
+    epochs=config.training.epochs,
+    validation_data=validation,
     shuffle=False,  # it comes shuffled, in an order of the seed
     verbose=0,
 )

@@ -21,7 +21,7 @@ from hmar_keras.models import recommender_inputs
 
 # %% The model
 # A constructor that builds a functional graph to the output `ranking` is all of it. Its settings
-# are those of every model, `HMARConfig`; it reads the ones that mean something to it.
+# are those of `hmar_keras.NextItemConfig`, unless the class names others as `Settings`.
 # `register_model` gives it the name that `--model` knows it by.
 @register_model("gru4rec")
 class GRU4Rec(SequentialRecommender):
@@ -34,7 +34,7 @@ class GRU4Rec(SequentialRecommender):
         # Histories are padded on the left, which cuDNN's GRU does not take.
         gru = keras.layers.GRU(config.dim, return_sequences=True, use_cudnn=False, dtype=dtype)
 
-        inputs = recommender_inputs(config)
+        inputs = recommender_inputs(self.features, config.shared_negatives)
         items, behaviors = inputs["item_ids"], inputs["behavior_ids"]
         candidates = inputs["candidate_ids"]
         events = dropout(encoder(items, indicators(items, behaviors)))

@@ -21,7 +21,7 @@ import keras
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from hmar_keras import HMAR, HMARConfig, compile_arguments
+from hmar_keras import HMAR, HMARConfig, TrainingConfig, compile_arguments
 from pipelines.datasets import load_dataset
 from pipelines.export import export
 from pipelines.protocol.splits import split
@@ -39,10 +39,10 @@ def export_model(directory):
     keras.utils.set_random_seed(0)
     dataset = load_dataset("synthetic_shop/tiny")
     splits = split(dataset)
-    config = HMARConfig(dataset.num_items, dataset.behaviors, dim=16, max_length=16, epochs=1)
-    model = HMAR(config)
-    model.compile(**compile_arguments(config))
-    data = TrainingData(splits, config, seed=0)
+    model = HMAR(HMARConfig(dataset.num_items, dataset.behaviors, dim=16, max_length=16))
+    training = TrainingConfig(epochs=1)
+    model.compile(**compile_arguments(model, training))
+    data = TrainingData(splits, model, training, seed=0)
     model.fit(data.dataset(), steps_per_epoch=data.steps_per_epoch, shuffle=False, verbose=0)
     export(model, dataset.items, item_popularity(splits), directory, {"dataset": dataset.name})
 

@@ -15,7 +15,7 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 import keras
 import numpy as np
 
-from hmar_keras import HMAR, Behaviors, HMARConfig, compile_arguments
+from hmar_keras import HMAR, Behaviors, HMARConfig, TrainingConfig, compile_arguments
 
 ITEMS, LENGTH, BATCH, STEPS = 399, 10, 32, 20
 
@@ -40,9 +40,8 @@ def train():
     """Trains on random histories: the model, and the loss of each step."""
     keras.utils.set_random_seed(0)
     shop = Behaviors(("view", "buy"), target="buy")
-    config = HMARConfig(ITEMS, shop, dim=8, max_length=LENGTH, dropout=0.0, learning_rate=0.02)
-    model = HMAR(config)
-    model.compile(**compile_arguments(config))
+    model = HMAR(HMARConfig(ITEMS, shop, dim=8, max_length=LENGTH, dropout=0.0))
+    model.compile(**compile_arguments(model, TrainingConfig(learning_rate=0.02)))
     rng, losses = np.random.default_rng(0), []
     for _ in range(STEPS):
         items, behaviors = (

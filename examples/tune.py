@@ -15,12 +15,12 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # a training step takes a quarter les
 import keras
 import keras_tuner
 
-from hmar_keras import HMARConfig
 from pipelines.datasets import load_dataset
 from pipelines.evaluation.baselines import baselines
 from pipelines.evaluation.evaluator import Evaluator
 from pipelines.evaluation.scoring import model_scorer
 from pipelines.protocol.splits import split
+from pipelines.training.run_config import RunConfig
 from pipelines.tuning import HMARHyperModel, SearchSpace
 
 # %% What is searched
@@ -28,7 +28,7 @@ from pipelines.tuning import HMARHyperModel, SearchSpace
 # a sampled softmax has no beta. Without `over` the architecture is searched, too.
 dataset = load_dataset("synthetic_shop/tiny")
 splits = split(dataset)
-base = HMARConfig(
+base = RunConfig.of(
     dataset.num_items, dataset.behaviors, dim=16, max_length=20, batch_size=16,
     num_negatives=8, learning_rate=5e-3, epochs=4,
 )  # fmt: skip
@@ -56,7 +56,7 @@ for name, value in sorted(trial.hyperparameters.values.items()):
 values = keras_tuner.HyperParameters()
 model = hypermodel.build(values)
 keep_best = keras.callbacks.EarlyStopping(
-    "val_score", mode="max", patience=base.epochs, restore_best_weights=True
+    "val_score", mode="max", patience=base.training.epochs, restore_best_weights=True
 )
 history = hypermodel.fit(values, model, callbacks=[keep_best])
 print(f"validation: base {max(history.history['val_score']):.4f}, best {trial.score:.4f}")

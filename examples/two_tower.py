@@ -16,25 +16,26 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from hmar_keras import HMARBackbone, HMARConfig
+from hmar_keras import HMAR, HMARBackbone, HMARConfig, TrainingConfig
 from hmar_keras.kernels import portable_kernels
 from hmar_keras.layers import ItemTable
 from hmar_keras.optimizers import LazyAdam
 from pipelines.datasets import load_dataset
 from pipelines.evaluation.baselines import Popularity
 from pipelines.evaluation.evaluator import Evaluator
-from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.questions import history_features
 from pipelines.protocol.splits import split
 from pipelines.training.host_batches import TrainingData
 
 # %% The data
 # A batch is 16 windows of up to 50 events. Every event is followed by another one, so a batch gives
-# hundreds of pairs of a user, as known at that time, and the item that came next.
+# hundreds of pairs of a user, as known at that time, and the item that came next: the batches that
+# HMAR is trained on.
 dataset = load_dataset("synthetic_shop/small")
 splits = split(dataset)
-settings = {"dim": 32, "max_length": 50, "batch_size": 16, "epochs": 6, "learning_rate": 0.005}
-config = HMARConfig(dataset.num_items, dataset.behaviors, **settings)
-data = TrainingData(splits, config, seed=0)
+config = HMARConfig(dataset.num_items, dataset.behaviors, dim=32, max_length=50)
+training = TrainingConfig(batch_size=16, epochs=6, learning_rate=0.005)
+data = TrainingData(splits, HMAR(config), training, seed=0)
 
 # %% The towers
 # The state of a position is the user's vector after that event. An item's vector is the same for
@@ -55,7 +56,7 @@ trained_items = dataset.item_ids[splits.training_events()]
 shares = tf.constant(np.bincount(trained_items) / len(trained_items), tf.float32)
 weights_by_behavior = tf.constant([0.0, *config.alpha_by_id])  # purchases count 0.7, others 0.1
 task = tfrs.tasks.Retrieval(remove_accidental_hits=True)
-optimizer = LazyAdam(config.learning_rate)
+optimizer = LazyAdam(training.learning_rate)
 
 
 @tf.function(reduce_retracing=True)
@@ -80,15 +81,15 @@ def train_step(inputs, targets):
     return loss
 
 
-for epoch in range(config.epochs):
+for epoch in range(training.epochs):
     losses = [train_step(*batch) for batch in data.dataset(epoch, epoch + 1)]
     print(f"epoch {epoch + 1}: loss {np.mean(losses):.3f}")
 
 # %% Evaluation over the whole catalogue
 # The last state of a history is the query; the index has a vector and a name for every item.
 test = splits.test
-item_ids, behavior_ids = history_arrays(dataset, test, config.max_length)
-queries = query_tower({"item_ids": item_ids, "behavior_ids": behavior_ids})[:, -1]
+histories = history_features(dataset, test, config.max_length)
+queries = query_tower(histories)[:, -1]
 vectors = item_tower(tf.range(dataset.num_items + 1))
 index = tfrs.layers.factorized_top_k.BruteForce()
 index.index(vectors[1:], tf.constant(dataset.items))  # item 0 is padding
@@ -133,8 +134,8 @@ with portable_kernels():  # it may be served on a GPU
 with tempfile.TemporaryDirectory() as folder:
     archive.write_out(folder, verbose=False)
     answer = tf.saved_model.load(folder).signatures["serving_default"](
-        items=tf.gather(["", *dataset.items], item_ids),
-        behaviors=tf.gather(["", *dataset.behaviors.names], behavior_ids),
+        items=tf.gather(["", *dataset.items], histories["item_ids"]),
+        behaviors=tf.gather(["", *dataset.behaviors.names], histories["behavior_ids"]),
         k=tf.constant(10),
     )
     stored = tf.train.load_checkpoint(f"{folder}/variables/variables")

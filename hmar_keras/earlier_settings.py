@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 # What became `variant`.
@@ -18,19 +18,32 @@ _RELEASE = {
     "layer_norm": True,
     "scale_embeddings": True,
 }
+# One class had the settings of every model and every training. Its first version wrote these:
+_FIRST = {"num_items", "behaviors", "epochs", "num_behavior_blocks", "theta"}
+_TRAINING = (
+    *("model", "holdout", "optimizer", "learning_rate", "learning_rate_schedule", "adam_beta_2"),
+    *("batching", "batch_size", "epochs", "patience"),
+)
+_MODELS = (
+    *("num_items", "behaviors", "events", "dim", "max_length", "num_heads", "num_behavior_blocks"),
+    *("num_sequence_blocks", "dropout", "indicators", "variant", "num_neighbors"),
+    *("neighbor_weight", "item_buckets", "item_start", "loss", "gbce_calibration", "alpha", "beta"),
+    *("theta", "num_negatives", "shared_negatives", "targets", "windows", "order"),
+)
 
 
 class EarlierVersionError(ValueError):
     """Settings of an earlier version that have no equal; the message says what to do."""
 
 
-def translate(settings: Mapping[str, Any]) -> dict[str, Any]:
+def translate(settings: Mapping[str, Any], known: Iterable[str] = ()) -> dict[str, Any]:
     """Translates the settings of an earlier version; returns those of this version as they are.
 
     Settings that have a `variant` are of this version.
 
     Args:
         settings: by name, all of them or some.
+        known: the names that the model has in this version, which mean what they mean to it.
 
     Raises:
         EarlierVersionError: if this version has no settings that mean the same.
@@ -40,15 +53,16 @@ def translate(settings: Mapping[str, Any]) -> dict[str, Any]:
     >>> translate({"dim": 8, "history_sum": False, "holdout": "any", **_PAPER})
     {'dim': 8, 'holdout': 'target', 'variant': 'paper'}
     """
-    settings = dict(settings)
+    settings, known = dict(settings), set(known)
     if "variant" in settings:
         return settings
-    if settings.get("history_sum"):
+    retired = {"history_sum", *_PAPER} - known
+    found = {name: settings.pop(name) for name in retired & set(settings)}
+    if found.pop("history_sum", False):
         raise EarlierVersionError(
             "history_sum=True is of an earlier version and has no equal in this one; train anew "
             "with num_neighbors in its place."
         )
-    settings.pop("history_sum", None)
     if settings.get("optimizer") == "rowwise_adam":
         raise EarlierVersionError(
             "optimizer=rowwise_adam is of an earlier version and has no equal in this one; train "
@@ -56,8 +70,39 @@ def translate(settings: Mapping[str, Any]) -> dict[str, Any]:
         )
     if settings.get("holdout") == "any":
         settings["holdout"] = "target"  # the dataset says where its held-out items are from
-    network = {name: settings.pop(name) for name in _PAPER if name in settings}
+    network = {name: found[name] for name in _PAPER if name in found}
     return {**settings, **_variant(network, settings.get("model", "hmar"))} if network else settings
+
+
+def without_others(settings: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """Leaves out what an earlier version wrote down for every model and a model has not.
+
+    Only of settings that were written as a whole; of others a name too many is a mistake.
+
+    Args:
+        settings: by name, in the terms of this version.
+        known: the names that may stay.
+    """
+    if not set(settings) >= _FIRST:
+        return dict(settings)
+    known, earlier = set(known), {*_TRAINING, *_MODELS}
+    return {name: settings[name] for name in settings if name in known or name not in earlier}
+
+
+def saved_settings(settings: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """The settings of a model that any version saved, in the terms of this one.
+
+    Args:
+        settings: by name; earlier versions saved those of the training, too.
+        known: the names of the model's settings.
+
+    Raises:
+        EarlierVersionError: if this version has no settings that mean the same.
+    """
+    if "epochs" not in settings:  # of this version
+        return dict(settings)
+    known = set(known)
+    return without_others(translate(settings, known), known)
 
 
 def _variant(network, model):

@@ -90,8 +90,7 @@ def layers_in_order(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
 def counts_behaviors(model: SequentialRecommender) -> bool:
     """Whether a model has historical behaviour indicators and uses them."""
     layers = layers_in_order(model)
-    has_layer = any(isinstance(layer, HistoricalBehaviorIndicators) for layer in layers)
-    return model.config.indicators and has_layer
+    return any(isinstance(each, HistoricalBehaviorIndicators) and each.enabled for each in layers)
 
 
 @contextlib.contextmanager

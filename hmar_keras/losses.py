@@ -18,8 +18,15 @@ from hmar_keras.kernels import values_of_behaviors
 from hmar_keras.masks import event_weights
 
 
-class _LossOverEvents(keras.losses.Loss):
-    """Mean of `call` over the positions whose truth is not padding."""
+class EventLoss(keras.losses.Loss):
+    """Mean over the positions whose truth is not padding; a subclass defines `call`.
+
+    `call(y_true, y_pred)` gives float `[batch, steps]`, a loss for each truth, padded ones too.
+
+    Args:
+        name: name of the loss.
+        **kwargs: as in `keras.losses.Loss`.
+    """
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         kwargs.setdefault("reduction", "mean_with_sample_weight")
@@ -39,7 +46,7 @@ def _weights_of(y_true, weights):
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
-class WeightedRankingLoss(_LossOverEvents):
+class WeightedRankingLoss(EventLoss):
     """-(alpha_b log y+ + beta log(1 - y-)), y = sigmoid(score), of Eq. 15.
 
     With several negatives their terms are averaged, so that beta means the same for any number.
@@ -86,7 +93,7 @@ class WeightedRankingLoss(_LossOverEvents):
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
-class GBCELoss(_LossOverEvents):
+class GBCELoss(EventLoss):
     """-(alpha_b p log y+ + beta sum_j log(1 - y_j-)): binary cross-entropy, generalised.
 
     Eq. 15 with few negatives of many items teaches that every positive is certain. The power
@@ -150,7 +157,7 @@ class GBCELoss(_LossOverEvents):
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
-class SampledSoftmaxLoss(_LossOverEvents):
+class SampledSoftmaxLoss(EventLoss):
     """-alpha_b log(e^s+ / (e^s+ + sum_j e^s_j- / r)): cross-entropy over the catalogue, sampled.
 
     The negatives are uniform, so that their sum divided by the sampling rate r stands for that
@@ -201,7 +208,7 @@ class SampledSoftmaxLoss(_LossOverEvents):
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
-class BehaviorLoss(_LossOverEvents):
+class BehaviorLoss(EventLoss):
     """Cross-entropy of the next event's behaviour, Eq. 17.
 
     Args:

@@ -11,12 +11,19 @@ from collections.abc import Iterable
 
 PADDING_ID = 0
 
-# Model inputs.
+# What a model may read of a user; it names what it reads.
 ITEM_IDS = "item_ids"  # int [batch, length], the history, oldest first
 BEHAVIOR_IDS = "behavior_ids"  # int [batch, length], what was done to each item
+USER_IDS = "user_ids"  # int [batch], users of the log from 1 on; 0 is a stranger
+# float [batch, length], in the log's own unit: how long after the first of these events each one
+# was; 0 at padding
+TIMESTAMPS = "timestamps"
+FEATURES = (ITEM_IDS, BEHAVIOR_IDS, USER_IDS, TIMESTAMPS)
+
+# What it is asked.
 CANDIDATE_IDS = "candidate_ids"  # int [batch, steps, candidates], items to score
 # int [batch, negatives], more items to score at every step, none of which is in the history; only
-# of models with `shared_negatives`
+# of models whose objective has shared negatives
 NEGATIVE_IDS = "negative_ids"
 
 # Model outputs; the output layers carry exactly these names.

@@ -72,3 +72,46 @@ def test_the_types_of_hmar_keras_are_sound(tmp_path):
     command = [sys.executable, "-m", "mypy", "--cache-dir", tmp_path, "hmar_keras"]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stdout
+
+
+OWN_MODEL = """
+import dataclasses
+from typing import Any
+
+from hmar_keras import NextItemConfig, Objective, Query, SequentialRecommender
+from hmar_keras import register_model, setting
+from hmar_keras.training_log import TrainingLog
+
+
+@dataclasses.dataclass(frozen=True)
+class MineConfig(NextItemConfig):
+    taste: float = setting(0.5, at_least=0)
+
+
+@register_model("mine")
+class Mine(SequentialRecommender):
+    Settings = MineConfig
+    features = ("item_ids", "user_ids")
+
+    def prepare(self, log: TrainingLog) -> None:
+        log.popularity().max()
+
+    def objective(self) -> Objective:
+        return super().objective()
+
+    def query(self, features: Any) -> Query | None:
+        return None
+
+
+def twice(config: MineConfig) -> float:
+    return config.replace(taste=0.1).taste * 2
+"""
+
+
+def test_the_types_of_an_own_model_are_sound(tmp_path):
+    """Under mypy's strictest rules, from the annotations that the package ships."""
+    (tmp_path / "mine.py").write_text(OWN_MODEL)
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent"]
+    command += ["--cache-dir", tmp_path, tmp_path / "mine.py"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout

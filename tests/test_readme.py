@@ -18,4 +18,4 @@ def test_the_python_examples_run(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), names)
     history = names["model"].history.history
     assert {"val_ranking_hr@10", "val_ranking_ndcg@10", "behavior_accuracy"} <= set(history)
-    assert keras.saving.load_model(tmp_path / "hmar.keras").config == names["config"]
+    assert keras.saving.load_model(tmp_path / "hmar.keras").config == names["model"].config

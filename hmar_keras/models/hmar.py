@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from hmar_keras.config import HMARConfig
+from hmar_keras.config import TransformerConfig
 from hmar_keras.layers import (
     BehaviorClassifier,
     BehaviorEncoder,
@@ -18,16 +19,70 @@ from hmar_keras.layers import (
     PositionEmbedding,
     SequenceEncoder,
 )
+from hmar_keras.losses import BehaviorLoss
+from hmar_keras.metrics import BehaviorAccuracy
 from hmar_keras.models.sequential_recommender import (
+    Query,
     SequentialRecommender,
     as_config,
     config_of,
     history_inputs,
     item_neighbors,
+    prepare_items,
     recommender_inputs,
     revived,
 )
-from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
+from hmar_keras.objectives import Objective, Output
+from hmar_keras.schema import (
+    BEHAVIOR,
+    BEHAVIOR_IDS,
+    CANDIDATE_IDS,
+    ITEM_IDS,
+    NEGATIVE_IDS,
+    RANKING,
+)
+from hmar_keras.settings import setting
+from hmar_keras.training_log import TrainingLog
+
+_TARGET_ALPHA, _OTHER_ALPHA = 0.7, 0.1  # the paper's usual ones
+
+
+@dataclasses.dataclass(frozen=True)
+class HMARConfig(TransformerConfig):
+    """Settings of HMAR: those of `TransformerConfig`, of all that it inherits from, and its own.
+
+    Behaviours that `alpha` leaves out get the paper's usual weights, 0.7 (target) or 0.1.
+
+    Args:
+        num_behavior_blocks: behaviour encoders (Eq. 5 to 10) on top of each other; 0 for none.
+        indicators: count historical behaviour indicators; False leaves them 0.
+        variant: the network as the `"paper"` has it, or as the authors' `"release"` does: item
+            embeddings times sqrt(d), no dense layer in Eq. 5, each feed-forward network's input
+            added to its output, and a layer normalisation before that of the sequence encoder.
+        theta: weight of the behaviour classification in Eq. 18.
+
+    Raises:
+        ValueError: if a setting is of the wrong kind or out of range, naming it and what would
+            do.
+
+    Example:
+
+    >>> from hmar_keras import Behaviors
+    >>> config = HMARConfig(100, Behaviors(("view", "buy"), target="buy"), dim=32, num_heads=2)
+    >>> config.alpha
+    {'view': 0.1, 'buy': 0.7}
+    >>> HMARConfig.from_dict(config.to_dict()) == config
+    True
+    """
+
+    num_behavior_blocks: int = setting(1, at_least=0)
+    indicators: bool = True
+    variant: str = setting("paper", choices=("paper", "release"))
+    theta: float = setting(0.1, at_least=0)
+
+    def usual_alpha(self, behavior: str) -> float:
+        """The paper's weight of a behaviour that `alpha` leaves out."""
+        return _TARGET_ALPHA if behavior == self.behaviors.target else _OTHER_ALPHA
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
@@ -46,13 +101,15 @@ class HMARBackbone(keras.Model):
         **kwargs: as in `keras.Model`.
     """
 
+    Settings = HMARConfig
+
     def __init__(
         self,
         config: HMARConfig | Mapping[str, Any],
         dtype: str | keras.dtype_policies.DTypePolicy | None = None,
         **kwargs: Any,
     ) -> None:
-        config = as_config(config)
+        config = as_config(HMARConfig, config)
         # Layers
         is_release = config.variant == "release"
         indicators = HistoricalBehaviorIndicators(
@@ -185,11 +242,11 @@ class HMAR(SequentialRecommender):
     >>> outputs = model({**history, "candidate_ids": ops.ones((1, 1, 6), "int32")})
     >>> tuple(outputs["ranking"].shape), tuple(outputs["behavior"].shape)
     ((1, 1, 6), (1, 1, 2))
-    >>> tuple(model.score_catalog(**history).shape)
+    >>> tuple(model.score_catalog(history).shape)
     (1, 10)
     """
 
-    outputs_in_order = (RANKING, BEHAVIOR)
+    Settings = HMARConfig
 
     def __init__(
         self,
@@ -197,7 +254,7 @@ class HMAR(SequentialRecommender):
         dtype: str | keras.dtype_policies.DTypePolicy | None = None,
         **kwargs: Any,
     ) -> None:
-        config = as_config(config)
+        config = as_config(HMARConfig, config)
         # Layers
         backbone = HMARBackbone(config, dtype, name="backbone")
         neighbors = item_neighbors(config, config.num_behaviors)
@@ -205,17 +262,18 @@ class HMAR(SequentialRecommender):
         classifier = BehaviorClassifier(config.num_behaviors, name=BEHAVIOR)
 
         # Functional graph
-        inputs = recommender_inputs(config)
+        inputs = recommender_inputs(self.features, config.shared_negatives)
         history = {name: inputs[name] for name in (ITEM_IDS, BEHAVIOR_IDS)}
+        item_ids, behavior_ids = history.values()
         states = backbone(history)
-        counts = backbone.indicators(*history.values(), inputs[CANDIDATE_IDS])
+        counts = backbone.indicators(item_ids, behavior_ids, inputs[CANDIDATE_IDS])
         items, first = CandidateItems(backbone.item_encoder)(inputs[CANDIDATE_IDS])
         scores = backbone.item_encoder(  # Eq. 14
             inputs[CANDIDATE_IDS], counts, states, inputs.get(NEGATIVE_IDS), items
         )
         if neighbors is not None:
             asked = inputs[CANDIDATE_IDS], inputs.get(NEGATIVE_IDS)
-            scores = scores + neighbors(*history.values(), *asked)
+            scores = scores + neighbors(item_ids, behavior_ids, *asked)
         following = backbone.item_encoder(
             inputs[CANDIDATE_IDS][:, :, 0], counts[:, :, 0], items=first
         )
@@ -233,13 +291,23 @@ class HMAR(SequentialRecommender):
         """See `SequentialRecommender.item_table`."""
         return self.backbone.item_encoder.item_table
 
-    def catalog_query(self, item_ids, behavior_ids):
-        """See `SequentialRecommender.catalog_query`.
+    def prepare(self, log: TrainingLog) -> None:
+        """See `SequentialRecommender.prepare`."""
+        prepare_items(self, log)
+
+    def objective(self) -> Objective:
+        """The next item and what is done to it, Eq. 18."""
+        behavior = Output(BehaviorLoss(), self.config.theta, lambda: [BehaviorAccuracy()])
+        return super().objective().with_output(BEHAVIOR, behavior)
+
+    def query(self, features: Mapping[str, Any]) -> Query:
+        """See `SequentialRecommender.query`.
 
         Eq. 14 with Eq. 1 to 3 is linear in a candidate's indicators, so one product with the
         encodings of all items without history is enough, corrected at the few items that a user
         has touched and at their neighbours.
         """
+        item_ids, behavior_ids = features[ITEM_IDS], features[BEHAVIOR_IDS]
         states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
         last = ops.cast(states[:, -1], "float32")
         vectors, offsets, by_behavior = self.backbone.item_encoder.catalog_query(last)
@@ -252,24 +320,26 @@ class HMAR(SequentialRecommender):
         if self.neighbors is not None:
             found.append(self.neighbors.catalog_gains(item_ids, behavior_ids))
         if not found:
-            return vectors, offsets, None
+            return Query(vectors, offsets)
         ids, gains = (ops.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
-        return vectors, offsets, (ids, gains)
+        return Query(vectors, offsets, (ids, gains))
 
-    def behavior_logits(self, item_ids, behavior_ids, candidate_ids):
+    def behavior_logits(self, features: Mapping[str, Any], candidate_ids):
         """What the user would do to each candidate: the `behavior` output for all of them.
 
         Args:
-            item_ids: int `[batch, length]`.
-            behavior_ids: int `[batch, length]`.
+            features: by name, what the model reads; more is ignored.
             candidate_ids: int `[batch, candidates]`.
 
         Returns:
             float32 `[batch, candidates, K]`.
         """
-        states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
-        counts = self.backbone.indicators(item_ids, behavior_ids, candidate_ids[:, None, :])
-        candidates = self.backbone.item_encoder(candidate_ids[:, None, :], counts)[:, 0]
+        read = self.read(features)
+        history = {name: read[name] for name in (ITEM_IDS, BEHAVIOR_IDS)}
+        asked = ops.convert_to_tensor(candidate_ids, "int32")[:, None, :]
+        states = self.backbone(history, training=False)
+        counts = self.backbone.indicators(history[ITEM_IDS], history[BEHAVIOR_IDS], asked)
+        candidates = self.backbone.item_encoder(asked, counts)[:, 0]
         # To the classifier every candidate is a step of its own, all after the newest event.
         last = ops.broadcast_to(states[:, -1:], ops.shape(candidates))
         return self.get_layer(BEHAVIOR)(last, candidates)

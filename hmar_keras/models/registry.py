@@ -1,48 +1,47 @@
-"""The models by the name that `config.model` has for them, and how they are trained."""
+"""The models by the names that commands have for them, and how they are compiled."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import keras
 
-from hmar_keras.config import MODELS, OPTIMIZERS, HMARConfig
-from hmar_keras.losses import BehaviorLoss, GBCELoss, SampledSoftmaxLoss, WeightedRankingLoss
-from hmar_keras.metrics import NDCG, BehaviorAccuracy, HitRate
+from hmar_keras.config import ModelConfig, NextItemConfig
 from hmar_keras.models.hmar import HMAR
 from hmar_keras.models.sasrec import SASRec
-from hmar_keras.models.sequential_recommender import SequentialRecommender
+from hmar_keras.models.sequential_recommender import MODELS, SequentialRecommender
 from hmar_keras.presets import PRESETS
-from hmar_keras.schema import BEHAVIOR, RANKING
+from hmar_keras.schema import FEATURES
+from hmar_keras.training_config import TrainingConfig
 
+_Class = TypeVar("_Class", bound=type)
 _BUILT_IN = {"hmar": HMAR, "sasrec": SASRec}
 MODELS.update(_BUILT_IN)
 
 
-def register_model(name):
-    """Registers a model of your own under a name that a configuration can ask for: a decorator.
+def register_model(name: str) -> Callable[[_Class], _Class]:
+    """Registers a model of your own under a name that a command can ask for: a decorator.
 
     It can be saved and loaded, too. A second model of the same name takes the first one's place,
     as where a notebook's cell runs again.
 
     Args:
-        name: what `HMARConfig.model` calls it.
+        name: what `--model` calls it.
 
     Returns:
         a decorator of a `SequentialRecommender`, which gives the class back.
 
     Raises:
         ValueError: if the name is empty or is that of a model or preset of this package, or the
-            class is no `SequentialRecommender`.
+            class does not keep the contract of a `SequentialRecommender`.
 
     Example:
 
     >>> @register_model("my_sasrec")
     ... class MySASRec(SASRec):
     ...     pass
-    >>> from hmar_keras import Behaviors, HMARConfig
-    >>> config = HMARConfig(9, Behaviors(("view", "buy"), "buy"), model="my_sasrec", dim=8)
-    >>> type(build_model(config)).__name__
+    >>> MODELS["my_sasrec"].__name__
     'MySASRec'
     """
     if not isinstance(name, str) or not name.strip():
@@ -50,56 +49,71 @@ def register_model(name):
     if name in _BUILT_IN or name in PRESETS:
         raise ValueError(f"the name {name!r} is taken by hmar_keras; choose another.")
 
-    def register(cls):
-        if not (isinstance(cls, type) and issubclass(cls, SequentialRecommender)):
-            raise ValueError(f"the model {name!r} must be a SequentialRecommender, got {cls!r}.")
+    def register(cls: _Class) -> _Class:
+        _check_contract(name, cls)
         MODELS[name] = cls
         return keras.saving.register_keras_serializable(package="own_models", name=name)(cls)
 
     return register
 
 
-def build_model(config: HMARConfig, **kwargs: Any) -> SequentialRecommender:
-    """The model that the configuration asks for, with initial weights.
+def own_models() -> list[str]:
+    """The names of the models that are not of this package."""
+    return [name for name in MODELS if name not in _BUILT_IN]
+
+
+def _check_contract(name, cls):
+    """Checks what a class says of itself.
+
+    Raises:
+        ValueError: if the class is no model, or its settings or features will not do.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, SequentialRecommender)):
+        raise ValueError(f"the model {name!r} must be a SequentialRecommender, got {cls!r}.")
+    kind = cls.Settings
+    if not (isinstance(kind, type) and issubclass(kind, ModelConfig)) or not _is_frozen(kind):
+        raise ValueError(
+            f"Settings of the model {name!r} must be a frozen dataclass that inherits from "
+            f"ModelConfig, got {kind!r}."
+        )
+    asks_nothing_else = cls.objective is SequentialRecommender.objective
+    if asks_nothing_else and not issubclass(kind, NextItemConfig):
+        raise ValueError(
+            f"the model {name!r} needs an objective() of its own, or settings that inherit from "
+            "NextItemConfig."
+        )
+    taken = {*TrainingConfig.names(), "model", "holdout"} & set(kind.names())
+    if taken:
+        raise ValueError(
+            f"the model {name!r} has a setting {taken.pop()!r}, which every run has; choose "
+            "another name."
+        )
+    unknown = [each for each in cls.features if each not in FEATURES]
+    if not cls.features:
+        raise ValueError(f"the model {name!r} reads nothing; name its features.")
+    if unknown:
+        raise ValueError(
+            f"the model {name!r} has the unknown feature {unknown[0]!r}; there are "
+            f"{', '.join(FEATURES)}."
+        )
+
+
+def _is_frozen(kind):
+    return "__dataclass_fields__" in vars(kind) and kind.__dataclass_params__.frozen
+
+
+def compile_arguments(model: Any, training: TrainingConfig | None = None) -> dict[str, Any]:
+    """What to give a model's `compile`: the optimiser, and the losses and metrics of its objective.
 
     Args:
-        config: an `HMARConfig`.
-        **kwargs: as in `keras.Model`, `dtype` among them.
-    """
-    return MODELS[config.model](config, **kwargs)
-
-
-def outputs_of(config: HMARConfig) -> tuple[str, ...]:
-    """The names of the outputs of the model that the configuration asks for."""
-    model: type[SequentialRecommender] = MODELS[config.model]
-    return model.outputs_in_order
-
-
-def compile_arguments(config: HMARConfig) -> dict[str, Any]:
-    """What to give a model's `compile`: the optimiser, the losses of Eq. 15, 17 and 18, metrics.
+        model: a `SequentialRecommender`, or anything with an `objective()`.
+        training: settings, for the optimiser; None for the usual ones.
 
     Example:
 
     >>> from hmar_keras import Behaviors, HMARConfig
-    >>> config = HMARConfig(9, Behaviors(("view", "buy"), "buy"), dim=8)
-    >>> model = build_model(config)
-    >>> model.compile(**compile_arguments(config))
+    >>> model = HMAR(HMARConfig(9, Behaviors(("view", "buy"), "buy"), dim=8))
+    >>> model.compile(**compile_arguments(model))
     """
-    arguments: dict[str, Any] = {
-        "optimizer": OPTIMIZERS[config.optimizer](config.learning_rate, beta_2=config.adam_beta_2),
-        "loss": {RANKING: _ranking_loss(config), BEHAVIOR: BehaviorLoss()},
-        "loss_weights": {RANKING: 1.0, BEHAVIOR: config.theta},  # Eq. 18
-        "metrics": {RANKING: [HitRate(10), NDCG(10)], BEHAVIOR: [BehaviorAccuracy()]},
-    }
-    for name in ("loss", "loss_weights", "metrics"):
-        arguments[name] = {output: arguments[name][output] for output in outputs_of(config)}
-    return arguments
-
-
-def _ranking_loss(config: HMARConfig) -> keras.losses.Loss:
-    if config.loss == "gbce":
-        rate, calibration = config.sampling_rate, config.gbce_calibration
-        return GBCELoss(config.alpha_by_id, config.beta, rate, calibration)
-    if config.loss == "sampled_softmax":
-        return SampledSoftmaxLoss(config.alpha_by_id, config.sampling_rate)
-    return WeightedRankingLoss(config.alpha_by_id, config.beta)
+    optimizer = (training or TrainingConfig()).make_optimizer()
+    return {"optimizer": optimizer, **model.objective().compile_arguments()}

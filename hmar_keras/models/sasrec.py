@@ -7,27 +7,43 @@ overconfidence in sequential recommendation trained with negative sampling", Rec
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from hmar_keras.config import HMARConfig
+from hmar_keras.config import TransformerConfig
 from hmar_keras.layers import Dropout, ItemEmbedding, PositionEmbedding, SequenceEncoder
 from hmar_keras.models.sequential_recommender import (
+    Query,
     SequentialRecommender,
     as_config,
     history_inputs,
     item_neighbors,
+    prepare_items,
     recommender_inputs,
 )
-from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
+from hmar_keras.schema import CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
+from hmar_keras.settings import setting
+from hmar_keras.training_log import TrainingLog
+
+
+@dataclasses.dataclass(frozen=True)
+class SASRecConfig(TransformerConfig):
+    """Settings of SASRec: those of `TransformerConfig` and of all that it inherits from.
+
+    Args:
+        num_sequence_blocks: blocks of self-attention.
+    """
+
+    num_sequence_blocks: int = setting(2, above=0)
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class SASRec(SequentialRecommender):
-    """Items, positions, `num_sequence_blocks` blocks of self-attention, z . v.
+    """Items, positions, blocks of self-attention, z . v.
 
     A block is HMAR's `SequenceEncoder` with layer normalisation and residuals, on normalised
     input. Item embeddings are multiplied by sqrt(d), as in SASRec's own code. (That code normalises
@@ -35,31 +51,30 @@ class SASRec(SequentialRecommender):
     sees the target behaviour's events, as in the tables of papers that compare with it, with
     `"all"` those of every behaviour.
 
-    Ignores `indicators`, `num_behavior_blocks`, `variant` and `theta`.
-
     Args:
-        config: an `HMARConfig` or its `to_dict()`.
+        config: a `SASRecConfig` or its `to_dict()`.
         dtype: of the layers, a name or a policy.
         **kwargs: as in `keras.Model`.
 
     Example:
 
-    >>> from hmar_keras import Behaviors, HMARConfig
+    >>> from hmar_keras import Behaviors
     >>> behaviors = Behaviors(("view", "buy"), "buy")
-    >>> model = SASRec(HMARConfig(9, behaviors, model="sasrec", dim=8, max_length=4))
-    >>> history = {"item_ids": [[0, 3, 5, 3]], "behavior_ids": [[0, 1, 1, 2]]}
-    >>> history = {name: ops.convert_to_tensor(ids, "int32") for name, ids in history.items()}
-    >>> tuple(model.score_catalog(**history).shape)
+    >>> model = SASRec(SASRecConfig(9, behaviors, dim=8, max_length=4))
+    >>> tuple(model.score_catalog({"item_ids": ops.array([[0, 3, 5, 3]])}).shape)
     (1, 10)
     """
 
+    Settings = SASRecConfig
+    features = (ITEM_IDS,)
+
     def __init__(
         self,
-        config: HMARConfig | Mapping[str, Any],
+        config: SASRecConfig | Mapping[str, Any],
         dtype: str | keras.dtype_policies.DTypePolicy | None = None,
         **kwargs: Any,
     ) -> None:
-        config = as_config(config)
+        config = as_config(SASRecConfig, config)
         # Layers
         items = ItemEmbedding(
             config.num_items,
@@ -89,20 +104,20 @@ class SASRec(SequentialRecommender):
         ranking_head = keras.layers.Identity(dtype="float32", name=RANKING)
 
         # Functional graph
-        history = history_inputs()
+        history = history_inputs(self.features)
         item_ids = history[ITEM_IDS]
         states = dropout(positions(items(item_ids)))
         for norm, encoder in zip(norms, encoders, strict=True):
             states = norm(states)
             states = encoder(states, states, item_ids)
         backbone = keras.Model(history, last_norm(states), name="backbone")
-        inputs = recommender_inputs(config)
+        inputs = recommender_inputs(self.features, config.shared_negatives)
         history = {name: inputs[name] for name in history}
         states = backbone(history)
         scores = items(inputs[CANDIDATE_IDS], states, inputs.get(NEGATIVE_IDS))
         if neighbors is not None:
             asked = inputs[CANDIDATE_IDS], inputs.get(NEGATIVE_IDS)
-            scores = scores + neighbors(*_without_kinds(**history), *asked)
+            scores = scores + neighbors(*_of_one_kind(history[ITEM_IDS]), *asked)
         outputs = {RANKING: ranking_head(scores)}
         super().__init__(config, dtype, inputs=inputs, outputs=outputs, **kwargs)
 
@@ -115,15 +130,20 @@ class SASRec(SequentialRecommender):
         """See `SequentialRecommender.item_table`."""
         return self.items.item_table
 
-    def catalog_query(self, item_ids, behavior_ids):
-        """See `SequentialRecommender.catalog_query`."""
-        states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
+    def prepare(self, log: TrainingLog) -> None:
+        """See `SequentialRecommender.prepare`."""
+        prepare_items(self, log)
+
+    def query(self, features: Mapping[str, Any]) -> Query:
+        """See `SequentialRecommender.query`."""
+        item_ids = features[ITEM_IDS]
+        states = self.backbone({ITEM_IDS: item_ids}, training=False)
         gains = None
         if self.neighbors is not None:
-            gains = self.neighbors.catalog_gains(*_without_kinds(item_ids, behavior_ids))
-        return ops.cast(states[:, -1], "float32"), None, gains
+            gains = self.neighbors.catalog_gains(*_of_one_kind(item_ids))
+        return Query(ops.cast(states[:, -1], "float32"), gains=gains)
 
 
-def _without_kinds(item_ids, behavior_ids):
-    """A history in which all behaviours are one."""
-    return item_ids, ops.minimum(behavior_ids, 1)
+def _of_one_kind(item_ids):
+    """A history all events of which are of one behaviour."""
+    return item_ids, ops.minimum(item_ids, 1)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import keras
+import numpy as np
 from keras import ops
 
-from hmar_keras.config import MODELS, HMARConfig
+from hmar_keras.config import ModelConfig, NextItemConfig, TransformerConfig
 from hmar_keras.layers import ItemNeighbors
+from hmar_keras.objectives import NextItem, Objective
+from hmar_keras.presets import preset_settings
 from hmar_keras.schema import (
     BEHAVIOR_IDS,
     CANDIDATE_IDS,
@@ -17,15 +21,32 @@ from hmar_keras.schema import (
     NEGATIVE_IDS,
     PADDING_ID,
     RANKING,
+    TIMESTAMPS,
+    USER_IDS,
     Behaviors,
 )
+from hmar_keras.training_log import TrainingLog
 
+# Classes by name; `register_model` adds to them.
+MODELS: dict[str, type[SequentialRecommender]] = {}
 LOWEST_SCORE = -3.4028235e38  # float32's most negative number, which every softmax survives
+_CANDIDATES_AT_ONCE = 2048  # of the whole catalogue, where every item has to be scored by itself
+_Config = TypeVar("_Config", bound=ModelConfig)
+_DTYPES = {TIMESTAMPS: "float32"}
+_SHAPES = {USER_IDS: ()}
 
 
-def as_config(config: HMARConfig | Mapping[str, Any]) -> HMARConfig:
-    """An `HMARConfig`, also of its `to_dict()`."""
-    return config if isinstance(config, HMARConfig) else HMARConfig.from_dict(config)
+def as_config(kind: type[_Config], config: ModelConfig | Mapping[str, Any]) -> _Config:
+    """Settings of a class, also of their `to_dict()`.
+
+    Raises:
+        ValueError: if they are of another class.
+    """
+    if isinstance(config, Mapping):
+        return kind.from_dict(config)
+    if not isinstance(config, kind):
+        raise ValueError(f"the settings must be a {kind.__name__}, got {config!r}.")
+    return config
 
 
 def config_of(model, policy):
@@ -51,7 +72,7 @@ def revived(cls, config):
         cls: its class.
         config: what `config_of` gave, also of an earlier version, with a name and settings alone.
     """
-    arguments = {**config, "config": as_config(config["config"])}
+    arguments = {**config, "config": as_config(cls.Settings, config["config"])}
     frozen = arguments.pop("frozen", ())
     if arguments.get("dtype"):
         arguments["dtype"] = keras.dtype_policies.deserialize(arguments["dtype"])
@@ -67,30 +88,76 @@ def _inner(model):
     return list(model._flatten_layers())
 
 
-def history_inputs():
-    """`item_ids` and `behavior_ids`, int `[batch, length]`, by name."""
+def history_inputs(features: Sequence[str] = (ITEM_IDS, BEHAVIOR_IDS)) -> dict[str, Any]:
+    """Inputs of a graph for what a model reads, by name; their shapes see `hmar_keras.schema`."""
     return {
-        name: keras.Input((None,), dtype="int32", name=name) for name in (ITEM_IDS, BEHAVIOR_IDS)
+        name: keras.Input(_SHAPES.get(name, (None,)), dtype=_DTYPES.get(name, "int32"), name=name)
+        for name in features
     }
 
 
-def recommender_inputs(config):
-    """All inputs of a model, by name; see `SequentialRecommender`."""
+def recommender_inputs(
+    features: Sequence[str] = (ITEM_IDS, BEHAVIOR_IDS), shared_negatives: bool = False
+) -> dict[str, Any]:
+    """All inputs of a model, by name; see `SequentialRecommender`.
+
+    Args:
+        features: the model's.
+        shared_negatives: as of the model's objective.
+    """
     inputs = {
-        **history_inputs(),
+        **history_inputs(features),
         CANDIDATE_IDS: keras.Input((None, None), dtype="int32", name=CANDIDATE_IDS),
     }
-    if config.shared_negatives:
+    if shared_negatives:
         inputs[NEGATIVE_IDS] = keras.Input((None,), dtype="int32", name=NEGATIVE_IDS)
     return inputs
 
 
-def item_neighbors(config, num_behaviors):
+def item_neighbors(config: TransformerConfig, num_behaviors: int) -> ItemNeighbors | None:
     """The `ItemNeighbors` that the settings ask for, or None."""
     if not config.num_neighbors:
         return None
     count = min(config.num_neighbors, config.num_items)
     return ItemNeighbors(config.num_items, count, num_behaviors, name="item_neighbors")
+
+
+def prepare_items(model: Any, log: TrainingLog) -> None:
+    """Lets the items begin where the settings say: `item_start`, `num_neighbors`.
+
+    Args:
+        model: with `item_table`, `neighbors`, which may be None, and a `TransformerConfig`.
+        log: the training events.
+    """
+    config = model.config
+    if config.item_start == "cooccurrence":
+        embeddings = model.item_table.embeddings
+        start = log.cooccurrence_start(np.array(ops.convert_to_numpy(embeddings)))
+        embeddings.assign(start)
+    if model.neighbors is not None:
+        found = log.item_neighbors(
+            model.neighbors.num_neighbors, config.max_length, config.neighbor_weight
+        )
+        model.neighbors.assign_neighbors(*found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """What the item table is asked with to score every item as the next one.
+
+    The score of item i is `vectors . embedding(i) + offsets`, and what is gained at some items, as
+    those of the history.
+
+    Args:
+        vectors: float32 `[batch, dim]`.
+        offsets: float32 `[batch, 1]`, or None for none.
+        gains: None, or a pair `(item_ids, gains)`, int32 and float32 `[batch, n]`, of which an item
+            that is there several times gets the sum.
+    """
+
+    vectors: Any
+    offsets: Any = None
+    gains: tuple[Any, Any] | None = None
 
 
 def hide_padding(scores):
@@ -100,42 +167,77 @@ def hide_padding(scores):
 
 
 class SequentialRecommender(keras.Model):
-    """A functional model that scores what may come next.
+    """A functional model that scores what may come next, and the contract of all such models.
 
-    A new model is a subclass whose constructor takes a config, a `dtype` that its layers are given
-    and that it passes on, and a `name`, builds a graph from `recommender_inputs(config)` to the
-    output `ranking` and calls `super().__init__(config, dtype, inputs=..., outputs=..., name=...)`;
-    and which is registered by `register_model`. Training, evaluation and export then work with it,
-    the faster if it defines `item_table` and `catalog_query`. `examples/own_model.py` shows one.
+    A new model is a subclass, registered by `register_model`. Its constructor takes a config, a
+    `dtype` that its layers are given and that it passes on, and a `name`, builds a graph from
+    `recommender_inputs(self.features, ...)` to the output `ranking` and calls
+    `super().__init__(config, dtype, inputs=..., outputs=..., name=...)`. What else it may bring,
+    with defaults that do nothing: a `Settings` class and `features` of its own, `prepare`,
+    `objective`, and `item_table` with `query`. Training, evaluation, search, export and serving
+    then work with it. `docs/pages/own_model.md` shows one.
 
     Inputs, a dict:
-        `item_ids`, `behavior_ids`: int `[batch, length]`, left-padded with 0.
+        what `features` names: `item_ids`, `behavior_ids`, int `[batch, length]`, left-padded with
+            0; `user_ids`, int `[batch]`; `timestamps`, float `[batch, length]`, see
+            `hmar_keras.schema`.
         `candidate_ids`: int `[batch, steps, candidates]`, items that may follow each of the last
             `steps` positions; in training candidate 0 is the item that did follow.
-        `negative_ids`: int `[batch, negatives]`, only with `config.shared_negatives`: more
+        `negative_ids`: int `[batch, negatives]`, only if the objective has shared negatives: more
             candidates for every step, none of which is in the history; none outside training,
             `[batch, 0]`.
 
     Outputs, a dict:
-        `ranking`: float32 `[batch, steps, candidates + negatives]`, logits.
+        `ranking`: float32 `[batch, steps, candidates + negatives]`, logits; and what the objective
+            names beside it.
 
     Args:
-        config: an `HMARConfig`.
+        config: the model's `Settings`.
         dtype: of its layers, a name or a policy; kept with a saved model.
         **kwargs: as in `keras.Model`.
+
+    Attributes:
+        Settings: a frozen dataclass, see `hmar_keras.config.ModelConfig`.
+        features: what the model reads of a user, of `hmar_keras.schema.FEATURES`.
     """
 
-    outputs_in_order: tuple[str, ...] = (RANKING,)
+    Settings: ClassVar[type[ModelConfig]] = NextItemConfig
+    features: tuple[str, ...] = (ITEM_IDS, BEHAVIOR_IDS)
 
     def __init__(
         self,
-        config: HMARConfig,
+        config: Any,
         dtype: str | keras.dtype_policies.DTypePolicy | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.config = config
         self._layers_policy = keras.dtype_policies.get(dtype)
+
+    def prepare(self, log: TrainingLog) -> None:
+        """Takes from the training events what the model begins with; by default nothing.
+
+        Called once, before the first step, with initial weights. What is kept as a weight, which
+        need not be trainable, is saved, resumed and exported like any.
+
+        Args:
+            log: the training events that the model sees; no others can be reached.
+        """
+
+    def objective(self) -> Objective:
+        """What a batch of training asks; by default `NextItem` with the model's settings."""
+        return NextItem.of(self.config)
+
+    def query(self, features: Mapping[str, Any]) -> Query | None:
+        """What the item table is asked with to score every item; None where scores are no products.
+
+        Then every item is asked for by itself, which takes long where there are many.
+
+        Args:
+            features: what the model reads, by name, tensors, in the form that the objective gives
+                a question.
+        """
+        return None
 
     @classmethod
     def from_preset(
@@ -147,6 +249,8 @@ class SequentialRecommender(keras.Model):
         **changes: Any,
     ) -> SequentialRecommender:
         """Makes a model with the settings of a preset and initial weights.
+
+        `TrainingConfig.preset` has those of its training.
 
         Args:
             preset: a name in `hmar_keras.PRESETS`.
@@ -166,87 +270,87 @@ class SequentialRecommender(keras.Model):
         >>> model.config.theta, model.config.dim
         (0.1, 8)
         """
-        config = HMARConfig.preset(preset, num_items, behaviors, **changes)
-        model = MODELS[config.model]
+        settings = preset_settings(preset, behaviors)
+        model = MODELS[settings["model"]]
         if not issubclass(model, cls):
             raise ValueError(
                 f"the preset {preset!r} is of {model.__name__}; ask {model.__name__}.from_preset."
             )
-        return model(config, dtype)
+        known = model.Settings.names()
+        settings = {name: value for name, value in settings.items() if name in known}
+        asked = {"num_items": num_items, "behaviors": behaviors, **settings, **changes}
+        return model(model.Settings.from_dict(asked), dtype)
 
     @property
     def item_table(self):
         """The `ItemTable` of the items' embeddings."""
         raise NotImplementedError(f"{type(self).__name__} must define item_table.")
 
-    def catalog_query(self, item_ids, behavior_ids):
-        """What the item table is asked with to score every item as the next one.
-
-        The score of item i is `vectors . embedding(i) + offsets`, and what is gained at some
-        items, as those of the history.
-
-        Args:
-            item_ids: int `[batch, length]`.
-            behavior_ids: int `[batch, length]`.
-
-        Returns:
-            `(vectors, offsets, gains)`: float32 `[batch, dim]`; `[batch, 1]`, or None for no
-            offsets; and None, or a pair `(item_ids, gains)`, int32 and float32 `[batch, n]`, of
-            which an item that is there several times gets the sum.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must define catalog_query.")
-
-    def score_catalog(self, item_ids, behavior_ids):
+    def score_catalog(self, features: Mapping[str, Any]):
         """Scores every item as the next one, what `ranking` gives for all of them.
 
-        A model without a `catalog_query` is asked for the `ranking` of them, which takes long where
-        there are many items.
-
         Args:
-            item_ids: int `[batch, length]`.
-            behavior_ids: int `[batch, length]`.
+            features: by name, what the model reads; more is ignored.
 
         Returns:
             float32 `[batch, num_items + 1]`, logits by item id; `LOWEST_SCORE` for padding, 0.
         """
-        if type(self).catalog_query is SequentialRecommender.catalog_query:
-            return self._score_all_candidates(item_ids, behavior_ids)
-        vectors, offsets, gains = self.catalog_query(item_ids, behavior_ids)
-        scores = self.item_table.dot_all_items(vectors)
-        if offsets is not None:
-            scores = scores + offsets
-        if gains is not None:
-            ids, gains = gains
+        query = self.query(self.question(features))
+        if query is None:
+            return hide_padding(self._score_one_by_one(features))
+        scores = self.item_table.dot_all_items(query.vectors)[:, : self.config.num_items + 1]
+        if query.offsets is not None:
+            scores = scores + query.offsets
+        if query.gains is not None:
+            ids, gains = query.gains
             rows = ops.broadcast_to(ops.arange(ops.shape(ids)[0])[:, None], ops.shape(ids))
             where = ops.reshape(ops.stack([rows, ids], axis=-1), (-1, 2))
             scores = ops.scatter_update(scores, where, ops.reshape(gains, (-1,)), reduction="add")
         return hide_padding(scores)
 
-    def _score_all_candidates(self, item_ids, behavior_ids):
-        item_ids, behavior_ids = (
-            ops.convert_to_tensor(ids, "int32") for ids in (item_ids, behavior_ids)
-        )
-        items = ops.arange(self.config.num_items + 1, dtype="int32")
-        items = ops.broadcast_to(items, (ops.shape(item_ids)[0], self.config.num_items + 1))
-        return hide_padding(self.score_candidates(item_ids, behavior_ids, items))
+    def read(self, features: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what the model reads out of `features`, as tensors."""
+        return {
+            name: ops.convert_to_tensor(features[name], _DTYPES.get(name, "int32"))
+            for name in self.features
+        }
 
-    def score_candidates(self, item_ids, behavior_ids, candidate_ids):
+    def question(self, features: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what the model reads, in the form in which it is asked what comes next."""
+        return self.objective().question(self.read(features))
+
+    def _score_one_by_one(self, features):
+        """As `score_catalog`, some candidates at a time, so that memory is bounded."""
+        features = self.read(features)
+        rows, count = ops.shape(features[self.features[0]])[0], self.config.num_items + 1
+
+        def score(items):
+            asked = ops.broadcast_to(items[None], (rows, items.shape[0]))
+            return self.score_candidates(features, asked)
+
+        if count <= _CANDIDATES_AT_ONCE:
+            return score(ops.arange(count, dtype="int32"))
+        parts = -(-count // _CANDIDATES_AT_ONCE)
+        items = np.arange(parts * _CANDIDATES_AT_ONCE, dtype=np.int32)
+        items[count:] = PADDING_ID
+        scores = ops.map(score, ops.convert_to_tensor(items.reshape(parts, -1)))
+        scores = ops.reshape(ops.transpose(scores, (1, 0, 2)), (rows, -1))
+        return scores[:, :count]
+
+    def score_candidates(self, features: Mapping[str, Any], candidate_ids):
         """Scores some items as the next one.
 
         Args:
-            item_ids: int `[batch, length]`.
-            behavior_ids: int `[batch, length]`.
+            features: by name, what the model reads; more is ignored.
             candidate_ids: int `[batch, candidates]`.
 
         Returns:
             float32 `[batch, candidates]`, logits.
         """
-        inputs = {
-            ITEM_IDS: item_ids,
-            BEHAVIOR_IDS: behavior_ids,
-            CANDIDATE_IDS: candidate_ids[:, None, :],
-        }
-        if self.config.shared_negatives:
+        question = self.question(features)
+        candidate_ids = ops.convert_to_tensor(candidate_ids, "int32")
+        inputs = {**question, CANDIDATE_IDS: candidate_ids[:, None, :]}
+        if NEGATIVE_IDS in self.input:
             inputs[NEGATIVE_IDS] = candidate_ids[:, :0]
         return self(inputs, training=False)[RANKING][:, 0]
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pipelines.cli.data import data_app
 from pipelines.cli.experiment import experiment_command
-from pipelines.cli.history_text import format_history, parse_history
+from pipelines.cli.history_text import format_history, parse_history, parse_times
 from pipelines.cli.interrupted import if_interrupted, preparing
 from pipelines.cli.kept import say_what_was_kept
 from pipelines.cli.options import (
@@ -25,6 +25,8 @@ from pipelines.cli.options import (
     Output,
     Resume,
     Seed,
+    Times,
+    User,
     new_output,
 )
 from pipelines.cli.report import report_command
@@ -223,6 +225,8 @@ def recommend_command(
     history: History,
     k: K = 10,
     exclude_seen: ExcludeSeen = False,
+    user: User = None,
+    times: Times = None,
 ):
     """Answer from an exported model alone."""
     prepare_keras(backend="tensorflow")
@@ -233,7 +237,7 @@ def recommend_command(
     unknown = sorted({item for item, _ in events} - recommender.vocabulary)
     if unknown:
         say(f"not in the catalogue, left out: {', '.join(unknown)}")
-    print_answer(recommender(events, k, exclude_seen))
+    print_answer(recommender(events, k, exclude_seen, user, parse_times(times)))
 
 
 app.command("report")(report_command)

@@ -8,6 +8,8 @@ from pipelines.runtime.errors import InputError
 from pipelines.runtime.printable import printable
 from pipelines.storage.json_text import parse_json
 
+_LATEST = (1 << 63) - 1
+
 
 def parse_history(text: str, behaviors: list[str]) -> list[tuple[str, str]]:
     """Reads `"item:behaviour,item:behaviour"`, oldest first.
@@ -28,6 +30,26 @@ def parse_history(text: str, behaviors: list[str]) -> list[tuple[str, str]]:
                 f"{', '.join(behaviors)}."
             )
     return pairs
+
+
+def parse_times(text: str | None) -> list[int] | None:
+    """Reads `"12,15"`, one time an event.
+
+    Raises:
+        InputError: if one of them is no whole number of 64 bits.
+    """
+    if text is None:
+        return None
+    try:
+        times = [int(part) for part in text.split(",")]
+    except ValueError:
+        times = [_LATEST + 1]
+    if not all(-_LATEST <= time <= _LATEST for time in times):
+        raise InputError(
+            f"--times {text!r} is no list of whole numbers; write for instance '1700000000,"
+            "1700000060'."
+        )
+    return times
 
 
 def format_history(history: list[tuple[str, str]]) -> str:

@@ -43,6 +43,21 @@ History = Annotated[
     ),
 ]
 K = Annotated[int, typer.Option("-k", help="How many items.", min=1, max=(1 << 31) - 1)]
+User = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose history it is, of a model that reads users; without it a stranger's.",
+        show_default=False,
+    ),
+]
+Times = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME,TIME",
+        help="When the events were, of a model that reads times; whole numbers, in the log's unit.",
+        show_default=False,
+    ),
+]
 ExcludeSeen = Annotated[
     bool, typer.Option("--exclude-seen", help="Leave out the items of the history.")
 ]

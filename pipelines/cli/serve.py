@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.history_text import parse_history
-from pipelines.cli.options import ExcludeSeen, History, K
+from pipelines.cli.history_text import parse_history, parse_times
+from pipelines.cli.options import ExcludeSeen, History, K, Times, User
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.model_name import check_model_name
 from pipelines.runtime.model_versions import LARGEST, version_number
@@ -78,6 +78,8 @@ def client_command(
     history: History,
     k: K = 10,
     exclude_seen: ExcludeSeen = False,
+    user: User = None,
+    times: Times = None,
     candidates: Annotated[
         str | None,
         typer.Option(
@@ -125,12 +127,17 @@ def client_command(
     events = parse_history(history, client.behaviors() or _behaviors_in(history))
     asked = [] if candidates is None else _candidates(candidates)
     # The items of the history, too, to tell which of them the model does not know.
-    scores = dict(client.rank([events], [[item for item, _ in events] + asked])[0])
+    known_times = parse_times(times)
+    context = {
+        "users": None if user is None else [user],
+        "times": None if known_times is None else [known_times],
+    }
+    scores = dict(client.rank([events], [[item for item, _ in events] + asked], **context)[0])
     unknown = sorted(item for item, score in scores.items() if score is None)
     if unknown:
         say(f"not in the catalogue, left out: {', '.join(unknown)}")
     if candidates is None:
-        answer = client.recommend([events], k, exclude_seen)[0]
+        answer = client.recommend([events], k, exclude_seen, **context)[0]
     else:
         known = {item: scores[item] for item in asked if scores[item] is not None}
         answer = sorted(known.items(), key=lambda pair: -pair[1])

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from hmar_keras.models import SequentialRecommender
-from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
+from hmar_keras.schema import CANDIDATE_IDS
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.questions import history_features
 from pipelines.protocol.splits import EvaluationSet, visible_events
 
 _LENGTH_STEP = 8  # histories are trimmed to multiples of it
@@ -47,6 +47,7 @@ class ModelScorer:
         self._scores = _Scores(model)
         self._events = visible_events(dataset, model.config.events)
         self._max_length = model.config.max_length
+        self._features = model.features
 
     def __call__(self, questions: EvaluationSet) -> np.ndarray:
         """Scores, float32 [questions, num_items + 1]."""
@@ -58,12 +59,11 @@ class ModelScorer:
         return self._scores.predict_on_batch({**histories, CANDIDATE_IDS: item_ids})
 
     def _histories(self, questions):
-        """`[questions, length]` each, without most of the columns that are padding for all."""
+        """What the model reads, without most of the columns that are padding for all."""
         questions = self._events.questions(questions)
         longest = int((questions.ends - questions.starts).max(initial=1))
         length = trimmed_length(longest, self._max_length)
-        item_ids, behavior_ids = history_arrays(self._events.dataset, questions, length)
-        return {ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}
+        return history_features(self._events.dataset, questions, length, self._features)
 
 
 def model_scorer(model: SequentialRecommender, dataset: InteractionDataset) -> ModelScorer:
@@ -82,9 +82,8 @@ def trimmed_length(longest: int, max_length: int) -> int:
 class _Scores(keras.Model):
     """A model around a live one, for a compiled `predict_on_batch` of its own.
 
-    Inputs, a dict: `item_ids` and `behavior_ids`, int `[batch, length]`, and where only some items
-    are asked for `candidate_ids`, int `[batch, candidates]`. Output: float32
-    `[batch, num_items + 1]` or `[batch, candidates]`.
+    Inputs, a dict: what the model reads, and where only some items are asked for `candidate_ids`,
+    int `[batch, candidates]`. Output: float32 `[batch, num_items + 1]` or `[batch, candidates]`.
     """
 
     def __init__(self, model):
@@ -95,5 +94,5 @@ class _Scores(keras.Model):
     def call(self, inputs):
         """Scores the candidates, or the catalogue."""
         if CANDIDATE_IDS in inputs:
-            return self.model.score_candidates(**inputs)
-        return self.model.score_catalog(**inputs)
+            return self.model.score_candidates(inputs, inputs[CANDIDATE_IDS])
+        return self.model.score_catalog(inputs)

@@ -15,7 +15,6 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from hmar_keras.config import HMARConfig
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.evaluation.baselines import baselines
 from pipelines.evaluation.evaluator import PROTOCOLS, SAMPLED_POPULAR, Evaluator, Ranks
@@ -29,6 +28,7 @@ from pipelines.runtime.errors import InputError
 from pipelines.runtime.hardware import Hardware
 from pipelines.storage.artefacts import write_json
 from pipelines.training.fit import best_epoch, train
+from pipelines.training.run_config import RunConfig
 from pipelines.training.run_directory import RunDirectory
 from pipelines.workflow.run_data import source_of
 
@@ -59,11 +59,13 @@ class Experiment:
     ):
         self.path = Path(path)
         self.seeds = list(request["seeds"])
-        config = HMARConfig.from_dict(request["config"])
-        self.variants = variants(request["suites"], config)
+        config = RunConfig.from_dict(request["config"])
+        self.variants = variants(
+            request["suites"], config, request.get("own_models", ()), dataset.num_users
+        )
         self._source = source_of(request)
         self._hardware = hardware or Hardware()
-        self._splits: Splits = split(dataset, config.holdout)
+        self._splits: Splits = split(dataset, config.split.holdout)
         self._evaluators: dict[tuple[str, int], Evaluator] = {}
 
     def run(self, tell: Callable[[str], None]) -> dict:
@@ -175,11 +177,11 @@ class Experiment:
 
     def _row(self, name, variant, seeds):
         common = self.variants[0].config.to_dict()
-        settings = variant.config.to_dict().items() if variant else ()
+        own = variant.config.to_dict() if variant else {}
         return {
             "name": name,
             "trained": variant is not None,
-            "changes": {field: value for field, value in settings if value != common[field]},
+            "changes": {n: v for n, v in own.items() if n not in common or v != common[n]},
             "seeds": [self._entry(variant, seed, ranks) for seed, ranks in seeds.items()],
         }
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.earlier_settings import EarlierVersionError
+from hmar_keras.models import own_models
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.experiments.experiment import Experiment
 from pipelines.experiments.suites import variants
 from pipelines.runtime.errors import InputError
 from pipelines.storage.artefacts import write_json
+from pipelines.training.run_config import RunConfig, unregistered
 from pipelines.training.run_directory import new_directory, read_json_object
 from pipelines.workflow.preparation import (
     check_trained_alike,
@@ -49,6 +50,7 @@ def create(
     content = {
         **origin,
         "config": config.to_dict(),
+        "own_models": own_models(),
         **_asked(suites or ["main"], _SEEDS if seeds is None else seeds),
     }
     experiment = Experiment(path, content, dataset, request.hardware)
@@ -104,13 +106,14 @@ def read_experiment(path: Path) -> dict:
     """
     content = read_json_object(path / _FILE, "an experiment", _FIELDS)
     try:
-        config = HMARConfig.from_dict(content["config"])
-        variants(content["suites"], config)
+        config = RunConfig.from_dict(content["config"])
+        variants(content["suites"], config, content.get("own_models", ()))
         content["config"] = config.to_dict()  # in this version's terms
         if not all(isinstance(seed, int) for seed in content["seeds"]):
             raise ValueError("a seed is no whole number.")
-    except EarlierVersionError as error:
+    except (EarlierVersionError, InputError) as error:
         raise InputError(f"{path / _FILE}: {error}") from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise InputError(f"{path / _FILE}: {error} Restore it.") from error
+        fault = unregistered(content["config"]) or f"{error} Restore it."
+        raise InputError(f"{path / _FILE}: {fault}") from error
     return content

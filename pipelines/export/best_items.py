@@ -5,12 +5,13 @@ Both ways give the same answer: the best first, of equal ones the one with the l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
 from hmar_keras.models import SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+from hmar_keras.schema import ITEM_IDS
 
 # From vectors `[batch, dim]` and a number k, both tensors, to the k items of the greatest products
 # with them: scores and ids `[batch, k]`, the best first. There are fewer where the catalogue ends,
@@ -27,7 +28,7 @@ class OneProduct:
             scores of a history without events.
 
     Call arguments:
-        item_ids, behavior_ids: int32 `[batch, length]`, the histories.
+        features: by name, what the model reads of the histories, `item_ids` among it.
         hidden: int32 `[batch, events]`, items that may not be answered, and any number of 0.
         k: int32 scalar, at most the number of items.
 
@@ -40,10 +41,10 @@ class OneProduct:
         self._model = model
         self._popularity = popularity
 
-    def __call__(self, item_ids, behavior_ids, hidden, k):
+    def __call__(self, features: Mapping[str, tf.Tensor], hidden, k):
         """See the class."""
-        scores = self._model.score_catalog(item_ids, behavior_ids)
-        scores = tf.where(_is_stranger(item_ids), self._popularity[None], scores)
+        scores = self._model.score_catalog(features)
+        scores = tf.where(_is_stranger(features[ITEM_IDS]), self._popularity[None], scores)
         return tf.math.top_k(_hide(scores, hidden), k)
 
 
@@ -56,7 +57,7 @@ class TwoStages:
     `OneProduct`.
 
     Args:
-        model: the trained model, with a `catalog_query`.
+        model: the trained model, with a `query`.
         popularity: as of `OneProduct`.
         nearest: the first stage.
 
@@ -69,14 +70,19 @@ class TwoStages:
         self._popularity = popularity
         self._nearest = nearest
 
-    def __call__(self, item_ids, behavior_ids, hidden, k):
+    def __call__(self, features: Mapping[str, tf.Tensor], hidden, k):
         """See the class."""
-        vectors, offsets, gains = self._model.catalog_query(item_ids, behavior_ids)
-        gaining, gained = _gained(item_ids, gains)
+        item_ids, query = features[ITEM_IDS], self._model.query(self._model.question(features))
+        vectors, offsets = query.vectors, query.offsets
+        gaining, gained = _gained(item_ids, query.gains)
         # Padding, 0, is hidden from everybody.
         hidden = tf.pad(hidden, [[0, 0], [1, 0]])
-        spare = _most(gaining > 0) + _most(hidden > 0) + 1
+        # A table may have rows that are no item.
+        count = self._model.config.num_items
+        others = self._model.item_table.input_dim - count
+        spare = _most(gaining > 0) + _most(hidden > 0) + others
         scores, ids = self._nearest(vectors, k + spare)
+        scores, ids = tf.where(ids > count, LOWEST_SCORE, scores), tf.where(ids > count, 0, ids)
         corrected = self._model.item_table.dot(vectors[:, None], gaining[:, None])[:, 0] + gained
         if offsets is not None:
             scores, corrected = scores + offsets, corrected + offsets

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 from hmar_keras.inspection import attending_layers, counts_behaviors, recorded_attention
 from hmar_keras.layers import BehaviorEncoder, HistoricalBehaviorIndicators
 from hmar_keras.models import SequentialRecommender
+from hmar_keras.schema import BEHAVIOR_IDS, ITEM_IDS
 
 
-def explanation(model: SequentialRecommender, item_ids, behavior_ids) -> dict[str, tf.Tensor]:
+def explanation(
+    model: SequentialRecommender, features: Mapping[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
     """What a model makes of histories, to be traced.
 
     Args:
         model: the model.
-        item_ids: int [batch, length], left-padded.
-        behavior_ids: int [batch, length].
+        features: by name, `item_ids`, `behavior_ids` and whatever else it reads.
 
     Returns:
         `indicators`, float32 [batch, length, K], with every event the counts on its item so far;
@@ -26,10 +30,10 @@ def explanation(model: SequentialRecommender, item_ids, behavior_ids) -> dict[st
     told = {}
     if counts_behaviors(model):
         layer = HistoricalBehaviorIndicators(model.config.num_behaviors)
-        told["indicators"] = layer(item_ids, behavior_ids)
+        told["indicators"] = layer(features[ITEM_IDS], features[BEHAVIOR_IDS])
     owners = attending_layers(model)
     with recorded_attention([owner.attention for owner in owners]) as calls:
-        model.score_catalog(item_ids, behavior_ids)
+        model.score_candidates(features, features[ITEM_IDS][:, -1:])  # any will do
     for owner in owners:
         by_behavior = isinstance(owner, BehaviorEncoder)
         name = "behavior_attention" if by_behavior else "sequence_attention"

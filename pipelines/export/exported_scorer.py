@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+from hmar_keras.schema import BEHAVIOR_IDS, ITEM_IDS
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.export.checksums import check_export
-from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.questions import history_features, newest_events
 from pipelines.protocol.splits import EvaluationSet
 from pipelines.runtime.errors import InputError
 
@@ -62,10 +63,18 @@ class ExportedScorer:
 
     def _scores(self, questions):
         longest = int((questions.ends - questions.starts).max(initial=1))
-        items, behaviors = history_arrays(self._dataset, questions, max(longest, 1))
+        length = max(longest, 1)
+        read = history_features(self._dataset, questions, length)
+        events, _ = newest_events(np, questions.starts, questions.ends, np.arange(length, 0, -1))
+        given = {
+            "items": self._items[read[ITEM_IDS]],
+            "behaviors": self._behaviors[read[BEHAVIOR_IDS]],
+            "users": self._dataset.users[questions.users],
+            "times": self._dataset.timestamps[events],
+        }
+        _, takes = self._recommend.structured_input_signature
         answer = self._recommend(
-            items=tf.constant(self._items[items]),
-            behaviors=tf.constant(self._behaviors[behaviors]),
+            **{name: tf.constant(each) for name, each in given.items() if name in takes},
             k=tf.constant(_ALL),
             exclude_seen=tf.constant(False),
         )

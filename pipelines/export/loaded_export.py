@@ -12,6 +12,8 @@ from pipelines.export.model_card import parse_metadata
 from pipelines.runtime.errors import InputError, in_one_line
 from pipelines.runtime.model_versions import versions
 
+_CONTEXT = {"users": tf.string, "times": tf.int64}
+
 
 class Recommender:
     """A SavedModel, loaded.
@@ -43,15 +45,46 @@ class Recommender:
         self.vocabulary = set(items)
 
     def __call__(
-        self, history: list[tuple[str, str]], k: int = 10, exclude_seen: bool = False
+        self,
+        history: list[tuple[str, str]],
+        k: int = 10,
+        exclude_seen: bool = False,
+        user: str | None = None,
+        times: list[int] | None = None,
     ) -> list[tuple[str, float]]:
-        """The best `k` items after a history of (item, behaviour), oldest first."""
+        """The best `k` items after a history.
+
+        Args:
+            history: (item, behaviour), oldest first.
+            k: how many items.
+            exclude_seen: whether the items of the history are left out.
+            user: whose it is, of the log's users; None for a stranger.
+            times: of the events, in the log's own unit.
+
+        Raises:
+            InputError: if the model does not read users or times, or these are not as many as
+                the events.
+        """
+        context = {} if user is None else {"users": [user]}
+        context |= {} if times is None else {"times": [times]}
+        _, takes = self._recommend.structured_input_signature
+        for name in context:
+            if name not in takes:
+                raise InputError(f"the model of {self.directory} reads no {name}; leave them out.")
+        if times is not None and len(times) != len(history):
+            raise InputError(
+                f"{len(times)} times were given for {len(history)} events; give each its own."
+            )
+        # What a server fills in.
+        usual = {"users": [""], "times": [[0] * len(history)]}
+        context = {name: context.get(name, usual[name]) for name in usual if name in takes}
         items, behaviors = zip(*history, strict=True) if history else ((), ())
         answer = self._recommend(
             items=tf.constant([items], tf.string),
             behaviors=tf.constant([behaviors], tf.string),
             k=tf.constant(k),
             exclude_seen=tf.constant(exclude_seen),
+            **{name: tf.constant(values, _CONTEXT[name]) for name, values in context.items()},
         )
         items = [item.decode() for item in answer["items"][0].numpy()]
         scores = answer["scores"][0].numpy().tolist()

@@ -15,7 +15,7 @@ import numpy as np
 from hmar_keras.kernels import portable_kernels
 from hmar_keras.models import SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
-from hmar_keras.schema import BEHAVIOR
+from hmar_keras.schema import USER_IDS
 from pipelines.export.checksums import write_checksums
 from pipelines.export.model_card import write_card
 from pipelines.export.signatures import EXAMPLES, EXCLUDE_SEEN, STRINGS, K, ServingModel
@@ -40,6 +40,7 @@ def export(
     provenance: dict,
     histories: Sequence[History] = (),
     retrieval: str = PRODUCT,
+    users: np.ndarray | None = None,
 ) -> Path:
     """Writes the next version of a SavedModel.
 
@@ -52,24 +53,35 @@ def export(
         histories: some real ones, for the requests that warm the model up; without any there are
             none.
         retrieval: one of `RETRIEVALS`, how `recommend` finds the best items.
+        users: str [users], for a model that reads `user_ids`.
 
     Returns:
         the directory of the version.
 
     Raises:
-        InputError: if it cannot be written, an item's name has a line break, or the retrieval
-            is not to be had.
+        InputError: if it cannot be written, a name has a line break, or the retrieval is not to
+            be had.
     """
     directory = Path(directory)
     nearest = _nearest(retrieval, model)
-    if any("\n" in item or "\r" in item for item in items.tolist()):
-        raise InputError("an item's name has a line break, which a vocabulary cannot hold.")
-    require_room(directory, _COPIES * _size(model, items), libraries=True)
+    vocabularies = {"item": items}
+    if USER_IDS in model.features:
+        if users is None:
+            raise InputError(f"{type(model).__name__} reads users; give export their names.")
+        vocabularies["user"] = users
+    for what, names in vocabularies.items():
+        if any("\n" in name or "\r" in name for name in names.tolist()):
+            raise InputError(
+                f"the name of some {what} has a line break, which a vocabulary cannot hold."
+            )
+    size = _size(model) + sum(names.nbytes for names in vocabularies.values())
+    require_room(directory, _COPIES * size, libraries=True)
     interruption = Interruption()
     with make_temporary(directory) as temporary, interruption.listening():
         complete = temporary / "complete"
         asked = interruption.raise_if_asked
-        signatures = _write(model, items, popularity, temporary, complete, nearest, asked)
+        serving = _serving(model, vocabularies, popularity, temporary, nearest)
+        signatures = _write(model, serving, complete, asked)
         if histories:
             write_warmup(complete / WARMUP, directory.name, signatures, histories)
         metadata = {"config": model.config.to_dict(), "retrieval": retrieval, **provenance}
@@ -121,8 +133,8 @@ def make_temporary(directory: str | os.PathLike) -> Iterator[Path]:
         ) from error
 
 
-def _size(model, items):
-    return sum(4 * math.prod(each.shape) for each in model.weights) + items.nbytes
+def _size(model):
+    return sum(4 * math.prod(each.shape) for each in model.weights)
 
 
 def _nearest(retrieval, model):
@@ -130,9 +142,9 @@ def _nearest(retrieval, model):
     check_retrieval(retrieval)
     if retrieval == PRODUCT:
         return None
-    if type(model).catalog_query is SequentialRecommender.catalog_query:
+    if type(model).query is SequentialRecommender.query:
         raise InputError(
-            f"{type(model).__name__} has no catalog_query, which --retrieval {retrieval} asks its "
+            f"{type(model).__name__} has no query, which --retrieval {retrieval} asks its "
             "item table with; define it, or leave --retrieval out."
         )
     from pipelines.export.retrieval import nearest_items
@@ -140,26 +152,32 @@ def _nearest(retrieval, model):
     return nearest_items(retrieval, model.item_table)
 
 
-def _write(model, items, popularity, temporary, complete, nearest, asked):
-    """Writes graph, weights and vocabulary; returns the names of the signatures."""
-    vocabulary = temporary / "items.txt"
-    vocabulary.write_text("".join(f"{item}\n" for item in items.tolist()))
+def _serving(model, vocabularies, popularity, temporary, nearest):
+    """The functions behind the signatures, with what they look up."""
+    files = {}
+    for what, names in vocabularies.items():
+        files[what] = temporary / f"{what}s.txt"
+        files[what].write_text("".join(f"{name}\n" for name in names.tolist()))
     popularity = np.asarray(popularity, np.float32).copy()
     popularity[0] = LOWEST_SCORE
-    serving = ServingModel(model, popularity, vocabulary, nearest)
+    return ServingModel(model, popularity, files["item"], nearest, files.get("user"))
+
+
+def _write(model, serving, complete, asked):
+    """Writes graph, weights and vocabularies; returns the names of the signatures."""
     archive = keras.export.ExportArchive()
-    for table in (serving.item_lines, serving.item_names, serving.behavior_ids):
+    for table in serving.tables():
         archive.track(table)
     given = [STRINGS, STRINGS]
     endpoints = {
-        "serving_default": (serving.recommend, [*given, K, EXCLUDE_SEEN]),
-        "recommend": (serving.recommend, [*given, K, EXCLUDE_SEEN]),
+        "serving_default": serving.endpoint(serving.recommend, [*given, K, EXCLUDE_SEEN]),
+        "recommend": serving.endpoint(serving.recommend, [*given, K, EXCLUDE_SEEN]),
         "examples": (serving.examples, [EXAMPLES]),
-        "rank": (serving.rank, [*given, STRINGS]),
-        "explain": (serving.explain, given),
+        "rank": serving.endpoint(serving.rank, [*given, STRINGS]),
+        "explain": serving.endpoint(serving.explain, given),
     }
-    if BEHAVIOR in model.outputs_in_order:
-        endpoints["behavior"] = (serving.behavior, [*given, STRINGS])
+    if hasattr(model, "behavior_logits"):
+        endpoints["behavior"] = serving.endpoint(serving.behavior, [*given, STRINGS])
     with portable_kernels():  # it may be served on a GPU
         for name, (function, inputs) in endpoints.items():
             archive.add_endpoint(name, function, inputs)

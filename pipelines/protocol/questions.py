@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from hmar_keras.schema import BEHAVIOR_IDS, ITEM_IDS, TIMESTAMPS, USER_IDS
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.protocol.negatives import ExcludedItems, sample_distinct, sample_weighted
 from pipelines.protocol.splits import EvaluationSet
@@ -22,26 +25,43 @@ def newest_events(xp, starts, ends, ages):
 
     Returns:
         int `[rows, length]`, an event of each place, and bool of the same shape, whether the
-        history has it; where it has not the event is any.
+        history has it; where it has not the event is the history's first, if it has one.
     """
     events = ends[:, None] - ages
-    return xp.maximum(events, 0), events >= starts[:, None]
+    first = xp.maximum(xp.minimum(starts, ends - 1), 0)
+    return xp.maximum(events, first[:, None]), events >= starts[:, None]
 
 
-def history_arrays(
-    dataset: InteractionDataset, questions: EvaluationSet, max_length: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The most recent events of each question's history, left-padded.
+def history_features(
+    dataset: InteractionDataset,
+    questions: EvaluationSet,
+    length: int,
+    names: Sequence[str] = (ITEM_IDS, BEHAVIOR_IDS),
+) -> dict[str, np.ndarray]:
+    """What a model reads of each question's history: the most recent events, left-padded.
+
+    Args:
+        dataset: what the questions are about.
+        questions: validation or test.
+        length: so many events.
+        names: of `hmar_keras.schema.FEATURES`, which says what they are.
 
     Returns:
-        `item_ids` and `behavior_ids`, int32 [questions, max_length].
+        by name, int32 or float32 [questions, length]; `user_ids` int32 [questions].
     """
-    ages = np.arange(max_length, 0, -1)
+    ages = np.arange(length, 0, -1)
     events, real = newest_events(np, questions.starts, questions.ends, ages)
-    return (
-        np.where(real, dataset.item_ids[events], 0),
-        np.where(real, dataset.behavior_ids[events], 0),
-    )
+    made = {
+        ITEM_IDS: lambda: np.where(real, dataset.item_ids[events], 0),
+        BEHAVIOR_IDS: lambda: np.where(real, dataset.behavior_ids[events], 0),
+        USER_IDS: lambda: (questions.users + 1).astype(np.int32),
+        TIMESTAMPS: lambda: _since_first(dataset.timestamps[events], real),
+    }
+    return {name: made[name]() for name in names}
+
+
+def _since_first(times, real):
+    return np.where(real, times - times[:, :1], 0).astype(np.float32)
 
 
 def history_items(

@@ -26,10 +26,24 @@ import hashlib
 
 import numpy as np
 
+from hmar_keras.settings import Settings, setting
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.runtime.errors import InputError
 
 MIN_TARGET_EVENTS = 3  # one to train on, one to validate on, one to test on
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitConfig(Settings):
+    """How a dataset is cut.
+
+    Args:
+        holdout: what is held out of each user: the last event of the `"target"` behaviour, or the
+            `"last"` event, whatever its behaviour; and the one before it for validation. An
+            official held-out list, where a dataset has one, is the test.
+    """
+
+    holdout: str = setting("target", choices=("target", "last"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -106,6 +106,7 @@ def predict_behaviors(run: OpenedRun) -> BehaviorPredictions:
 
 def _logits(run, questions):
     """float32 [questions, K]."""
-    arrays = (*run.histories(questions), questions.positives[:, None])
-    logits = run.model.behavior_logits(*map(ops.convert_to_tensor, arrays))
+    candidates = ops.convert_to_tensor(questions.positives[:, None])
+    read = run.model.read(run.histories(questions))
+    logits = run.model.behavior_logits(read, candidates)
     return ops.convert_to_numpy(logits)[:, 0]

@@ -112,7 +112,7 @@ def behavior_section(run: OpenedRun, predictions: BehaviorPredictions) -> Sectio
         "of each evaluated user from the validation answer on. Each behaviour is predicted from "
         "the events before it and from the item it is done to, as Eq. 16 has it."
     )
-    if run.config.holdout == "target":
+    if run.config.split.holdout == "target":
         target = shown(run.dataset.behaviors.target)
         text += f" The held-out part of a user begins with a {target}, of which there are therefore"
         text += " more here than in the log."

@@ -89,7 +89,7 @@ def choose_question(run: OpenedRun) -> int:
 
     Among those, of the half with the longer histories; the seed decides, not the answer.
     """
-    _, behavior_ids = run.histories(run.splits.test)
+    behavior_ids = run.histories(run.splits.test)[BEHAVIOR_IDS]
     count = len(run.behavior_names)
     kinds = sum((behavior_ids == b).any(axis=1).astype(int) for b in range(1, count + 1))
     lengths = np.count_nonzero(behavior_ids, axis=1)
@@ -106,9 +106,10 @@ def walk_through(run: OpenedRun, question: int) -> WalkThrough:
         question: row of the test questions.
     """
     asked = run.splits.test.take(slice(question, question + 1))
-    ids = run.histories(asked)
-    first = int(np.count_nonzero(ids[0] == 0))
-    item_ids, behavior_ids = (array[0, first:] for array in ids)
+    read = run.histories(asked)
+    first = int(np.count_nonzero(read[ITEM_IDS] == 0))
+    features = {name: each if each.ndim == 1 else each[:, first:] for name, each in read.items()}
+    item_ids, behavior_ids = features[ITEM_IDS][0], features[BEHAVIOR_IDS][0]
     if not len(item_ids):
         name = shown(run.dataset.users[asked.users[0]])
         raise InputError(f"the model sees no event of {name!r}; choose another --user.")
@@ -124,7 +125,7 @@ def walk_through(run: OpenedRun, question: int) -> WalkThrough:
         behavior_ids=behavior_ids,
         before=int(asked.ends[0] - asked.starts[0]) - len(item_ids),
         counts=counts,
-        attention=newest_attention(run, item_ids, behavior_ids),
+        attention=newest_attention(run, features),
         answer=int(asked.positives[0]),
         top=top,
         rank=rank,
@@ -132,18 +133,16 @@ def walk_through(run: OpenedRun, question: int) -> WalkThrough:
     )
 
 
-def newest_attention(run: OpenedRun, item_ids, behavior_ids) -> list[EncoderAttention]:
+def newest_attention(run: OpenedRun, features: dict) -> list[EncoderAttention]:
     """What every encoder with attention weighs how much, for one history.
 
     Args:
         run: the run.
-        item_ids: int [events], without padding.
-        behavior_ids: int [events].
+        features: what the model reads of it, by name, `[1, events]`, without padding.
     """
     owners = attending_layers(run.model)
     with recorded_attention([owner.attention for owner in owners]) as calls:
-        inputs = {ITEM_IDS: item_ids[None], BEHAVIOR_IDS: behavior_ids[None]}
-        run.model.score_catalog(*(ops.convert_to_tensor(x) for x in inputs.values()))
+        run.model.score_candidates(features, features[ITEM_IDS][:, -1:])  # any will do
     results = []
     for path, call in calls.items():
         owner = next(owner for owner in owners if owner.attention.path == path)

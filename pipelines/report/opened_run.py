@@ -8,13 +8,13 @@ import os
 import keras
 import numpy as np
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.inspection import counts_behaviors, layers_in_order
-from hmar_keras.schema import BEHAVIOR
+from hmar_keras.schema import BEHAVIOR_IDS, ITEM_IDS
 from pipelines.datasets.interaction_dataset import InteractionDataset
-from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.questions import history_features
 from pipelines.protocol.splits import EvaluationSet, Splits, split, visible_events
 from pipelines.runtime.errors import InputError
+from pipelines.training.run_config import RunConfig
 from pipelines.training.run_directory import RunDirectory
 from pipelines.workflow import runs as workflow
 
@@ -34,7 +34,7 @@ class OpenedRun:
     """
 
     directory: RunDirectory
-    config: HMARConfig
+    config: RunConfig
     settings: dict
     history: list[dict]
     source: InteractionDataset
@@ -64,18 +64,22 @@ class OpenedRun:
     @property
     def predicts_behavior(self) -> bool:
         """Whether the model has the head of Eq. 16 and something to tell apart."""
-        outputs = self.model.output
-        return isinstance(outputs, dict) and BEHAVIOR in outputs and len(self.behavior_names) > 1
+        return hasattr(self.model, "behavior_logits") and len(self.behavior_names) > 1
 
     @property
     def counts_behaviors(self) -> bool:
         """Whether the model has historical behaviour indicators and uses them."""
         return counts_behaviors(self.model)
 
-    def histories(self, questions: EvaluationSet) -> tuple[np.ndarray, np.ndarray]:
-        """What the model sees of histories: two int32 [questions, max_length], left-padded."""
-        events = visible_events(self.dataset, self.config.events)
-        return history_arrays(events.dataset, events.questions(questions), self.config.max_length)
+    def histories(self, questions: EvaluationSet) -> dict[str, np.ndarray]:
+        """What the model reads of histories, and items and behaviours in any case, by name.
+
+        Left-padded, see `history_features`.
+        """
+        seen = visible_events(self.dataset, self.config.model.events)
+        names = dict.fromkeys((ITEM_IDS, BEHAVIOR_IDS, *self.model.features))
+        length = self.config.model.max_length
+        return history_features(seen.dataset, seen.questions(questions), length, tuple(names))
 
     def layers_of(self, kind: type) -> list[keras.layers.Layer]:
         """All layers of a class, in the order of the model's graph."""
@@ -102,5 +106,5 @@ def open_run(path: str | os.PathLike, data_dir: str | None = None) -> OpenedRun:
     dataset = workflow.load_run_dataset(directory, data_dir)
     model = workflow.load_model(directory)
     return OpenedRun(
-        directory, config, settings, history, dataset, split(dataset, config.holdout), model
+        directory, config, settings, history, dataset, split(dataset, config.split.holdout), model
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import platform
 import shlex
@@ -161,15 +160,15 @@ def _log_options(log):
 
 def _settings_tables(config):
     """What differs from the defaults, and everything."""
-    usual = {field.name: field.default for field in dataclasses.fields(config)}
+    usual = config.defaults()
     rows = []
     for name, value in config.to_dict().items():
         if name == "behaviors":
             value = f"{', '.join(map(shown, value['names']))}; target {shown(value['target'])}"
         elif isinstance(value, dict):
             value = ", ".join(f"{shown(key)} {each:g}" for key, each in value.items())
-        plain = not isinstance(usual[name], int | float | str)
-        rows.append([name, str(value), "" if plain or value == usual[name] else str(usual[name])])
+        other = name in usual and value != usual[name]
+        rows.append([name, str(value), str(usual[name]) if other else ""])
     columns = ["setting", "value", "default, where it differs"]
     changed = [row for row in rows if row[2]]
     return [

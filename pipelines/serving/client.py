@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.runtime.errors import InputError
 from pipelines.serving.transports import GrpcTransport, RestTransport, ServerError
 
 DEFAULT_REST = "http://127.0.0.1:8501"
@@ -46,7 +47,12 @@ class Client:
         self._transport = make(place, model, version, label, timeout)
 
     def recommend(
-        self, histories: Sequence[History], k: int = 10, exclude_seen: bool = False
+        self,
+        histories: Sequence[History],
+        k: int = 10,
+        exclude_seen: bool = False,
+        users: Sequence[str] | None = None,
+        times: Sequence[Sequence[int]] | None = None,
     ) -> list[list[tuple[str, float]]]:
         """The best `k` items after each history, best first.
 
@@ -54,6 +60,9 @@ class Client:
             histories: each a list of (item, behaviour), oldest first.
             k: how many items.
             exclude_seen: whether the items of a history are left out.
+            users: whose the histories are, of the log's users; None for strangers. Only of a model
+                that reads them, as are `times`.
+            times: of each history's events, in the log's own unit.
 
         Returns:
             (item, score) for each history, fewer than `k` if there are no more.
@@ -64,6 +73,8 @@ class Client:
         answers = self.predict(
             "serving_default",
             histories,
+            users,
+            times,
             # A row a history, so that TensorFlow Serving can join requests to batches.
             k=[k] * len(histories),
             exclude_seen=[exclude_seen] * len(histories),
@@ -74,13 +85,19 @@ class Client:
         return [[pair for pair in zip(*row, strict=True) if pair[0]] for row in rows]
 
     def rank(
-        self, histories: Sequence[History], candidates: Sequence[Sequence[str]]
+        self,
+        histories: Sequence[History],
+        candidates: Sequence[Sequence[str]],
+        users: Sequence[str] | None = None,
+        times: Sequence[Sequence[int]] | None = None,
     ) -> list[list[tuple[str, float | None]]]:
         """Scores of candidates, in their order.
 
         Args:
             histories: each a list of (item, behaviour), oldest first.
             candidates: items for each history.
+            users: as of `recommend`.
+            times: as of `recommend`.
 
         Returns:
             (item, score) for each history; the score of an unknown item is None.
@@ -90,7 +107,7 @@ class Client:
         """
         if not histories:
             return []
-        answers = self.predict("rank", histories, candidates=_filled(candidates))
+        answers = self.predict("rank", histories, users, times, candidates=_filled(candidates))
         return [
             [
                 (item, score if known else None)
@@ -103,13 +120,19 @@ class Client:
         ]
 
     def behavior(
-        self, histories: Sequence[History], candidates: Sequence[Sequence[str]]
+        self,
+        histories: Sequence[History],
+        candidates: Sequence[Sequence[str]],
+        users: Sequence[str] | None = None,
+        times: Sequence[Sequence[int]] | None = None,
     ) -> list[list[dict[str, float]]]:
         """How likely each user does what to each candidate, if it is the next item.
 
         Args:
             histories: each a list of (item, behaviour), oldest first.
             candidates: items for each history.
+            users: as of `recommend`.
+            times: as of `recommend`.
 
         Returns:
             probabilities by behaviour, for each candidate of each history.
@@ -119,7 +142,7 @@ class Client:
         """
         if not histories:
             return []
-        answers = self.predict("behavior", histories, candidates=_filled(candidates))
+        answers = self.predict("behavior", histories, users, times, candidates=_filled(candidates))
         return [
             [dict(zip(names, row, strict=True)) for row in rows[: len(asked)]]
             for asked, names, rows in zip(
@@ -145,12 +168,21 @@ class Client:
         """
         return self._transport.status()
 
-    def predict(self, signature: str, histories: Sequence[History], **more) -> dict[str, list]:
+    def predict(
+        self,
+        signature: str,
+        histories: Sequence[History],
+        users: Sequence[str] | None = None,
+        times: Sequence[Sequence[int]] | None = None,
+        **more,
+    ) -> dict[str, list]:
         """Calls a signature that takes histories.
 
         Args:
             signature: its name.
             histories: each a list of (item, behaviour), oldest first.
+            users: as of `recommend`.
+            times: as of `recommend`.
             **more: its other inputs, as lists.
 
         Returns:
@@ -164,10 +196,28 @@ class Client:
         # TensorFlow Serving fills up what it joins to a batch with a request's own first string.
         items = _filled([["", *(item for item, _ in history)] for history in histories])
         behaviors = _filled([["", *(behavior for _, behavior in history)] for history in histories])
-        return self._transport.predict(signature, {"items": items, "behaviors": behaviors, **more})
+        inputs = {"items": items, "behaviors": behaviors, **more}
+        if users is not None:
+            inputs["users"] = list(users)
+        if times is not None:
+            inputs["times"] = _filled([[next(iter(row), 0), *row] for row in times], 0)
+        _check_context(histories, users, times)
+        return self._transport.predict(signature, inputs)
 
 
-def _filled(rows):
+def _check_context(histories, users, times):
+    """Too few of them would be a server's: one user for all, and times of padding.
+
+    Raises:
+        InputError: if users or times are not as many as the histories or their events.
+    """
+    if users is not None and len(users) != len(histories):
+        raise InputError(f"{len(users)} users of {len(histories)} histories; give each its own.")
+    if times is not None and list(map(len, times)) != list(map(len, histories)):
+        raise InputError("the times are not as many as the events; give each event its own.")
+
+
+def _filled(rows, nothing=""):
     """Rows of one length, of at least one: "" is nothing to an exported model."""
     length = max(1, *(len(row) for row in rows))
-    return [[*row, *[""] * (length - len(row))] for row in rows]
+    return [[*row, *[nothing] * (length - len(row))] for row in rows]

@@ -130,7 +130,8 @@ class GrpcTransport:
         request = predict_pb2.PredictRequest(model_spec={**self._spec, "signature_name": signature})
         for name, value in inputs.items():
             try:
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+                kind = tf.int64 if name == "times" else None
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(value, kind))
             # Half of a surrogate pair, numbers of more than 64 bits.
             except (TypeError, ValueError, OverflowError) as error:
                 raise ServerError(

@@ -16,7 +16,7 @@ import dataclasses
 
 import numpy as np
 
-from hmar_keras.config import HMARConfig
+from hmar_keras.training_config import TrainingConfig
 
 _STEPS = (1, 2, 4, 8)  # between the shortest lengths of classes, the finest first
 _BATCHES_IN_A_CLASS = 8  # on average, so that windows do not always meet the same ones
@@ -46,12 +46,12 @@ def padded_lengths(
     return np.minimum(-(-lengths // steps) * steps, max_length)
 
 
-def _finest_padded_lengths(lengths, config):
+def _finest_padded_lengths(lengths, max_length, batch_size):
     """`padded_lengths` with the finest step at which classes still hold several batches."""
     for step in _STEPS:
-        padded = padded_lengths(lengths, config.max_length, step=step)
+        padded = padded_lengths(lengths, max_length, step=step)
         classes = len(np.unique(padded))
-        if len(lengths) >= _BATCHES_IN_A_CLASS * classes * config.batch_size:
+        if len(lengths) >= _BATCHES_IN_A_CLASS * classes * batch_size:
             break
     return padded
 
@@ -71,30 +71,37 @@ class BatchPlan:
     lengths: np.ndarray
 
     @classmethod
-    def of(cls, lengths: np.ndarray, config: HMARConfig, few_lengths: bool = False) -> BatchPlan:
+    def of(
+        cls,
+        lengths: np.ndarray,
+        training: TrainingConfig,
+        max_length: int,
+        few_lengths: bool = False,
+    ) -> BatchPlan:
         """The plan for windows of the given numbers of events.
 
         Args:
-            lengths: int [windows], from 1 to `config.max_length`.
-            config: with `batching == "mixed"` windows of all lengths share batches of exactly
+            lengths: int [windows], from 1 to `max_length`.
+            training: with `batching == "mixed"` windows of all lengths share batches of exactly
                 `batch_size` windows, padded to `max_length`; with `"by_length"` a batch holds
                 `batch_size` on average.
+            max_length: nothing is padded further.
             few_lengths: see `padded_lengths`.
         """
-        if config.batching == "mixed":
-            padded = np.full(len(lengths), config.max_length)
+        if training.batching == "mixed":
+            padded = np.full(len(lengths), max_length)
         elif few_lengths:
-            padded = padded_lengths(lengths, config.max_length, few=True)
+            padded = padded_lengths(lengths, max_length, few=True)
         else:
-            padded = _finest_padded_lengths(lengths, config)
+            padded = _finest_padded_lengths(lengths, max_length, training.batch_size)
         longest_first = np.sort(padded)[::-1]
-        budget = config.batch_size * padded.mean()
+        budget = training.batch_size * padded.mean()
         starts = [0]
         while starts[-1] < len(padded):
             rows = max(1, round(budget / longest_first[starts[-1]]))
             starts.append(min(starts[-1] + rows, len(padded)))
         starts = np.array(starts)
-        return cls(config.max_length - padded, starts, longest_first[starts[:-1]])
+        return cls(max_length - padded, starts, longest_first[starts[:-1]])
 
     @property
     def num_batches(self) -> int:

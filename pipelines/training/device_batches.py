@@ -17,11 +17,14 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from hmar_keras.config import HMARConfig
+from hmar_keras.models import SequentialRecommender
+from hmar_keras.objectives import Objective, TrainingWindows
+from hmar_keras.schema import TIMESTAMPS, USER_IDS
+from hmar_keras.training_config import TrainingConfig
 from pipelines.protocol.questions import newest_events
 from pipelines.protocol.splits import Splits
 from pipelines.runtime.errors import InputError
-from pipelines.training.examples import TrainingExamples, inputs_and_targets
+from pipelines.training.examples import TrainingExamples
 
 _MOST_EVENTS = 2**31 - 1  # without further flags JAX has integers of 32 bits
 _ON_HOST = "let the host make the batches: --no-data-on-device."
@@ -35,7 +38,8 @@ class DeviceBatches(keras.utils.PyDataset):
 
     Args:
         splits: the split dataset.
-        config: lengths, batch size and number of negatives.
+        model: what is trained; its `config`, `features` and `objective` are looked at.
+        training: how it is trained.
         seed: of the order and the negatives.
         few_lengths: pad batches to fewer lengths; each is compiled.
 
@@ -48,11 +52,18 @@ class DeviceBatches(keras.utils.PyDataset):
             device has no room for the log.
     """
 
-    def __init__(self, splits: Splits, config: HMARConfig, seed: int, few_lengths: bool = True):
+    def __init__(
+        self,
+        splits: Splits,
+        model: SequentialRecommender,
+        training: TrainingConfig,
+        seed: int,
+        few_lengths: bool = True,
+    ):
         super().__init__()
         if splits.dataset.num_events > _MOST_EVENTS:
             raise InputError(f"the log has more than {_MOST_EVENTS:,} events; {_ON_HOST}")
-        examples = TrainingExamples.of(splits, config, few_lengths)
+        examples = TrainingExamples.of(splits, model, training, few_lengths)
         plan, excluded = examples.plan, examples.excluded
         self.num_windows = len(examples.windows)
         self.steps_per_epoch = plan.num_batches
@@ -73,11 +84,13 @@ class DeviceBatches(keras.utils.PyDataset):
             "outside": excluded.outside(),
         }
         small = {n: v if v.dtype == bool else v.astype(np.int32) for n, v in held.items()}
+        if TIMESTAMPS in examples.features:
+            small |= _halved(examples.timestamps)
         self._held = _on_device(small)
         # Waiting there, too, or each would be sent when its batch is asked for.
         self._batch_ids = jax.device_put(list(np.arange(plan.num_batches, dtype=np.int32)))
         halvings = int(np.diff(excluded.starts).max()).bit_length()
-        make = functools.partial(_batch, config, halvings)
+        make = functools.partial(_batch, examples.objective, examples.features, halvings)
         self._make = jax.jit(make, static_argnames=("rows", "length"))
         self._shuffle = jax.jit(_shuffled)
         self.begin(0)
@@ -109,7 +122,7 @@ class DeviceBatches(keras.utils.PyDataset):
         }
 
     def __getitem__(self, index: int):
-        """A batch of the epoch: `(inputs, targets)`, see `TrainingData.dataset`."""
+        """A batch of the epoch, see `Objective.batch`."""
         number = int(self._numbers[index])
         rows, length = self._shapes[number]
         batch_id = self._batch_ids[number]
@@ -132,20 +145,49 @@ def _shuffled(key, classes):
     return jnp.lexsort((ties, classes))
 
 
-def _batch(config, halvings, held, order, key, number, rows, length):
+def _halved(times):
+    """Times, which have more digits than JAX's numbers, as sums of two numbers."""
+    high = times.astype(np.float32)
+    return {"times_high": high, "times_low": (times - high.astype(np.float64)).astype(np.float32)}
+
+
+def _batch(objective: Objective, features, halvings, held, order, key, number, rows, length):
     windows = jax.lax.dynamic_slice_in_dim(order, held["batch_starts"][number], rows)
     users, starts, ends = (held[name][windows] for name in ("users", "starts", "ends"))
-    events, real = newest_events(jnp, starts, ends, jnp.arange(length + 1, 0, -1))
-    items, behaviors = (
-        jnp.where(real, held[name][events], 0) for name in ("item_ids", "behavior_ids")
-    )
-    is_first = held["is_first"][events]
+    ages = jnp.arange(length + objective.lookahead, 0, -1)
+    events = _events(held, features, *newest_events(jnp, starts, ends, ages))
     negatives_key, order_key = jax.random.split(jax.random.fold_in(key, number))
-    if config.order == "random":
-        items, behaviors, is_first = in_random_order(items, behaviors, order_key)
-    shape = (rows, 1 if config.shared_negatives else length, config.num_negatives)
-    negatives = _negatives(held, halvings, users[:, None, None], shape, negatives_key)
-    return inputs_and_targets(jnp, config, items, behaviors, is_first, negatives)
+    if objective.order == "random":
+        order, is_first = in_random_order(events["item_ids"], order_key)
+        events["is_first"] = is_first
+        events = {n: jnp.take_along_axis(each, order, axis=1) for n, each in events.items()}
+    shape = (rows, 1 if objective.shared_negatives else length, objective.num_negatives)
+    return objective.batch(
+        TrainingWindows(
+            jnp,
+            features,
+            user_ids=users + 1 if USER_IDS in features else None,
+            negatives=lambda: _negatives(
+                held, halvings, users[:, None, None], shape, negatives_key
+            ),
+            uniform=lambda: jax.random.uniform(
+                jax.random.fold_in(order_key, 1), events["item_ids"].shape
+            ),
+            **{"timestamps": None, **events},
+        )
+    )
+
+
+def _events(held, features, events, real):
+    """What is known of the events, `[rows, length]` each, by name."""
+    ids = ("item_ids", "behavior_ids")
+    found = {name: jnp.where(real, held[name][events], 0) for name in ids}
+    found["is_first"] = held["is_first"][events]
+    if TIMESTAMPS in features:
+        parts = (held[name][events] for name in ("times_high", "times_low"))
+        times = sum(part - part[:, :1] for part in parts)
+        found["timestamps"] = jnp.where(real, times, 0.0)
+    return found
 
 
 def _negatives(held, halvings, users, shape, key):
@@ -162,12 +204,11 @@ def _negatives(held, halvings, users, shape, key):
     return places + found + 1
 
 
-def in_random_order(items, behaviors, key):
-    """As `input_pipeline.in_random_order`, with a key of JAX."""
+def in_random_order(items, key):
+    """As `host_batches.in_random_order`, with a key of JAX."""
     numbers = jax.random.uniform(key, items.shape)
     # Of an item its first place.
     first = jnp.argmax(items[:, :, None] == items[:, None, :], axis=2).astype(jnp.int32)
     keys = jnp.where(items > 0, jnp.take_along_axis(numbers, first, axis=1), -1.0)
     order = jnp.lexsort((first, keys), axis=1)
-    is_first = first == jnp.arange(items.shape[1])
-    return tuple(jnp.take_along_axis(x, order, axis=1) for x in (items, behaviors, is_first))
+    return order, first == jnp.arange(items.shape[1])

@@ -1,4 +1,4 @@
-"""What is learned from a split dataset: windows, the items that are no negatives, and targets.
+"""What is learned from a split dataset: windows of histories, and items that are no negatives.
 
 Without TensorFlow. `pipelines/training/host_batches.py` makes batches of it with tf.data, and
 `pipelines/training/device_batches.py` makes them on the device.
@@ -10,9 +10,9 @@ import dataclasses
 
 import numpy as np
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models.registry import outputs_of
-from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
+from hmar_keras.models import SequentialRecommender
+from hmar_keras.objectives import Objective
+from hmar_keras.training_config import TrainingConfig
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.protocol.negatives import ExcludedItems
 from pipelines.protocol.splits import Splits, event_users
@@ -20,25 +20,31 @@ from pipelines.runtime.errors import InputError
 from pipelines.training.batch_plan import BatchPlan
 
 
-def training_windows(splits: Splits, config: HMARConfig) -> np.ndarray:
+def training_windows(splits: Splits, objective: Objective, max_length: int) -> np.ndarray:
     """What a training example is cut from: events `start:end` of one user.
 
-    A window holds up to `max_length + 1` events: the inputs and, one to the right, the targets.
-    With `config.windows == "all"` the windows of a user overlap by one event, so that every
-    event but the first is a target exactly once.
+    A window holds up to `max_length` events and those of the objective's `lookahead`. With
+    `objective.windows == "all"` the windows of a user overlap by these, so that every event but the
+    first is foretold exactly once.
+
+    Args:
+        splits: the split dataset, as the model sees it.
+        objective: of the training.
+        max_length: the most events that the model reads.
 
     Returns:
         int64 [windows, 3]: user, start, end; by user, and a user's newest window first.
     """
     starts, ends = splits.train_starts, splits.train_ends
-    targets = np.maximum(ends - starts - 1, 0)
-    pieces = -(-targets // config.max_length)
-    if config.windows == "last":
+    targets = np.maximum(ends - starts - objective.lookahead, 0)
+    pieces = -(-targets // max_length)
+    if objective.windows == "last":
         pieces = np.minimum(pieces, 1)
     users = np.repeat(np.arange(len(starts)), pieces)
     piece = np.arange(len(users)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    window_ends = ends[users] - piece * config.max_length
-    window_starts = np.maximum(starts[users], window_ends - config.max_length - 1)
+    window_ends = ends[users] - piece * max_length
+    longest = max_length + objective.lookahead
+    window_starts = np.maximum(starts[users], window_ends - longest)
     return np.stack([users, window_starts, window_ends], axis=1)
 
 
@@ -70,76 +76,69 @@ class TrainingExamples:
         windows: int64 [windows, 3], see `training_windows`.
         item_ids: int32 [events].
         behavior_ids: int32 [events].
+        timestamps: int64 [events].
         is_first: bool [events], see `first_on_its_item`.
         excluded: what is no negative, a row a user.
         plan: which windows share a batch.
+        objective: what a batch asks.
+        features: what the model reads.
     """
 
     windows: np.ndarray
     item_ids: np.ndarray
     behavior_ids: np.ndarray
+    timestamps: np.ndarray
     is_first: np.ndarray
     excluded: ExcludedItems
     plan: BatchPlan
+    objective: Objective
+    features: tuple[str, ...]
 
     @classmethod
-    def of(cls, splits: Splits, config: HMARConfig, few_lengths: bool = False) -> TrainingExamples:
+    def of(
+        cls,
+        splits: Splits,
+        model: SequentialRecommender,
+        training: TrainingConfig,
+        few_lengths: bool = False,
+    ) -> TrainingExamples:
         """The examples of a split dataset.
 
         Args:
             splits: the split dataset.
-            config: the settings.
+            model: what is trained; its `config`, `features` and `objective` are looked at.
+            training: how it is trained.
             few_lengths: see `padded_lengths`.
 
         Raises:
             InputError: if there is nothing to train on or some user leaves no item as a negative.
         """
-        splits = splits.visible(config.events)
+        objective, max_length = model.objective(), model.config.max_length
+        splits = splits.visible(model.config.events)
         dataset = splits.dataset
-        windows = training_windows(splits, config)
+        windows = training_windows(splits, objective, max_length)
         if not len(windows):
-            raise InputError(
-                f"{dataset.name} has no user with two training events; use a longer log."
+            least = {1: "a training event", 2: "two training events"}
+            needed = least.get(
+                objective.lookahead + 1, f"{objective.lookahead + 1} training events"
             )
+            raise InputError(f"{dataset.name} has no user with {needed}; use a longer log.")
         excluded = known_items(splits)
         if excluded.outside().min() < 1:
             raise InputError(
                 f"some user of {dataset.name} has touched every item, which leaves no "
                 "negatives to train with; use a log with more items."
             )
-        plan = BatchPlan.of(windows[:, 2] - windows[:, 1] - 1, config, few_lengths)
-        first = first_on_its_item(dataset)
-        return cls(windows, dataset.item_ids, dataset.behavior_ids, first, excluded, plan)
-
-
-def inputs_and_targets(xp, config: HMARConfig, items, behaviors, is_first, negatives):
-    """A batch as a model takes it.
-
-    Args:
-        xp: `tensorflow` or `jax.numpy`, what the arrays are of.
-        config: what is a target and which outputs there are.
-        items: int32 `[rows, length + 1]`, left-padded with 0.
-        behaviors: int32 `[rows, length + 1]`.
-        is_first: bool `[rows, length + 1]`, see `first_on_its_item`.
-        negatives: int32 `[rows, length, negatives]`; length 1 where a window's positions share
-            them.
-
-    Returns:
-        `(inputs, targets)`, see `TrainingData.dataset`.
-    """
-    inputs, candidates = items[:, :-1], items[:, 1:, None]
-    if config.targets == "new_items":
-        # What has been touched is no answer, and no other negative would tell the model so.
-        candidates = xp.stack([items[:, 1:], inputs], axis=-1)
-    # Before the first event there is nothing to predict from.
-    next_behaviors = xp.where(inputs > 0, behaviors[:, 1:], 0)
-    features = {ITEM_IDS: inputs, BEHAVIOR_IDS: behaviors[:, :-1]}
-    if config.shared_negatives:
-        features |= {CANDIDATE_IDS: candidates, NEGATIVE_IDS: negatives[:, 0]}
-    else:
-        features[CANDIDATE_IDS] = xp.concat([candidates, negatives], axis=-1)
-    targets = {
-        RANKING: xp.where(is_first[:, 1:] | (config.targets == "all"), next_behaviors, 0),
-        BEHAVIOR: next_behaviors,
-    }
-    return features, {output: targets[output] for output in outputs_of(config)}
+        lengths = windows[:, 2] - windows[:, 1] - objective.lookahead
+        plan = BatchPlan.of(lengths, training, max_length, few_lengths)
+        return cls(
+            windows,
+            dataset.item_ids,
+            dataset.behavior_ids,
+            dataset.timestamps,
+            first_on_its_item(dataset),
+            excluded,
+            plan,
+            objective,
+            tuple(model.features),
+        )

@@ -9,8 +9,9 @@ import h5py
 import keras
 import numpy as np
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models import SequentialRecommender, build_model, compile_arguments
+from hmar_keras.models import SequentialRecommender, compile_arguments
+from hmar_keras.schema import NEGATIVE_IDS
+from hmar_keras.training_config import TrainingConfig
 from pipelines.protocol.splits import Splits
 from pipelines.runtime.custom_gradients import gradients_forgotten
 from pipelines.runtime.data_parallel import Devices, MeanOverReplicas
@@ -20,21 +21,22 @@ from pipelines.runtime.interruption import Interruption
 from pipelines.runtime.terminal import say
 from pipelines.storage.artefacts import reading, remove, require_room, written
 from pipelines.training.host_batches import TrainingData
-from pipelines.training.item_initialization import start_items
 from pipelines.training.progress import TrainingProgress
+from pipelines.training.run_config import RunConfig
 from pipelines.training.run_directory import RunDirectory
+from pipelines.training.training_log import SplitLog
 from pipelines.training.validation import MONITORED, LossOverEvents, Validation
 
 
 def train(
     splits: Splits,
-    config: HMARConfig,
+    config: RunConfig,
     run: RunDirectory,
     seed: int,
     hardware: Hardware | None = None,
     until: int | None = None,
 ) -> SequentialRecommender:
-    """Trains until the validation score has not improved for `config.patience` epochs.
+    """Trains until the validation score has not improved for `patience` epochs.
 
     Continues after the last finished epoch of the run, on the same hardware with the same
     result, bit for bit, as if it had never been interrupted. Where the last checkpoint is damaged,
@@ -56,10 +58,10 @@ def train(
             trains the run, its files are damaged, or the disk is full.
     """
     hardware = (hardware or Hardware()).resolved()
-    last = min(until or config.epochs, config.epochs)
+    last = min(until or config.training.epochs, config.training.epochs)
     with run.held():
         history = run.history()
-        if len(history) < last and not _is_finished(history, config):
+        if len(history) < last and not _is_finished(history, config.training):
             _fit(splits, config, run, seed, hardware, last, _continuable(run, history))
         history = run.history()
         # A process that is killed between its last epoch and this has not done it.
@@ -98,27 +100,28 @@ def _read_array(node):
 
 def _fit(splits, config, run, seed, hardware, last, history):
     keras.utils.set_random_seed(seed)
-    data = training_data(splits, config, seed, hardware)
     scores = [epoch[MONITORED] for epoch in history]
     devices = Devices(hardware)
     with devices.building():
-        model = compiled_model(
-            config, hardware, data.steps_per_execution(hardware.steps_per_execution)
-        )
+        model = config.build_model(hardware.precision)
+    data = training_data(splits, model, config.training, seed, hardware)
+    with devices.building():
+        steps = data.steps_per_execution(hardware.steps_per_execution)
+        compile_model(model, config.training, hardware, steps)
         # Built within the first step, it would hold one more copy of the item table.
         model.optimizer.build(model.trainable_variables)
         if scores:
             _load_state(model, run, len(scores))
         else:
-            start_items(model, splits)
+            prepare(model, splits)
     require_room(run.path, _checkpoint_size(model), libraries=True)  # rather than after an epoch
     progress = TrainingProgress(last, data.steps_per_epoch, MONITORED, scores)
     interruption = Interruption()
     callbacks = [
         Validation(splits, config, seed, hardware.precision),
-        Checkpoint(config, run, history),
+        Checkpoint(config.training, run, history),
         keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
-        keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
+        keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config.training, epoch)),
         progress,
         interruption,
     ]
@@ -131,12 +134,19 @@ def _fit(splits, config, run, seed, hardware, last, history):
         progress.close()
 
 
-def training_data(splits: Splits, config: HMARConfig, seed: int, hardware: Hardware):
+def training_data(
+    splits: Splits,
+    model: SequentialRecommender,
+    training: TrainingConfig,
+    seed: int,
+    hardware: Hardware,
+):
     """The batches of a training: `DeviceBatches` where they are made on the device.
 
     Args:
         splits: the split dataset.
-        config: the settings.
+        model: what is trained.
+        training: how it is trained.
         seed: of the order and the negatives.
         hardware: resolved.
 
@@ -146,18 +156,38 @@ def training_data(splits: Splits, config: HMARConfig, seed: int, hardware: Hardw
     if hardware.data_on_device:
         from pipelines.training.device_batches import DeviceBatches  # needs JAX
 
-        return DeviceBatches(splits, config, seed)
-    return TrainingData(splits, config, seed, few_lengths=hardware.jit_compile)
+        return DeviceBatches(splits, model, training, seed)
+    return TrainingData(splits, model, training, seed, few_lengths=hardware.jit_compile)
 
 
-def learning_rate(config: HMARConfig, epoch: int) -> float:
+def prepare(model: SequentialRecommender, splits: Splits) -> None:
+    """Lets a new model take from the training events what it begins with.
+
+    Args:
+        model: with initial weights.
+        splits: the split dataset.
+
+    Raises:
+        InputError: if the model lacks what its settings ask for.
+    """
+    config, kind = model.config, type(model)
+    starts = getattr(config, "item_start", "random") == "cooccurrence"
+    if starts and kind.item_table is SequentialRecommender.item_table:
+        raise InputError(
+            f"{kind.__name__} must define item_table, which item_start=cooccurrence writes into; "
+            "or set item_start=random."
+        )
+    model.prepare(SplitLog(splits, config.events))
+
+
+def learning_rate(training: TrainingConfig, epoch: int) -> float:
     """The learning rate of an epoch, counted from 0.
 
     A function of the epoch alone, so that a training that resumes goes on as it would have.
     """
-    if config.learning_rate_schedule == "constant":
-        return config.learning_rate
-    return config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+    if training.learning_rate_schedule == "constant":
+        return training.learning_rate
+    return training.learning_rate * (1 + math.cos(math.pi * epoch / training.epochs)) / 2
 
 
 def _load_state(model, run, epoch):
@@ -169,7 +199,7 @@ def _load_state(model, run, epoch):
 
 
 def compiled_model(
-    config: HMARConfig, hardware: Hardware, steps_per_execution: int = 1
+    config: RunConfig, hardware: Hardware, steps_per_execution: int = 1
 ) -> SequentialRecommender:
     """The model with initial weights, ready for `fit`; to be called within `Devices.building`.
 
@@ -178,8 +208,30 @@ def compiled_model(
         hardware: resolved.
         steps_per_execution: steps without Keras between them.
     """
-    model = build_model(config, dtype=hardware.precision)
-    arguments = compile_arguments(config)
+    model = config.build_model(hardware.precision)
+    compile_model(model, config.training, hardware, steps_per_execution)
+    return model
+
+
+def compile_model(
+    model: SequentialRecommender,
+    training: TrainingConfig,
+    hardware: Hardware,
+    steps_per_execution: int = 1,
+) -> None:
+    """Compiles a model for a training; to be called within `Devices.building`.
+
+    Args:
+        model: the model.
+        training: how it is trained.
+        hardware: resolved.
+        steps_per_execution: steps without Keras between them.
+
+    Raises:
+        InputError: if the model's objective asks what its graph does not give.
+    """
+    _check_graph(model)
+    arguments = compile_arguments(model, training)
     if hardware.precision == "mixed_float16":
         # By itself Keras does so only for a model whose heads, too, are mixed.
         arguments["optimizer"] = keras.optimizers.LossScaleOptimizer(arguments["optimizer"])
@@ -193,16 +245,30 @@ def compiled_model(
         jit_compile=hardware.jit_compile,
         steps_per_execution=steps_per_execution,
     )
-    return model
 
 
-def save_best(run: RunDirectory, config: HMARConfig) -> SequentialRecommender:
+def _check_graph(model):
+    """Keras would leave out an input too many, and with it all that is to be learned."""
+    objective, name = model.objective(), type(model).__name__
+    if objective.shared_negatives != (NEGATIVE_IDS in model.input):
+        raise InputError(
+            f"{name} must build its graph from recommender_inputs(self.features, "
+            "config.shared_negatives) and score negative_ids, too; or set shared_negatives=false."
+        )
+    if set(objective.outputs) != set(model.output):
+        raise InputError(
+            f"the outputs of {name} are {', '.join(sorted(model.output))}, and its objective names "
+            f"{', '.join(sorted(objective.outputs))}; make them the same."
+        )
+
+
+def save_best(run: RunDirectory, config: RunConfig) -> SequentialRecommender:
     """Writes `model.keras` with the weights of the best epoch, without the optimiser.
 
     Raises:
         InputError: if the checkpoint is damaged or the disk is full.
     """
-    model = build_model(config)
+    model = config.build_model()
     best = run.checkpoint(best_epoch(run.history()))
     with reading(best, "start a new run: the best weights are lost"):
         model.load_weights(best)
@@ -228,25 +294,25 @@ def best_epoch(history: list[dict]) -> int:
     return int(np.argmax([epoch[MONITORED] for epoch in history])) + 1
 
 
-def _is_finished(history, config):
+def _is_finished(history, training):
     if not history:
         return False
     stale = len(history) - best_epoch(history)
-    return stale >= config.patience or len(history) >= config.epochs
+    return stale >= training.patience or len(history) >= training.epochs
 
 
 class Checkpoint(keras.callbacks.Callback):
     """After every epoch: save, and stop when it is time. To stand behind `Validation`.
 
     Args:
-        config: the settings.
+        training: the settings.
         run: where to save.
         history: the epochs before.
     """
 
-    def __init__(self, config: HMARConfig, run: RunDirectory, history: list[dict]):
+    def __init__(self, training: TrainingConfig, run: RunDirectory, history: list[dict]):
         super().__init__()
-        self._config = config
+        self._training = training
         self._run = run
         self._history = list(history)
         self._started = 0.0
@@ -266,5 +332,5 @@ class Checkpoint(keras.callbacks.Callback):
         remove(self._run.model)  # of a shorter training; the best checkpoint stands
         self._run.write_json("history.json", self._history)  # from here on the epoch counts
         self._run.keep_checkpoints(epoch + 1, best_epoch(self._history))
-        if _is_finished(self._history, self._config):
+        if _is_finished(self._history, self._training):
             self.model.stop_training = True

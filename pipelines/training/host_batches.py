@@ -10,36 +10,36 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models.registry import outputs_of
-from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS
-from pipelines.protocol.questions import evaluation_candidates, history_arrays, newest_events
+from hmar_keras.models import SequentialRecommender
+from hmar_keras.objectives import TrainingWindows
+from hmar_keras.schema import CANDIDATE_IDS, NEGATIVE_IDS, TIMESTAMPS, USER_IDS
+from hmar_keras.training_config import TrainingConfig
+from pipelines.protocol.questions import evaluation_candidates, history_features, newest_events
 from pipelines.protocol.splits import EvaluationSet, Splits, visible_events
-from pipelines.training.examples import TrainingExamples, inputs_and_targets
+from pipelines.training.examples import TrainingExamples
 
-_NEGATIVES, _ORDER = 0, 1  # what random numbers are drawn for
+_NEGATIVES, _ORDER, _UNIFORM = 0, 1, 2  # what random numbers are drawn for
 
 
-def in_random_order(items, behaviors, seed):
-    """Puts the items of each row in an order of chance; the events on an item stay as they are.
+def in_random_order(items, seed):
+    """A random order of the items of each row; the events on an item stay as they are.
 
     Args:
         items: int `[rows, length]`, left-padded with 0.
-        behaviors: int `[rows, length]`.
         seed: int `[2]`.
 
     Returns:
-        both in the new order, and which events are the first on their item, bool of the same
-        shape. Padding stays on the left.
+        the new order, int `[rows, length]`, and which of the events, in the old one, are the first
+        on their item, bool of the same shape. Padding stays on the left.
     """
     numbers = tf.random.stateless_uniform(tf.shape(items), seed)
     same = tf.cast(items[:, :, None] == items[:, None, :], tf.int8)
     first = tf.argmax(same, axis=2, output_type=tf.int32)  # of an item its first place
     keys = tf.where(items > 0, tf.gather(numbers, first, batch_dims=1), -1.0)
     order = tf.argsort(keys, axis=1, stable=True)
-    is_first = first == tf.range(tf.shape(items)[1])
-    return tuple(tf.gather(values, order, batch_dims=1) for values in (items, behaviors, is_first))
+    return order, first == tf.range(tf.shape(items)[1])
 
 
 class TrainingData:
@@ -47,7 +47,8 @@ class TrainingData:
 
     Args:
         splits: the split dataset.
-        config: lengths, batch size and number of negatives.
+        model: what is trained; its `config`, `features` and `objective` are looked at.
+        training: how it is trained.
         seed: of the order and the negatives.
         few_lengths: pad batches to fewer lengths, where XLA compiles a step for each.
 
@@ -59,16 +60,27 @@ class TrainingData:
         InputError: if there is nothing to train on or some user leaves no item as a negative.
     """
 
-    def __init__(self, splits: Splits, config: HMARConfig, seed: int, few_lengths: bool = False):
-        examples = TrainingExamples.of(splits, config, few_lengths)
+    def __init__(
+        self,
+        splits: Splits,
+        model: SequentialRecommender,
+        training: TrainingConfig,
+        seed: int,
+        few_lengths: bool = False,
+    ):
+        examples = TrainingExamples.of(splits, model, training, few_lengths)
         self.num_windows = len(examples.windows)
         self.steps_per_epoch = examples.plan.num_batches
         self._plan = examples.plan
-        self._config = config
+        self._objective = examples.objective
+        self._features = examples.features
+        self._epochs = training.epochs
         self._seed = seed
         self._windows = tf.constant(examples.windows)
         self._item_ids = tf.constant(examples.item_ids)
         self._behavior_ids = tf.constant(examples.behavior_ids)
+        if TIMESTAMPS in self._features:
+            self._timestamps = tf.constant(examples.timestamps)
         self._is_first = tf.constant(examples.is_first)
         self._keys = tf.constant(examples.excluded.keys)
         self._key_starts = tf.constant(examples.excluded.starts)
@@ -102,17 +114,13 @@ class TrainingData:
 
         Args:
             initial_epoch: the epoch to begin with, from 0; what `fit` is given.
-            epochs: the epoch to end before; None for the configuration's.
+            epochs: the epoch to end before; None for the training's.
 
         Returns:
-            a dataset of `(inputs, targets)`: `item_ids` and `behavior_ids` `[rows, length]`,
-            `candidate_ids` `[rows, length, 1 + num_negatives]` with the next item first, or
-            `[rows, length, 1]` and `negative_ids` `[rows, num_negatives]`; where new items alone
-            are learned, one candidate more, the position's own item; for every output the next
-            behaviour, `[rows, length]`, 0 where there is none, nothing precedes it, or it is
-            not to be learned. Rows and length differ from batch to batch, see `BatchPlan`.
+            a dataset of what `Objective.batch` gives. Rows and length differ from batch to batch,
+            see `BatchPlan`.
         """
-        epochs = self._config.epochs if epochs is None else epochs
+        epochs = self._epochs if epochs is None else epochs
         return (
             tf.data.Dataset.range(initial_epoch, epochs)
             .flat_map(self._epoch)
@@ -139,18 +147,38 @@ class TrainingData:
 
     def _batch(self, epoch, number, rows, length):
         windows = tf.gather(self._windows, rows)
-        items, behaviors, is_first = self._events(windows, length + 1)
-        if self._config.order == "random":
-            seed = self._stream(_ORDER, epoch, number)
-            items, behaviors, is_first = in_random_order(items, behaviors, seed)
-        negatives = self._negatives(windows[:, 0], length, epoch, number)
-        return inputs_and_targets(tf, self._config, items, behaviors, is_first, negatives)
+        events = self._events(windows, length + self._objective.lookahead)
+        if self._objective.order == "random":
+            order, is_first = in_random_order(
+                events["item_ids"], self._stream(_ORDER, epoch, number)
+            )
+            events["is_first"] = is_first
+            events = {name: tf.gather(each, order, batch_dims=1) for name, each in events.items()}
+        users = windows[:, 0]
+        shape = tf.shape(events["item_ids"])
+        return self._objective.batch(
+            TrainingWindows(
+                tf,
+                self._features,
+                user_ids=tf.cast(users + 1, tf.int32) if USER_IDS in self._features else None,
+                negatives=lambda: self._negatives(users, length, epoch, number),
+                uniform=lambda: tf.random.stateless_uniform(
+                    shape, self._stream(_UNIFORM, epoch, number)
+                ),
+                **{"timestamps": None, **events},
+            )
+        )
 
     def _events(self, windows, length):
-        """Item and behaviour ids and what is the first on its item, `[rows, length]` each."""
+        """What is known of the events, `[rows, length]` each, by name."""
         events, real = newest_events(tf, windows[:, 1], windows[:, 2], tf.range(length, 0, -1))
-        ids = (tf.gather(values, events) for values in (self._item_ids, self._behavior_ids))
-        return *(tf.where(real, each, 0) for each in ids), tf.gather(self._is_first, events)
+        ids = {"item_ids": self._item_ids, "behavior_ids": self._behavior_ids}
+        found = {name: tf.where(real, tf.gather(each, events), 0) for name, each in ids.items()}
+        found["is_first"] = tf.gather(self._is_first, events)
+        if TIMESTAMPS in self._features:
+            times = tf.gather(self._timestamps, events)
+            found["timestamps"] = tf.cast(tf.where(real, times - times[:, :1], 0), tf.float32)
+        return found
 
     def _stream(self, use, epoch, number):
         """A seed for each use in each batch: hashed with the epoch, then with its number."""
@@ -162,8 +190,8 @@ class TrainingData:
 
         If a window's positions share them, length is 1.
         """
-        length = 1 if self._config.shared_negatives else length
-        shape = (tf.size(users, tf.int64), length, self._config.num_negatives)
+        length = 1 if self._objective.shared_negatives else length
+        shape = (tf.size(users, tf.int64), length, self._objective.num_negatives)
         users = users[:, None, None]
         seed = self._stream(_NEGATIVES, epoch, number)
         # Of 2^64 numbers the remainder is uniform to within I / 2^64.
@@ -176,27 +204,41 @@ class TrainingData:
 
 
 def evaluation_dataset(
-    splits: Splits, questions: EvaluationSet, config: HMARConfig, seed: int
+    splits: Splits,
+    questions: EvaluationSet,
+    model: SequentialRecommender,
+    batch_size: int,
+    seed: int,
 ) -> tf.data.Dataset:
     """Validation or test questions under the paper's protocol, for `fit` and `evaluate`.
 
+    Args:
+        splits: the split dataset.
+        questions: validation or test.
+        model: what is asked.
+        batch_size: questions at a time.
+        seed: of the sampled negatives.
+
     Returns:
-        a dataset of `(inputs, targets)` as `TrainingData.dataset` gives them, with one step and
+        a dataset of `(inputs, truths)` as `TrainingData.dataset` gives them, with one step and
         100 candidates.
     """
     candidates = evaluation_candidates(splits.dataset, questions, seed)
-    events = visible_events(splits.dataset, config.events)
-    item_ids, behavior_ids = history_arrays(
-        events.dataset, events.questions(questions), config.max_length
+    events = visible_events(splits.dataset, model.config.events)
+    inputs = history_features(
+        events.dataset, events.questions(questions), model.config.max_length, model.features
     )
+    objective = model.objective()
+    asked = objective.question({name: ops.convert_to_tensor(x) for name, x in inputs.items()})
+    inputs = {name: ops.convert_to_numpy(x) for name, x in asked.items()}
     target = np.full((len(questions), 1), splits.dataset.behaviors.target_id, np.int32)
-    inputs = {
-        ITEM_IDS: item_ids,
-        BEHAVIOR_IDS: behavior_ids,
-        CANDIDATE_IDS: candidates[:, None, :],
-    }
-    if config.shared_negatives:
+    inputs[CANDIDATE_IDS] = candidates[:, None, :]
+    if objective.shared_negatives:
         inputs[NEGATIVE_IDS] = candidates[:, :0]
-    targets = {output: target for output in outputs_of(config)}
-    data = tf.data.Dataset.from_tensor_slices((inputs, targets))
-    return data.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)
+    # Of an output with labels of its own there are none here.
+    truths = {
+        name: target if output.truth is None else np.zeros_like(target)
+        for name, output in objective.outputs.items()
+    }
+    data = tf.data.Dataset.from_tensor_slices((inputs, truths))
+    return data.batch(batch_size).prefetch(tf.data.AUTOTUNE)

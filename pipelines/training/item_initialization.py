@@ -1,17 +1,13 @@
-"""Where a model's items start: at what the training events say of which items go together."""
+"""What the training events say of which items go together, for models to begin with."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from keras import ops
 from scipy import optimize, sparse, special
 from scipy.sparse.linalg import svds
 
-from hmar_keras.inspection import layers_in_order
-from hmar_keras.layers import ItemNeighbors, ItemTable
-from hmar_keras.models import SequentialRecommender
 from pipelines.protocol.splits import Splits
 from pipelines.protocol.training_counts import touched_items
 
@@ -19,23 +15,8 @@ _PAIRS_AT_ONCE = 1 << 24  # half a gigabyte
 _USERS_ASKED = 1000  # for the scale of similarities
 
 
-def start_items(model: SequentialRecommender, splits: Splits) -> None:
-    """Lets the items of a new model begin where its settings say: `item_start`, `num_neighbors`.
-
-    Args:
-        model: with initial weights.
-        splits: the split dataset; of its events those that are trained on and the model sees count.
-    """
-    config, splits = model.config, splits.visible(model.config.events)
-    if config.item_start == "cooccurrence":
-        start_from_cooccurrence(model.item_table, splits)
-    for layer in layers_in_order(model):
-        if isinstance(layer, ItemNeighbors):
-            find_neighbors(layer, splits, config.max_length, config.neighbor_weight)
-
-
-def start_from_cooccurrence(table: ItemTable, splits: Splits) -> None:
-    """Writes embeddings into a table whose products tell which items have users in common.
+def cooccurrence_embeddings(old: np.ndarray, splits: Splits) -> np.ndarray:
+    """Makes embeddings whose products tell which items have users in common.
 
     They are the leading left singular vectors of the matrix of items and users in which both have
     been divided by the root of their sums (the normalised Laplacian's, as in spectral
@@ -44,14 +25,16 @@ def start_from_cooccurrence(table: ItemTable, splits: Splits) -> None:
     fewer singular vectors than the table has columns, so does the rest of the columns.
 
     Args:
-        table: with a row an item, built.
+        old: float32 [num_items + 1, dim], the random ones.
         splits: the training events.
+
+    Returns:
+        float32 of the same shape.
     """
     touched = touched_items(splits)
-    old = np.array(ops.convert_to_numpy(table.embeddings))
     rank = min(old.shape[1], min(touched.shape) - 1)
     if rank < 1:
-        return
+        return old
     by_user = 1 / np.sqrt(np.maximum(touched.sum(axis=1), 1))
     by_item = 1 / np.sqrt(np.maximum(touched.sum(axis=0), 1))
     weighted = sparse.diags_array(by_user) @ touched @ sparse.diags_array(by_item)
@@ -63,29 +46,32 @@ def start_from_cooccurrence(table: ItemTable, splits: Splits) -> None:
     length = np.sqrt(np.mean(np.sum(np.square(old[:, :rank]), axis=1)))
     is_told = lengths[:, 0] > 1e-6 * lengths.max()
     new[:, :rank] *= length / np.maximum(lengths, 1e-30)
-    table.embeddings.assign(np.where(is_told[:, None], new, old).astype(np.float32))
+    return np.where(is_told[:, None], new, old).astype(np.float32)
 
 
 def find_neighbors(
-    layer: ItemNeighbors, splits: Splits, max_length: int, weight: float = 1.0
-) -> None:
-    """Tells a layer which items have most users in common: the cosine of their users, scaled.
+    splits: Splits, count: int, max_length: int, weight: float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Finds which items have most users in common: the cosine of their users, scaled.
 
     Of equally alike items those with the lower ids are taken. The scale is the one with which the
     scores alone would foretell training best, if they were all there is.
 
     Args:
-        layer: built.
         splits: the training events.
+        count: so many of each item.
         max_length: the most recent events of a user that the model sees.
         weight: what that scale is multiplied by.
+
+    Returns:
+        what `ItemNeighbors.assign_neighbors` takes.
     """
     touched = touched_items(splits)
     shares = np.sqrt(1 / np.maximum(touched.sum(axis=0), 1))
-    ids, cosines = _most_alike(touched, shares, layer.num_neighbors)
+    ids, cosines = _most_alike(touched, shares, count)
     questions = _questions(ids, cosines, shares, splits, max_length)
     scale = weight * _foretelling_scale(questions)
-    layer.assign_neighbors(ids, scale * cosines, math.sqrt(scale) * shares)
+    return ids, scale * cosines, math.sqrt(scale) * shares
 
 
 def _most_alike(touched, shares, count):

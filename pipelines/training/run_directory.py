@@ -1,7 +1,7 @@
 """The directory of one run: what was asked for, how far it got, and what came out.
 
     run.json          dataset, raw data directory, seed, versions
-    config.json       the HMARConfig
+    config.json       the settings
     history.json      one entry a finished epoch; an epoch counts once it stands here
     checkpoints/      weights and optimiser state of the last and of the best epoch
     model.keras       the model with the best weights, ready for `keras.saving.load_model`
@@ -19,8 +19,6 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models import MODELS
 from pipelines.runtime.errors import InputError
 from pipelines.storage.artefacts import (
     artefact_of,
@@ -31,6 +29,7 @@ from pipelines.storage.artefacts import (
     written_at_once,
 )
 from pipelines.storage.locks import held
+from pipelines.training.run_config import RunConfig, unregistered
 from pipelines.training.run_files import history_fault, metrics_fault, settings_fault, source_fault
 
 _LOCK, _CHECK = "run.lock", ".check"
@@ -56,7 +55,7 @@ class RunDirectory:
         self._checkpoints = self.path / "checkpoints"
 
     @classmethod
-    def create(cls, path, settings: dict, config: HMARConfig) -> RunDirectory:
+    def create(cls, path, settings: dict, config: RunConfig) -> RunDirectory:
         """Makes a new run.
 
         Args:
@@ -108,7 +107,7 @@ class RunDirectory:
         empty = not self._checkpoints.is_dir() or not any(self._checkpoints.iterdir())
         return begun and empty and set(names) <= set(_UNFINISHED)
 
-    def config(self) -> HMARConfig:
+    def config(self) -> RunConfig:
         """The configuration.
 
         Raises:
@@ -117,15 +116,9 @@ class RunDirectory:
         """
         path, settings = self.path / "config.json", self.read_json("config.json")
         try:
-            return HMARConfig.from_dict(settings)
+            return RunConfig.from_dict(settings)
         except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
-            model = settings.get("model") if isinstance(settings, dict) else None
-            if isinstance(model, str) and model not in MODELS:
-                raise InputError(
-                    f"{path} is of the model {model!r}, which nothing has registered; give the "
-                    "file that does: hmar --import FILE.py."
-                ) from error
-            raise InputError(f"{path}: {error}") from error
+            raise InputError(f"{path}: {unregistered(settings) or error}") from error
 
     def settings(self) -> dict:
         """What `run.json` holds: the data and the software, seed and hardware.

@@ -8,13 +8,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.masks import event_weights
-from hmar_keras.models import build_model, compile_arguments
 from pipelines.evaluation.evaluator import PROTOCOLS, Evaluator, model_scorer, validation_score
 from pipelines.protocol.splits import Splits
 from pipelines.runtime.data_parallel import assign_dropout_state
 from pipelines.runtime.errors import InputError
+from pipelines.training.run_config import RunConfig
 
 MONITORED = "val_score"  # see `evaluation.validation_score`; higher is better
 METRICS = ("hr@10", "ndcg@10")
@@ -56,7 +55,7 @@ class Validation(keras.callbacks.Callback):
 
     Adds to the logs, for whatever callback follows, `val_PROTOCOL_hr@10`, `val_PROTOCOL_ndcg@10`
     and the score that decides, `val_score`. The model has been compiled by
-    `training.compiled_model`.
+    `training.fit.compile_model`.
 
     Args:
         splits: the split dataset; only its validation questions are used.
@@ -65,7 +64,7 @@ class Validation(keras.callbacks.Callback):
         precision: of the model that trains.
     """
 
-    def __init__(self, splits: Splits, config: HMARConfig, seed: int, precision: str = "float32"):
+    def __init__(self, splits: Splits, config: RunConfig, seed: int, precision: str = "float32"):
         super().__init__()
         self._dataset = splits.dataset
         self._evaluator = Evaluator(splits.dataset, splits.validation, seed)
@@ -101,8 +100,8 @@ class Validation(keras.callbacks.Callback):
         logs[MONITORED] = validation_score(results)
 
     def _put_losses(self, logs):
-        """`loss` and the losses of both outputs become means over events."""
-        weights = compile_arguments(self._config)["loss_weights"]
+        """`loss` and the losses of all outputs become means over events."""
+        weights = self.model.objective().compile_arguments()["loss_weights"]
         if len(weights) == 1:  # then Keras leaves the output's name out of its metrics'
             for name in [name for name in logs if name != "loss"]:
                 logs[f"{next(iter(weights))}_{name}"] = logs.pop(name)
@@ -114,7 +113,7 @@ class Validation(keras.callbacks.Callback):
         """Scores as the saved model would, in float32."""
         if self._scorer is None:
             if self._precision != "float32":
-                self._float32_copy = build_model(self._config)
+                self._float32_copy = self._config.build_model()
             self._scorer = model_scorer(self._float32_copy or self.model, self._dataset)
         if self._float32_copy:
             self._float32_copy.set_weights(self.model.get_weights())

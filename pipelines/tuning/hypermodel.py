@@ -7,19 +7,18 @@ from collections.abc import Sequence
 import keras
 import keras_tuner
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.models import SequentialRecommender
 from pipelines.protocol.splits import Splits
 from pipelines.runtime.custom_gradients import gradients_forgotten
 from pipelines.runtime.hardware import Hardware
-from pipelines.training.fit import compiled_model, learning_rate, training_data
-from pipelines.training.item_initialization import start_items
+from pipelines.training.fit import compiled_model, learning_rate, prepare, training_data
+from pipelines.training.run_config import RunConfig
 from pipelines.training.validation import MONITORED, Validation
 from pipelines.tuning.space import SearchSpace
 
 
 class HMARHyperModel(keras_tuner.HyperModel):
-    """Builds and fits what `HMARConfig` describes, for values that a tuner chooses.
+    """Builds and fits what a `RunConfig` describes, for values that a tuner chooses.
 
     Each epoch is validated on the whole catalogue; an objective is `val_score` or another of
     `pipelines.training.validation.validation_names()`, with the direction `max`. (What Keras would
@@ -37,13 +36,14 @@ class HMARHyperModel(keras_tuner.HyperModel):
     >>> from pipelines.protocol.splits import split
     >>> splits = split(load_dataset("synthetic_shop/tiny"))
     >>> dataset = splits.dataset
-    >>> base = HMARConfig(dataset.num_items, dataset.behaviors, dim=8, max_length=10, epochs=1)
+    >>> sizes = {"dim": 8, "max_length": 10, "epochs": 1}
+    >>> base = RunConfig.of(dataset.num_items, dataset.behaviors, **sizes)
     >>> hypermodel = HMARHyperModel(splits, SearchSpace.of(base, over=["alpha", "theta"]))
     >>> hp = keras_tuner.HyperParameters()
     >>> model = hypermodel.build(hp)
     >>> sorted(hp.values)
     ['alpha.buy', 'alpha.cart', 'alpha.favorite', 'alpha.view', 'theta']
-    >>> hypermodel.config(hp).theta
+    >>> hypermodel.config(hp).model.theta
     0.1
     """
 
@@ -53,7 +53,7 @@ class HMARHyperModel(keras_tuner.HyperModel):
         self._space = space
         self._seed = seed
 
-    def config(self, hp: keras_tuner.HyperParameters) -> HMARConfig:
+    def config(self, hp: keras_tuner.HyperParameters) -> RunConfig:
         """The settings that a tuner's values make, for instance of its best trial.
 
         Raises:
@@ -71,7 +71,7 @@ class HMARHyperModel(keras_tuner.HyperModel):
         config = self.config(hp)
         keras.utils.set_random_seed(self._seed)
         model = compiled_model(config, Hardware().resolved())
-        start_items(model, self._splits)
+        prepare(model, self._splits)
         return model
 
     @gradients_forgotten()
@@ -102,14 +102,14 @@ class HMARHyperModel(keras_tuner.HyperModel):
             InputError: if the loss is no number any more.
         """
         config = self.config(hp)
-        epochs = epochs or config.epochs
-        data = training_data(
-            self._splits, config.replace(epochs=epochs), self._seed, Hardware().resolved()
-        )
+        epochs = epochs or config.training.epochs
+        training = config.training.replace(epochs=epochs)
+        data = training_data(self._splits, model, training, self._seed, Hardware().resolved())
+        base = config.training  # the schedule is that of all epochs
         callbacks = [
             Validation(self._splits, config, self._seed),
-            keras.callbacks.EarlyStopping(MONITORED, mode="max", patience=config.patience),
-            keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
+            keras.callbacks.EarlyStopping(MONITORED, mode="max", patience=base.patience),
+            keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(base, epoch)),
             *callbacks,
         ]
         fed = data.fit_arguments(callbacks, initial_epoch)

@@ -147,7 +147,7 @@ def make_oracle(
     if algorithm == "random":
         return RandomOracle(max_trials=max_trials, **common)
     if algorithm == "hyperband":
-        oracle = SuccessiveHalvingOracle(max_epochs=space.base.epochs, **common)
+        oracle = SuccessiveHalvingOracle(max_epochs=space.base.training.epochs, **common)
         oracle.max_trials = max_trials
         return oracle
     # KerasTuner's default, three for each setting, can be more than all trials: a random search.

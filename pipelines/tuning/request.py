@@ -15,12 +15,12 @@ from pathlib import Path
 
 import keras_tuner
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.earlier_settings import EarlierVersionError
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.hardware import Hardware
 from pipelines.storage.artefacts import write_json
+from pipelines.training.run_config import RunConfig, unregistered
 from pipelines.training.run_directory import new_directory, read_json_object
 from pipelines.training.validation import MONITORED, validation_names
 from pipelines.tuning.oracles import ALGORITHMS, make_oracle
@@ -89,7 +89,7 @@ class Tuning:
             name: Choices(tuple(each["choices"])) if "choices" in each else Range(**each)
             for name, each in self.content["space"].items()
         }
-        return SearchSpace(HMARConfig.from_dict(self.content["config"]), entries)
+        return SearchSpace(RunConfig.from_dict(self.content["config"]), entries)
 
     @property
     def hardware(self) -> Hardware:
@@ -175,10 +175,10 @@ def resumed(
 
 
 def _check_same(path, content, request, asked, dataset):
-    config = HMARConfig.from_dict(content["config"])
+    config = RunConfig.from_dict(content["config"])
     chosen = request.preset or request.config_file or request.assignments or request.epochs
     if chosen or request.model is not None:
-        config = requested_config(request, dataset, request.epochs or config.epochs)
+        config = requested_config(request, dataset, request.epochs or config.training.epochs)
     now = {"config": config.to_dict(), "seed": request.seed}
     now |= {"algorithm": asked.algorithm, "objective": asked.monitored()}
     if asked.space or asked.over:
@@ -202,7 +202,7 @@ def read_tuning(path: Path) -> Tuning:
     """
     content = read_json_object(path / FILE, "a tuning", (*SOURCE, *_OWN))
     try:
-        config = HMARConfig.from_dict(content["config"])
+        config = RunConfig.from_dict(content["config"])
         content["config"] = config.to_dict()  # in this version's terms
         tuning = Tuning(path, content)
         _ = tuning.space, tuning.hardware
@@ -211,5 +211,6 @@ def read_tuning(path: Path) -> Tuning:
     except EarlierVersionError as error:
         raise InputError(f"{path / FILE}: {error}") from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise InputError(f"{path / FILE}: {error} Restore it.") from error
+        fault = unregistered(content["config"]) or f"{error} Restore it."
+        raise InputError(f"{path / FILE}: {fault}") from error
     return tuning

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import keras_tuner
 
-from hmar_keras.config import HMARConfig
+from hmar_keras.models import MODELS
+from hmar_keras.schema import BEHAVIOR_IDS
 from pipelines.runtime.errors import InputError
-from pipelines.workflow.settings import check_start, read_object
+from pipelines.training.run_config import OF_LOG, RunConfig
+from pipelines.workflow.settings import read_object
 
 ALPHA = "alpha"
 
@@ -120,8 +122,7 @@ RANGES = {
 }
 # They decide what is asked, how long a trial takes, or what it is about: trials with others could
 # not be compared.
-_FIXED = ("num_items", "behaviors", "model", "holdout", "epochs", "patience")
-_HMARS_OWN = (ALPHA, "theta", "num_behavior_blocks")
+_FIXED = (*OF_LOG, "model", "holdout", "epochs", "patience")
 
 
 class SearchSpace:
@@ -139,22 +140,23 @@ class SearchSpace:
     Example:
 
     >>> from hmar_keras.schema import Behaviors
-    >>> base = HMARConfig(100, Behaviors(("view", "buy"), target="buy"))
+    >>> base = RunConfig.of(100, Behaviors(("view", "buy"), target="buy"))
     >>> space = SearchSpace(base, {"alpha": Range(0.1, 1.0), "theta": Range(0.0, 0.5)})
     >>> sorted(space.entries)
     ['alpha.buy', 'alpha.view', 'theta']
-    >>> space.config({"theta": 0.3, "alpha.view": 0.2}).alpha
+    >>> space.config({"theta": 0.3, "alpha.view": 0.2}).model.alpha
     {'view': 0.2, 'buy': 0.7}
     """
 
-    def __init__(self, base: HMARConfig, entries: Mapping[str, Range | Choices] | None = None):
+    def __init__(self, base: RunConfig, entries: Mapping[str, Range | Choices] | None = None):
         self.base = base
+        self._start = base.to_dict()
         self.entries = _usual(base) if entries is None else _by_behavior(entries, base)
         self._check()
 
     @classmethod
     def of(
-        cls, base: HMARConfig, file: str | Path | None = None, over: Iterable[str] | None = None
+        cls, base: RunConfig, file: str | Path | None = None, over: Iterable[str] | None = None
     ) -> SearchSpace:
         """The space that a file and some names describe.
 
@@ -178,7 +180,7 @@ class SearchSpace:
     def declare(self, hp: keras_tuner.HyperParameters) -> None:
         """Makes every entry a hyper-parameter; the defaults are where the search begins."""
         for name, entry in self.entries.items():
-            entry.declare(hp, name, _start(name, self.base))
+            entry.declare(hp, name, _value(name, self._start))
 
     def values(self, values: Mapping) -> dict:
         """Those that belong to entries, of the types that the settings have.
@@ -188,9 +190,9 @@ class SearchSpace:
                 Keras's `loss_weights` take, and 0 and 1 for booleans.
         """
         names = [name for name in self.entries if name in values]
-        return {name: type(_start(name, self.base))(values[name]) for name in names}
+        return {name: type(_value(name, self._start))(values[name]) for name in names}
 
-    def config(self, values: Mapping) -> HMARConfig:
+    def config(self, values: Mapping) -> RunConfig:
         """The settings that some values of the hyper-parameters make.
 
         Args:
@@ -199,13 +201,14 @@ class SearchSpace:
         Raises:
             ValueError: if they do not do together.
         """
-        changes, alpha = {}, dict(self.base.alpha)
+        changes = {}
         for name, value in self.values(values).items():
             if name.startswith(f"{ALPHA}."):
+                alpha = changes.setdefault(ALPHA, dict(self._start[ALPHA]))
                 alpha[name.removeprefix(f"{ALPHA}.")] = value
             else:
                 changes[name] = value
-        return self.base.replace(**changes, alpha=alpha)
+        return self.base.replace(**changes)
 
     def to_dict(self) -> dict:
         """The entries in the form of the file."""
@@ -218,15 +221,17 @@ class SearchSpace:
 
     def _all_of(self, name):
         entry = self.entries.get(name)
-        return (getattr(self.base, name),) if entry is None else entry.ends()
+        return (self._start[name],) if entry is None else entry.ends()
 
     def _check(self):
         if not self.entries:
             raise InputError("the search space is empty; name a setting to search.")
         for name, entry in self.entries.items():
-            _start(name, self.base)
+            _value(name, self._start)
             for value in entry.ends():
                 self._check_value(name, value)
+        if not {"dim", "num_heads"} <= set(self._start):
+            return
         for dim in self._all_of("dim"):
             for heads in self._all_of("num_heads"):
                 if dim % heads:
@@ -238,54 +243,67 @@ class SearchSpace:
     def _check_value(self, name, value):
         # Heads and widths have to fit each other, which is checked for all of them.
         apart = {"dim": {"num_heads": 1}, "num_heads": {"dim": value}}.get(name, {})
+        apart = {each: apart[each] for each in apart if each in self._start}
         behavior = name.removeprefix(f"{ALPHA}.")
-        change = (
-            {name: value} if behavior == name else {ALPHA: {**self.base.alpha, behavior: value}}
-        )
+        change = {name: value}
+        if behavior != name:
+            change = {ALPHA: {**self._start[ALPHA], behavior: value}}
         try:
-            check_start(self.base.replace(**apart, **change))
+            self.base.replace(**apart, **change)
         except (TypeError, ValueError) as error:
             raise InputError(f"the search space of {name} will not do: {error}") from error
 
 
-def _start(name, base):
+def _value(name, settings):
     """The value of a setting where the search begins."""
     behavior = name.removeprefix(f"{ALPHA}.")
-    if behavior != name:
-        if behavior not in base.alpha:
+    if behavior != name and isinstance(settings.get(ALPHA), Mapping):
+        if behavior not in settings[ALPHA]:
             raise InputError(
                 f"the search space names {name}, but the behaviours are "
-                f"{', '.join(base.behaviors.names)}."
+                f"{', '.join(settings[ALPHA])}."
             )
-        return base.alpha[behavior]
-    free = [field.name for field in dataclasses.fields(base) if field.name not in _FIXED]
+        return settings[ALPHA][behavior]
+    free = [each for each in settings if each not in _FIXED]
     if name not in free:
         raise InputError(f"{name} cannot be searched; what can is {', '.join(free)}.")
-    return getattr(base, name)
+    if not isinstance(settings[name], bool | int | float | str):
+        raise InputError(f"{name} cannot be searched: it is neither a number nor a word.")
+    return settings[name]
 
 
 def _usual(base):
     """Those of `RANGES` that a model of these settings reads, widened to hold its own values."""
-    unread = () if base.model == "hmar" else _HMARS_OWN
-    unread += ("beta",) if base.loss == "sampled_softmax" else ()
+    settings = base.to_dict()
+    unread = [name for name in RANGES if name not in settings]
+    weighs = isinstance(settings.get(ALPHA), Mapping)
+    if BEHAVIOR_IDS not in MODELS[base.name].features or not weighs:
+        unread.append(ALPHA)  # it cannot tell behaviours apart
+    if settings.get("loss") == "sampled_softmax":
+        unread.append("beta")
     entries = {name: entry for name, entry in RANGES.items() if name not in unread}
     entries = {
-        name: entry.including(_start(name, base))
+        name: entry.including(_value(name, settings))
         for name, entry in _by_behavior(entries, base).items()
     }
-    # Every number of heads has to divide every width.
+    if {"dim", "num_heads"} <= set(entries):
+        _fit_heads(entries, settings["num_heads"])
+    return entries
+
+
+def _fit_heads(entries, number):
+    """Every number of heads has to divide every width."""
     dims = entries["dim"].choices
     heads = [h for h in entries["num_heads"].choices if all(dim % h == 0 for dim in dims)]
-    if base.num_heads not in heads:
-        heads = [base.num_heads]
-        entries["dim"] = Choices(tuple(dim for dim in dims if dim % base.num_heads == 0))
+    if number not in heads:
+        heads = [number]
+        entries["dim"] = Choices(tuple(dim for dim in dims if dim % number == 0))
     entries["num_heads"] = Choices(tuple(heads))
-    return entries
 
 
 def _by_behavior(entries, base):
     """`alpha` becomes every behaviour's that has no entry of its own."""
-    every = [f"{ALPHA}.{behavior}" for behavior in base.behaviors.names]
+    every = [f"{ALPHA}.{behavior}" for behavior in base.model.behaviors.names]
     return {
         name: entry
         for each, entry in entries.items()

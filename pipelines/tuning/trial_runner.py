@@ -15,7 +15,7 @@ from pipelines.protocol.splits import Splits
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.hardware import Hardware
 from pipelines.storage.artefacts import written
-from pipelines.storage.disk_errors import is_of_disk
+from pipelines.storage.disk_errors import disk_sentence, is_of_disk
 from pipelines.training.fit import best_epoch, train
 from pipelines.training.run_directory import RunDirectory
 from pipelines.training.validation import validation_names
@@ -24,6 +24,13 @@ from pipelines.tuning.space import SearchSpace
 PROJECT = "search"  # KerasTuner's part of a tuning's directory
 MESSAGE = "message.txt"  # why a trial failed; over gRPC it would be lost
 _BETWEEN_TRIALS = 0.1
+
+
+class NoRoomError(InputError, keras_tuner.errors.FatalError):
+    """A disk without room: the trial has not failed, it goes on once there is room.
+
+    KerasTuner counts any other error as a failed trial.
+    """
 
 
 def trial_directory(directory: str | os.PathLike, trial_id: str) -> Path:
@@ -72,6 +79,7 @@ class TrialRunner(keras_tuner.Tuner):
 
         Raises:
             FailedTrialError: if the settings do not do, or the loss is no number any more.
+            NoRoomError: if the disk is full.
         """
         # What earlier trials left in this process must not matter, nor pile up.
         keras.utils.clear_session(free_memory=True)
@@ -81,8 +89,11 @@ class TrialRunner(keras_tuner.Tuner):
             config = self._space.config(values)
             run = self._run(directory, config, values.get("tuner/trial_id"))
             train(self._splits, config, run, self._seed, self._hardware, values.get("tuner/epochs"))
-        except (InputError, ValueError) as error:
-            if is_of_disk(error):  # once there is room the trial goes on
+        except Exception as error:
+            if is_of_disk(error):
+                said = str(error) if isinstance(error, InputError) else disk_sentence(error)
+                raise NoRoomError(said) from error
+            if not isinstance(error, InputError | ValueError):
                 raise
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
         history = run.history()

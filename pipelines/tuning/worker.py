@@ -45,7 +45,7 @@ def work(path: Path) -> None:
     from pipelines.tuning.trial_runner import TrialRunner
 
     space = tuning.space
-    splits = split(tuning.load_dataset(), space.base.holdout)
+    splits = split(tuning.load_dataset(), space.base.split.holdout)
     of_trials = (splits, tuning.source, tuning.content["seed"], tuning.hardware)
     TrialRunner(path, tuning.oracle(), space, *of_trials).search()
 

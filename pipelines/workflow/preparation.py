@@ -7,18 +7,18 @@ from pathlib import Path
 
 import keras
 
-from hmar_keras.config import HMARConfig
 from pipelines.datasets import load_chosen
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.hardware import Hardware
+from pipelines.training.run_config import RunConfig
 from pipelines.workflow.request import Request
 from pipelines.workflow.run_data import source
 from pipelines.workflow.settings import build_config
 
 
-def prepare_request(request: Request) -> tuple[InteractionDataset, HMARConfig, dict]:
+def prepare_request(request: Request) -> tuple[InteractionDataset, RunConfig, dict]:
     """Loads the data that is asked for and makes the settings.
 
     Returns:
@@ -29,14 +29,14 @@ def prepare_request(request: Request) -> tuple[InteractionDataset, HMARConfig, d
     """
     dataset = load_chosen(request.dataset, request.data_dir, request.log)
     config = requested_config(request, dataset, request.epochs)
-    split(dataset, config.holdout)  # before a directory is made
+    split(dataset, config.split.holdout)  # before a directory is made
     origin = source(request, dataset)
     return dataset, config, {**origin, "hardware": [used_hardware(request.hardware, 0)]}
 
 
 def requested_config(
     request: Request, dataset: InteractionDataset, epochs: int | None
-) -> HMARConfig:
+) -> RunConfig:
     """The settings that the user asks for, with at most so many epochs.
 
     Raises:

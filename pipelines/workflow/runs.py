@@ -8,7 +8,6 @@ from pathlib import Path
 
 import keras
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.models import SequentialRecommender
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.evaluation.baselines import baselines
@@ -23,6 +22,7 @@ from pipelines.runtime.hardware import Hardware
 from pipelines.runtime.retrievals import PRODUCT
 from pipelines.storage.artefacts import reading
 from pipelines.training.fit import best_epoch, save_best, train
+from pipelines.training.run_config import RunConfig
 from pipelines.training.run_directory import RunDirectory
 from pipelines.workflow.preparation import prepare_request, requested_config, used_hardware
 from pipelines.workflow.request import Request
@@ -76,7 +76,12 @@ def train_run(
 ) -> SequentialRecommender:
     """Trains a run from where it stands to its end."""
     config, settings = run.config(), run.settings()
-    return train(split(dataset, config.holdout), config, run, settings["seed"], hardware)
+    return train(split(dataset, config.split.holdout), config, run, settings["seed"], hardware)
+
+
+def split_of(run: RunDirectory, dataset: InteractionDataset) -> Splits:
+    """A run's dataset, cut as its settings say."""
+    return split(dataset, run.config().split.holdout)
 
 
 def load_model(run: RunDirectory) -> SequentialRecommender:
@@ -90,7 +95,7 @@ def load_model(run: RunDirectory) -> SequentialRecommender:
         advice = "delete it and its checksum, and it is written again from the best checkpoint"
         with reading(run.model, advice):
             model = keras.saving.load_model(run.model)
-        if model.config.replace(epochs=config.epochs) != config:  # a resumption may change them
+        if model.config != config.model:
             raise InputError(f"{run.model} is of other settings than config.json; {advice}.")
         return model
     if not run.history():
@@ -106,7 +111,7 @@ def evaluate_run(
     Returns:
         `results[split][scorer][protocol][metric]`, the splits being `validation` and `test`.
     """
-    splits = split(dataset, model.config.holdout)
+    splits = split_of(run, dataset)
     seed = run.settings()["seed"]
     scorers = {type(model).__name__: model_scorer(model, splits.dataset), **baselines(splits)}
     results = {}
@@ -127,7 +132,7 @@ def validation_results(
 
     Those of `metrics.json` if it is of this model and these questions, or else new ones.
     """
-    splits = split(dataset, model.config.holdout)
+    splits = split_of(run, dataset)
     return (_known_results(run, splits) or evaluate_run(run, dataset, model))["validation"]
 
 
@@ -156,9 +161,8 @@ def bless_run(
     candidate = baselines.pop(type(model).__name__)
     results = None
     if live:
-        splits = split(dataset, model.config.holdout)
-        metadata = {"config": model.config.to_dict(), **_provenance(run, splits)}
-        results = live_results(live, metadata, splits)
+        splits = split_of(run, dataset)
+        results = live_results(live, _provenance(run, splits), splits)
     return bless(candidate, baselines, results, tolerance, gain)
 
 
@@ -187,18 +191,21 @@ def export_run(
             f"a SavedModel is written by TensorFlow; run: KERAS_BACKEND=tensorflow hmar export "
             f"{run.path}"
         )
-    splits = split(dataset, model.config.holdout)
+    splits = split_of(run, dataset)
     popularity = item_popularity(splits)
     histories = real_histories(dataset, model.config.max_length)
     origin = _provenance(run, splits)
-    return export(model, dataset.items, popularity, directory, origin, histories, retrieval)
+    return export(
+        model, dataset.items, popularity, directory, origin, histories, retrieval, dataset.users
+    )
 
 
 def _provenance(run: RunDirectory, splits: Splits) -> dict:
-    """What an export's `hmar.json` keeps of its run: the data, the training, the results."""
+    """What an export's `hmar.json` keeps of its run: settings, data, training, results."""
     settings = run.settings()
     results = _known_results(run, splits) or {}
     return {
+        "config": run.config().to_dict(),
         "dataset": settings["dataset"],
         "statistics": settings["statistics"],
         "fingerprint": settings.get("fingerprint"),
@@ -221,7 +228,7 @@ def _known_results(run, splits):
     return metrics if metrics.get("questions", questions) == questions else None
 
 
-def same_request(run: RunDirectory, request: Request, dataset: InteractionDataset) -> HMARConfig:
+def same_request(run: RunDirectory, request: Request, dataset: InteractionDataset) -> RunConfig:
     """The configuration of a run that is to be continued, with the request's epochs.
 
     Raises:
@@ -238,7 +245,7 @@ def same_request(run: RunDirectory, request: Request, dataset: InteractionDatase
         )
     chosen = request.preset or request.config_file or request.assignments
     if chosen or request.model is not None:
-        asked = requested_config(request, dataset, config.epochs)
+        asked = requested_config(request, dataset, config.training.epochs)
         if asked != config:
             raise InputError(
                 f"{run.path} was started with other settings (see its config.json); resume it "

@@ -1,18 +1,27 @@
-"""From what the user asked for to an `HMARConfig`."""
+"""From what the user asked for to a `RunConfig`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from hmar_keras import models
-from hmar_keras.config import HMARConfig
-from hmar_keras.earlier_settings import translate
+from hmar_keras.config import NextItemConfig
+from hmar_keras.earlier_settings import translate, without_others
+from hmar_keras.models import MODELS
+from hmar_keras.presets import preset_settings
 from hmar_keras.schema import Behaviors
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.runtime.errors import InputError
 from pipelines.storage.artefacts import check
 from pipelines.storage.json_text import parse_json
+from pipelines.training.run_config import (
+    OF_LOG,
+    RunConfig,
+    owners,
+    setting_names,
+    shared_settings,
+    unregistered,
+)
 
 # Beside the paper's settings: what the authors' release does in its network, smaller batches, and a
 # softmax over many negatives. They reach a better validation score in a fraction of the paper's
@@ -92,17 +101,18 @@ def model_settings(model: str, behaviors: Behaviors) -> dict:
     Raises:
         InputError: if there is no such model.
     """
-    # Of an own model nothing is asked that only some can do.
-    own = {name: {"model": name, "item_start": "random"} for name in models.MODELS}
-    known = {**own, **MODEL_SETTINGS}
+    known = {**{name: {"model": name} for name in MODELS}, **MODEL_SETTINGS}
     if model not in known:
-        names = ", ".join({**MODEL_SETTINGS, **own})
+        names = ", ".join({**MODEL_SETTINGS, **known})
         raise InputError(
             f"unknown model {model!r}; the models are {names}, and your own after hmar --import "
             "FILE.py."
         )
-    alike = {} if model == "hmar" else {"alpha": dict.fromkeys(behaviors.names, 1.0)}
-    return {**known[model], **alike}
+    settings = known[model]
+    kind = owners(settings["model"])["model"]
+    if model == "hmar" or not kind.means_the_same("alpha", NextItemConfig):
+        return settings
+    return {**settings, "alpha": dict.fromkeys(behaviors.names, 1.0)}
 
 
 def build_config(
@@ -112,8 +122,11 @@ def build_config(
     assignments: list[str] | tuple[str, ...] = (),
     epochs: int | None = None,
     model: str | None = None,
-) -> HMARConfig:
+) -> RunConfig:
     """Settings in rising order of precedence: preset or defaults, file, model, assignments, epochs.
+
+    What a preset or the defaults say to a model that has no such setting is left out; what the user
+    says is not.
 
     Args:
         dataset: gives the catalogue's size and the behaviours.
@@ -126,45 +139,60 @@ def build_config(
     Raises:
         InputError: if a setting is unknown or is wrong.
     """
-    usual = {}
-    if preset is None:
-        preset, usual = DEFAULTS.get(dataset.name.split("/")[0], (None, {}))
-    changes = _read_file(config_file, dataset) if config_file else {}
-    if model is not None:
-        changes |= model_settings(model, dataset.behaviors)
+    said = {} if model is None else dict(model_settings(model, dataset.behaviors))
     for assignment in assignments:
-        _assign(changes, assignment)
+        _assign(said, assignment)
     if epochs is not None:
-        changes["epochs"] = epochs
+        said["epochs"] = epochs
+    file = _read_file(config_file, dataset) if config_file else {}
     try:
-        if preset:
-            config = HMARConfig.preset(preset, dataset.num_items, dataset.behaviors)
-        else:
-            config = HMARConfig(dataset.num_items, dataset.behaviors)
-        config = config.replace(**usual)
-        alpha = changes.pop("alpha", {})
-        if not isinstance(alpha, Mapping):
-            raise InputError(f"alpha must map behaviour names to weights, got {alpha!r}.")
-        config = config.replace(**changes, alpha={**config.alpha, **alpha})
+        usual = _usual(dataset, preset)
+        name = {**usual, **file, **said}.get("model", "hmar")
+        if usual.get("model", "hmar") != name:
+            usual = shared_settings(usual, _written_for(usual), name)
+        if file.get("model", name) != name:  # it was written for another model
+            file = {**shared_settings(file, _written_for(file), name), **_strange(file)}
+        kind = owners(name)["model"]
+        found = {**_of_log(dataset, kind.names()), **usual, **file, **said, "model": name}
+        if kind.means_the_same("alpha", NextItemConfig):
+            found["alpha"] = _merged([each.get("alpha", {}) for each in (usual, file, said)])
+        return RunConfig.from_dict(found)
     except ValueError as error:
         raise InputError(str(error)) from error
-    check_start(config)
-    return config
 
 
-def check_start(config: HMARConfig) -> None:
-    """Whether the model has the item table that `item_start` writes into.
+def _written_for(settings):
+    """The class of the model that settings are for."""
+    return owners(settings.get("model", "hmar"))["model"]
 
-    Raises:
-        InputError: if not.
-    """
-    own = models.MODELS.get(config.model)
-    unnamed = own and own.item_table is models.SequentialRecommender.item_table
-    if config.item_start == "cooccurrence" and unnamed:
-        raise InputError(
-            f"{own.__name__} must define item_table, which item_start=cooccurrence writes into; "
-            "or set item_start=random."
-        )
+
+def _strange(settings):
+    """What the model that settings are for does not know: mistakes, to be named."""
+    known = setting_names(settings.get("model", "hmar"))
+    return {name: value for name, value in settings.items() if name not in known}
+
+
+def _merged(alphas):
+    """Weights in rising order of precedence."""
+    for alpha in alphas:
+        if not isinstance(alpha, Mapping):
+            raise InputError(f"alpha must map behaviour names to weights, got {alpha!r}.")
+    return {name: weight for alpha in alphas for name, weight in alpha.items()}
+
+
+def _usual(dataset, preset):
+    """What a preset says, or the dataset's defaults."""
+    changes = {}
+    if preset is None:
+        preset, changes = DEFAULTS.get(dataset.name.split("/")[0], (None, {}))
+    return {**(preset_settings(preset, dataset.behaviors) if preset else {}), **changes}
+
+
+def _of_log(dataset, names):
+    """What the log says of a model's settings."""
+    said = (dataset.num_items, dataset.behaviors, dataset.num_users)
+    found = zip(OF_LOG, said, strict=True)
+    return {name: value for name, value in found if name in names}
 
 
 def read_object(path: str | Path, what: str, option: str) -> dict:
@@ -194,17 +222,18 @@ def read_object(path: str | Path, what: str, option: str) -> dict:
 
 def _read_file(path, dataset):
     try:
-        changes = translate(read_object(path, "the configuration", "--config"))
+        changes = read_object(path, "the configuration", "--config")
+        known = setting_names(changes.get("model", "hmar"))
+        changes = without_others(translate(changes, known), known)
+    except InputError:
+        raise
     except ValueError as error:
-        raise InputError(f"the configuration {path} cannot be used: {error}") from error
+        fault = unregistered(changes) or error
+        raise InputError(f"the configuration {path} cannot be used: {fault}") from error
     # A run's config.json states its dataset's; another dataset's would not fit.
-    own = {
-        "num_items": dataset.num_items,
-        "behaviors": {
-            "names": list(dataset.behaviors.names),
-            "target": dataset.behaviors.target,
-        },
-    }
+    behaviors = dataset.behaviors
+    own = _of_log(dataset, OF_LOG)
+    own["behaviors"] = {"names": list(behaviors.names), "target": behaviors.target}
     for name, value in own.items():
         if changes.pop(name, value) != value:
             raise InputError(
@@ -217,7 +246,7 @@ def _assign(changes, assignment):
     name, equals, text = assignment.partition("=")
     if not equals:
         raise InputError(f"--set {assignment} is not of the form field=value.")
-    if name in ("num_items", "behaviors"):
+    if name in OF_LOG:
         raise InputError(f"{name} comes from the dataset and cannot be set.")
     try:
         value = parse_json(text)
@@ -226,6 +255,7 @@ def _assign(changes, assignment):
             raise InputError(f"--set {name} is not valid JSON ({error}); correct it.") from error
         value = text  # a bare word
     if name.startswith("alpha."):
-        changes.setdefault("alpha", {})[name.removeprefix("alpha.")] = value
+        one = {name.removeprefix("alpha."): value}
+        changes["alpha"] = _merged([changes.get("alpha", {}), one])
     else:
         changes[name] = value

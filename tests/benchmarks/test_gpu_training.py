@@ -15,19 +15,21 @@ sys.path.append("benchmarks")
 import gpu_training
 import keras
 import numpy as np
-from hmar_keras import HMAR, HMARConfig, compile_arguments
+from hmar_keras import compile_arguments
+from pipelines.training.run_config import RunConfig
 
-config = HMARConfig.preset(
+config = RunConfig.preset(
     "taobao", 50, gpu_training.BEHAVIORS, dim=8, max_length=20, batch_size=4, dropout=0.0
 )
-data = gpu_training.DeviceBatches(gpu_training.simulated(30, 50, 20), config, seed=0)
+splits, training = gpu_training.simulated(30, 50, 20), config.training
+data = gpu_training.DeviceBatches(splits, config.build_model(), training, seed=0)
 batches = gpu_training.on_host(data)
 assert sum(len(x["item_ids"]) for x, _ in batches) == 30
 batches.sort(key=lambda batch: batch[0]["item_ids"].shape)
 keras.utils.set_random_seed(0)
-model = HMAR(config)
-trained = gpu_training.program_epoch(model, batches)()
-model.compile(**compile_arguments(config))
+model = config.build_model()
+trained = gpu_training.program_epoch(model, training, batches)()
+model.compile(**compile_arguments(model, training))
 for inputs, targets in batches:
     model.train_on_batch(inputs, targets)
 for one, other in zip(trained, model.trainable_variables, strict=True):

@@ -6,7 +6,7 @@ import reference_model
 import tensorflow as tf
 from plain_hmar import PlainHMAR, plain_compile_arguments
 
-from hmar_keras import HMAR, compile_arguments
+from hmar_keras import HMAR, TrainingConfig, compile_arguments
 
 
 def _pairs(plain, fast):
@@ -76,8 +76,8 @@ def test_equals_the_fast_model_in_values_and_gradients(num_heads):
         weight.assign(np.array(other)[part])
     assert {id(weight) for weight, _, _ in pairs} == {id(x) for x in plain.trainable_variables}
 
-    fast.compile(**compile_arguments(config))
-    plain.compile(**plain_compile_arguments(config))
+    fast.compile(**compile_arguments(fast))
+    plain.compile(**plain_compile_arguments(plain, TrainingConfig()))
     outputs, loss, gradients = _loss_and_gradients(plain, batch, targets)
     fast_outputs, fast_loss, fast_gradients = _loss_and_gradients(fast, batch, targets)
 

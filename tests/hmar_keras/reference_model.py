@@ -4,16 +4,17 @@ import numpy as np
 import reference
 from keras import ops
 
-from hmar_keras import HMAR, Behaviors, HMARConfig
+from hmar_keras import HMAR, Behaviors
+from hmar_keras.models import MODELS
 
 NAMES = ("view", "like", "share", "cart", "buy")
 
 
-def make_config(num_behaviors=3, **changes):
-    """A tiny configuration with the given number of behaviours."""
+def make_config(num_behaviors=3, model="hmar", **changes):
+    """Tiny settings of a model, with the given number of behaviours."""
     behaviors = Behaviors(NAMES[-num_behaviors:], target="buy")
     settings = {"num_items": 7, "dim": 4, "max_length": 6, "dropout": 0.0}
-    return HMARConfig(behaviors=behaviors, **{**settings, **changes})
+    return MODELS[model].Settings(behaviors=behaviors, **{**settings, **changes})
 
 
 def make_weights(config, seed=0):
@@ -152,9 +153,10 @@ def to_numpy(outputs):
 
 def call(model, batch):
     """The model's outputs and its backbone's states, as arrays."""
-    history = {name: batch[name] for name in ("item_ids", "behavior_ids")}
+    history = {name: batch[name] for name in model.features}
     states = model.backbone(history, training=False)
-    return to_numpy({**model(batch, training=False), "states": states})
+    asked = {name: batch[name] for name in batch if name in model.input}
+    return to_numpy({**model(asked, training=False), "states": states})
 
 
 def call_reference(w, config, batch):

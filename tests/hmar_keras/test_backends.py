@@ -1,6 +1,7 @@
 """The package under the other Keras backends: the same tests, and the same models from disk."""
 
 import importlib.util
+import json
 import os
 import pathlib
 import subprocess
@@ -26,22 +27,21 @@ pytestmark = pytest.mark.skipif(
 )
 
 LOAD = """
+import json
 import sys
 import keras
 import numpy as np
 sys.path.append(sys.argv[1])
 from reference_model import call
-from hmar_keras import HMAR, HMARConfig
+from hmar_keras import HMAR
 folder = sys.argv[2]
 batch = dict(np.load(f"{folder}/batch.npz"))
 with open(f"{folder}/config.json") as file:
-    refilled = HMAR(HMARConfig.from_json(file.read()))
+    refilled = HMAR(json.load(file))
 refilled.load_weights(f"{folder}/model.weights.h5")
 loaded = keras.saving.load_model(f"{folder}/model.keras")
 for name, model in (("loaded", loaded), ("refilled", refilled)):
-    scores = keras.ops.convert_to_numpy(
-        model.score_catalog(batch["item_ids"], batch["behavior_ids"])
-    )
+    scores = keras.ops.convert_to_numpy(model.score_catalog(batch))
     np.savez(f"{folder}/{name}.npz", catalog=scores[:, 1:], **call(model, batch))
 print(keras.backend.backend())
 """
@@ -94,11 +94,11 @@ def test_models_saved_here_load_there(tmp_path, backend):
     randomize(model)
     batch = random_batch(np.random.default_rng(0), config)
     expected = call(model, batch)
-    catalog = model.score_catalog(batch["item_ids"], batch["behavior_ids"])
+    catalog = model.score_catalog(batch)
     expected["catalog"] = keras.ops.convert_to_numpy(catalog)[:, 1:]
     model.save(tmp_path / "model.keras")
     model.save_weights(tmp_path / "model.weights.h5")
-    (tmp_path / "config.json").write_text(config.to_json())
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     np.savez(tmp_path / "batch.npz", **batch)
     process = start(backend, "-c", LOAD, str(HERE), str(tmp_path))
     output, _ = process.communicate(timeout=300)

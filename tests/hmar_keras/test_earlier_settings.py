@@ -1,4 +1,4 @@
-"""Settings files of earlier versions are read where they mean the same, and refused where not."""
+"""What earlier versions saved is read where it means the same, and refused where not."""
 
 import json
 import zipfile
@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from reference_model import call, make_config, random_batch
 
-from hmar_keras import HMAR, HMARConfig, SASRec
+from hmar_keras import HMAR, SASRec, TrainingConfig
+from hmar_keras.earlier_settings import saved_settings, translate, without_others
 
 PAPER = {
     "behavior_projection": "shared",
@@ -24,63 +25,71 @@ RELEASE = {
 }
 
 
-def earlier(config, network, **changes):
-    """What an earlier version wrote for such a configuration."""
-    settings = config.to_dict()
+def one_class(model="hmar", **changes):
+    """What the version wrote that had one class for all settings."""
+    settings = {"model": model, "holdout": "target", **TrainingConfig().to_dict()}
+    return {**settings, **make_config().to_dict(), **changes}
+
+
+def earlier(network, model="hmar", **changes):
+    """What the version before it wrote, whose networks had no variant."""
+    settings = one_class(model)
     del settings["variant"]
     return {**settings, "history_sum": False, **network, **changes}
 
 
 @pytest.mark.parametrize(("variant", "network"), [("paper", PAPER), ("release", RELEASE)])
 def test_both_networks_have_a_variant(variant, network):
-    config = make_config(variant=variant, dim=8)
-    assert HMARConfig.from_dict(earlier(config, network)) == config
-    assert HMARConfig.from_json(json.dumps(earlier(config, network))) == config
+    assert translate(earlier(network, dim=8)) == one_class(variant=variant, dim=8)
 
 
 @pytest.mark.parametrize(("name", "value"), PAPER.items())
 def test_a_mixture_of_networks_is_refused_by_name(name, value):
     refused = f"{name}={value}.* is of an earlier version and neither .* train anew"
     with pytest.raises(ValueError, match=refused):
-        HMARConfig.from_dict(earlier(make_config(), {**RELEASE, name: value}))
+        translate(earlier({**RELEASE, name: value}))
 
 
 def test_a_projection_a_behaviour_is_refused():
-    network = {**PAPER, "behavior_projection": "per_behavior"}
     with pytest.raises(ValueError, match="behavior_projection=per_behavior"):
-        HMARConfig.from_dict(earlier(make_config(), network))
+        translate(earlier({**PAPER, "behavior_projection": "per_behavior"}))
 
 
 def test_a_part_of_a_network_is_refused():
     with pytest.raises(ValueError, match="layer_norm=True is of an earlier version"):
-        HMARConfig.from_dict({"num_items": 3, "behaviors": ["view"], "layer_norm": True})
+        translate({"num_items": 3, "behaviors": ["view"], "layer_norm": True})
 
 
 def test_sasrec_always_scales():
-    config = make_config(model="sasrec")
     scaled = {**PAPER, "scale_embeddings": True}
-    # What asks for the same today, asks for the same variant.
     for network, variant in ((RELEASE, "release"), (scaled, "paper")):
-        expected = config.replace(variant=variant)
-        assert HMARConfig.from_dict(earlier(config, network)) == expected
+        expected = one_class("sasrec", variant=variant)
+        assert translate(earlier(network, "sasrec")) == expected
     with pytest.raises(ValueError, match="SASRec always scales its embeddings; train anew"):
-        HMARConfig.from_dict(earlier(config, PAPER))
+        translate(earlier(PAPER, "sasrec"))
 
 
 def test_a_history_sum_is_refused():
     with pytest.raises(ValueError, match=r"history_sum=True .* with num_neighbors"):
-        HMARConfig.from_dict(earlier(make_config(), PAPER, history_sum=True))
+        translate(earlier(PAPER, history_sum=True))
 
 
 def test_any_target_event_is_a_target_event():
-    settings = earlier(make_config(), PAPER, holdout="any")
-    assert HMARConfig.from_dict(settings) == make_config()
+    assert translate(earlier(PAPER, holdout="any")) == one_class()
 
 
 def test_another_optimizer_is_refused():
-    settings = earlier(make_config(), PAPER, optimizer="rowwise_adam")
     with pytest.raises(ValueError, match=r"rowwise_adam is of an earlier version .* lazy_adam"):
-        HMARConfig.from_dict(settings)
+        translate(earlier(PAPER, optimizer="rowwise_adam"))
+
+
+def test_what_means_nothing_to_a_model_is_left_out_of_what_one_class_wrote():
+    known = SASRec.Settings.names()
+    kept = without_others(one_class("sasrec"), {*known, *TrainingConfig.names()})
+    assert "theta" not in kept and {"dim", "batch_size"} <= set(kept)
+    # A name that no version had, and one of a user's few settings, are mistakes.
+    assert "thetta" in without_others(one_class("sasrec", thetta=1), known)
+    assert without_others({"theta": 0.1, "dim": 8}, known) == {"theta": 0.1, "dim": 8}
 
 
 @pytest.mark.parametrize("name", ["layer_norm", "history_sum"])
@@ -90,20 +99,25 @@ def test_settings_of_this_version_have_no_earlier_names(name):
 
 
 @pytest.mark.parametrize("cls", [HMAR, SASRec])
-def test_a_model_that_an_earlier_version_saved_loads(cls, tmp_path):
-    model = cls(make_config(variant="release", model=cls.__name__.lower()))
+@pytest.mark.parametrize("write", [earlier, lambda network, model: one_class(model)])
+def test_a_model_that_an_earlier_version_saved_loads(cls, write, tmp_path):
+    name = cls.__name__.lower()
+    settings = write(RELEASE, name)
+    config = cls.Settings.from_dict(saved_settings(settings, cls.Settings.names()))
+    model = cls(config)
     batch = random_batch(np.random.default_rng(0), model.config)
     model.save(tmp_path / "model.keras")
     path = tmp_path / "earlier.keras"
     with zipfile.ZipFile(tmp_path / "model.keras") as new, zipfile.ZipFile(path, "w") as old:
-        for name in new.namelist():
-            content = new.read(name)
-            if name == "config.json":
+        for part in new.namelist():
+            content = new.read(part)
+            if part == "config.json":
                 saved = json.loads(content)
-                saved["config"]["config"] = earlier(model.config, RELEASE)
+                saved["config"]["config"] = settings
                 content = json.dumps(saved)
-            old.writestr(name, content)
+            old.writestr(part, content)
     loaded = keras.saving.load_model(path)
+    assert loaded.config == config
     expected = call(model, batch)
-    for name, value in call(loaded, batch).items():
-        np.testing.assert_array_equal(value, expected[name])
+    for output, value in call(loaded, batch).items():
+        np.testing.assert_array_equal(value, expected[output])

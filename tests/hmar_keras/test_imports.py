@@ -17,15 +17,16 @@ ALLOWED = {"keras", "numpy", "hmar_keras", *sys.stdlib_module_names}
 RANKS = {
     **{
         "version": 0,
-        "presets": 0,
+        "settings": 0,
         "schema": 0,
         "masks": 1,
         "kernels": 1,
         "optimizers": 2,
         "layers": 2,
     },
-    **{"earlier_settings": 2, "losses": 3, "metrics": 3, "config": 3, "models": 4},
-    **{"inspection": 5, "": 5},
+    **{"presets": 1, "training_log": 1, "earlier_settings": 2, "losses": 3, "metrics": 3},
+    **{"config": 3, "training_config": 3, "objectives": 4, "models": 5},
+    **{"inspection": 6, "": 6},
 }
 
 

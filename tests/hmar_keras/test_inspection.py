@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.inspection import recorded_attention
 from hmar_keras.layers.self_attention import SelfAttention
-from hmar_keras.models.hmar import HMAR
+from hmar_keras.models.hmar import HMAR, HMARConfig
 from hmar_keras.schema import Behaviors
 
 HISTORY = {
@@ -27,9 +26,9 @@ def calls():
     model = HMAR(config)
     layers = [x for x in model._flatten_layers() if isinstance(x, SelfAttention)]
     assert len(layers) == 4
-    before = np.array(model.score_catalog(**tensors()))
+    before = np.array(model.score_catalog(tensors()))
     with recorded_attention(layers) as calls:
-        np.testing.assert_array_equal(before, np.array(model.score_catalog(**tensors())))
+        np.testing.assert_array_equal(before, np.array(model.score_catalog(tensors())))
     assert all("call" not in layer.__dict__ for layer in layers)
     return calls
 

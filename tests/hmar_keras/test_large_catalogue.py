@@ -22,7 +22,7 @@ def train(items, dim, buckets):
     behaviors = Behaviors(("view", "buy"), "buy")
     config = HMARConfig(items, behaviors, dim=dim, max_length=8, item_buckets=buckets)
     model = HMAR(config)
-    model.compile(**compile_arguments(config), jit_compile=False)
+    model.compile(**compile_arguments(model), jit_compile=False)
     # In the first step, where Keras would do it, making the moment takes one more table.
     model.optimizer.build(model.trainable_variables)
     rng = np.random.default_rng(0)

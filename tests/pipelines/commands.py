@@ -20,3 +20,10 @@ def fails(process, *parts):
     assert line.startswith("hmar: ")
     for part in parts:
         assert part in line, line
+
+
+def fails_last(process, *parts):
+    """As `fails`, after the lines that say how far it got."""
+    last = process.stderr.rstrip("\n").splitlines()[-1] + "\n"
+    fails(type(process)(process.returncode, process.stdout, last), *parts)
+    assert "Traceback" not in process.stderr

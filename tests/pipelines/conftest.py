@@ -10,10 +10,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
 from pipelines.cli.app import main
 from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.training.run_config import RunConfig
 
 from .commands import Finished
 
@@ -61,7 +61,7 @@ def log():
 @pytest.fixture
 def config():
     """A model small enough to train in a second."""
-    return HMARConfig(30, SHOP, dim=8, max_length=6, batch_size=16, epochs=3)
+    return RunConfig.of(30, SHOP, dim=8, max_length=6, batch_size=16, epochs=3)
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,14 @@
 import keras
 import numpy as np
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models import build_model
+from pipelines.training.run_config import RunConfig
 
 
 def random_model(log, seed=0, model="hmar"):
     """With random weights, nowhere zero."""
     keras.utils.set_random_seed(seed)
-    config = HMARConfig(log.num_items, log.behaviors, model=model, dim=8, max_length=6)
-    built = build_model(config)
+    config = RunConfig.of(log.num_items, log.behaviors, model=model, dim=8, max_length=6)
+    built = config.build_model()
     rng = np.random.default_rng(seed)
     for weight in built.weights:
         weight.assign(rng.normal(scale=0.3, size=weight.shape))

@@ -94,7 +94,7 @@ def test_score_catalog_equals_ranking(num_behaviors, settings):
     everything = np.arange(1, config.num_items + 1, dtype="int32")
     everything = np.broadcast_to(everything, (6, 1, config.num_items))
     ranking = call(model, {**histories, "candidate_ids": everything})["ranking"][:, 0]
-    scores = ops.convert_to_numpy(model.score_catalog(**histories))
+    scores = ops.convert_to_numpy(model.score_catalog(histories))
     assert scores.shape == (6, config.num_items + 1)
     assert scores.dtype == "float32"
     assert_close(scores[:, 1:], ranking)
@@ -108,9 +108,8 @@ def test_behavior_logits_equal_the_output_of_each_candidate(num_behaviors, setti
     model, _ = make_pair(config, seed=4)
     rng = np.random.default_rng(5)
     batch = random_batch(rng, config, batch=4, steps=1, candidates=5)
-    history = batch["item_ids"], batch["behavior_ids"]
     chosen = batch["candidate_ids"][:, 0]
-    logits = ops.convert_to_numpy(model.behavior_logits(*history, chosen))
+    logits = ops.convert_to_numpy(model.behavior_logits(batch, chosen))
     assert logits.shape == (4, 5, num_behaviors)
     for column in range(5):
         alone = {**batch, "candidate_ids": chosen[:, None, column : column + 1]}
@@ -221,7 +220,7 @@ def test_a_dict_serves_as_configuration(cls):
     kept = model.get_config()
     assert (kept["name"], kept["config"]) == ("mine", config.to_dict())
     assert cls.from_config(kept).config == config
-    earlier = {"name": "mine", "config": config.to_dict()}  # what was kept before
+    earlier = {"name": "mine", "config": config.to_dict()}  # what was once kept
     assert cls.from_config(earlier).get_config() == kept
 
 

@@ -92,7 +92,7 @@ def test_score_catalog_ignores_dropout():
     model = HMAR(make_config(dropout=0.5))
     batch = random_batch(np.random.default_rng(1), make_config())
     history = {name: batch[name] for name in ("item_ids", "behavior_ids")}
-    scores = [to_numpy({"x": model.score_catalog(**history)})["x"] for _ in range(2)]
+    scores = [to_numpy({"x": model.score_catalog(history)})["x"] for _ in range(2)]
     np.testing.assert_array_equal(scores[0], scores[1])
 
 
@@ -106,8 +106,8 @@ def test_without_indicators_nothing_that_was_done_before_counts():
         np.testing.assert_array_equal(call(model, other)[name], expected)
     history = {name: batch[name] for name in ("item_ids", "behavior_ids")}
     candidates = np.tile(np.arange(1, 8, dtype="int32"), (len(batch["item_ids"]), 1))
-    asked = to_numpy({"x": model.score_candidates(**history, candidate_ids=candidates)})["x"]
-    catalog = to_numpy({"x": model.score_catalog(**history)})["x"]
+    asked = to_numpy({"x": model.score_candidates(history, candidates)})["x"]
+    catalog = to_numpy({"x": model.score_catalog(history)})["x"]
     np.testing.assert_allclose(asked, catalog[:, 1:], rtol=1e-5, atol=1e-5)
 
 

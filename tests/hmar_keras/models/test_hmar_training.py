@@ -21,11 +21,11 @@ from reference_model import (
     to_numpy,
 )
 
-from hmar_keras import HMAR, compile_arguments
+from hmar_keras import HMAR, TrainingConfig, compile_arguments
 
 
-def losses_of(config):
-    arguments = compile_arguments(config)
+def losses_of(model):
+    arguments = compile_arguments(model)
     return {name: arguments[name] for name in ("loss", "loss_weights")}
 
 
@@ -58,7 +58,7 @@ def test_gradient_equals_the_slope_of_the_references_loss(variant):
     batch = random_batch(rng, config, steps=4)
     truth = random_targets(rng, config, batch)
     model, w = make_pair(config)
-    loss, slopes = gradients(model, batch, heads(truth), **losses_of(config))
+    loss, slopes = gradients(model, batch, heads(truth), **losses_of(model))
     assert loss == pytest.approx(reference_loss(w, config, batch, truth), rel=1e-5)
     direction_model = HMAR(config)
     for seed in range(1, 4):
@@ -91,7 +91,7 @@ def test_a_behavior_that_never_occurs_learns_nothing(variant):
         for name in ("item_ids", "behavior_ids"):
             batch[name][row] = batch[name][row][order]
     truth = np.where(batch["item_ids"] != 0, 1, 0)
-    loss, slopes = gradients(model, batch, heads(truth), **losses_of(config))
+    loss, slopes = gradients(model, batch, heads(truth), **losses_of(model))
     assert np.isfinite(loss)
     stacked = 0
     for path, slope in slopes.items():
@@ -111,9 +111,9 @@ def test_rows_of_padding_add_nothing_to_the_gradient():
     truth = random_targets(rng, config, batch)
     assert (truth[1] == 0).all()
     others = [0, 2, 3, 4]
-    loss, slopes = gradients(model, batch, heads(truth), **losses_of(config))
+    loss, slopes = gradients(model, batch, heads(truth), **losses_of(model))
     without = {name: ids[others] for name, ids in batch.items()}
-    expected, slopes_without = gradients(model, without, heads(truth[others]), **losses_of(config))
+    expected, slopes_without = gradients(model, without, heads(truth[others]), **losses_of(model))
     assert loss == pytest.approx(expected, rel=1e-5)
     for path, slope in slopes.items():
         assert_close(slope, slopes_without[path])
@@ -125,7 +125,7 @@ def test_a_batch_of_padding_trains_nothing():
     batch = random_batch(np.random.default_rng(2), config)
     batch = {name: np.zeros_like(ids) for name, ids in batch.items()}
     truth = np.zeros(batch["item_ids"].shape, "int32")
-    loss, slopes = gradients(model, batch, heads(truth), **losses_of(config))
+    loss, slopes = gradients(model, batch, heads(truth), **losses_of(model))
     assert loss == 0
     for path, slope in slopes.items():
         np.testing.assert_array_equal(slope, 0, err_msg=path)
@@ -163,7 +163,7 @@ def test_losses_and_metrics_belong_to_their_heads():
     rng = np.random.default_rng(9)
     batch = random_batch(rng, config, batch=8, candidates=14)
     truth = random_targets(rng, config, batch)
-    model.compile(**compile_arguments(config))
+    model.compile(**compile_arguments(model))
     logs = model.evaluate(batch, heads(truth), batch_size=8, return_dict=True, verbose=0)
     outputs = model.predict(batch, batch_size=8, verbose=0)
     events = list(zip(*truth.nonzero(), strict=True))
@@ -184,8 +184,8 @@ def test_losses_and_metrics_belong_to_their_heads():
 
 
 def test_compile_arguments_hold_the_settings_of_the_optimizer():
-    config = make_config(learning_rate=3e-4, adam_beta_2=0.9, theta=0.25)
-    arguments = compile_arguments(config)
+    model = HMAR(make_config(theta=0.25))
+    arguments = compile_arguments(model, TrainingConfig(learning_rate=3e-4, adam_beta_2=0.9))
     optimizer = arguments["optimizer"]
     assert isinstance(optimizer, keras.optimizers.Adam)
     assert float(ops.convert_to_numpy(optimizer.learning_rate)) == pytest.approx(3e-4)
@@ -193,10 +193,10 @@ def test_compile_arguments_hold_the_settings_of_the_optimizer():
     assert arguments["loss_weights"] == {"ranking": 1.0, "behavior": 0.25}
 
 
-def fit(config, seed, epochs=2):
+def fit(config, seed, epochs=2, learning_rate=1e-3):
     keras.utils.set_random_seed(seed)
     model = HMAR(config)
-    model.compile(**compile_arguments(config))
+    model.compile(**compile_arguments(model, TrainingConfig(learning_rate=learning_rate)))
     rng = np.random.default_rng(4)
     batch = random_batch(rng, config, batch=8)
     truth = heads(random_targets(rng, config, batch))
@@ -205,19 +205,19 @@ def fit(config, seed, epochs=2):
 
 
 def test_training_is_repeatable_bit_for_bit():
-    config = make_config(3, dropout=0.3, learning_rate=0.01)
-    (one, log), (two, other_log) = fit(config, seed=7), fit(config, seed=7)
+    config = make_config(3, dropout=0.3)
+    (one, log), (two, other_log) = (fit(config, seed=7, learning_rate=0.01) for _ in range(2))
     assert log == other_log
     for first, second in zip(one.get_weights(), two.get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)
 
 
 def test_fit_moves_every_weight_and_learns():
-    config = make_config(3, learning_rate=0.02, variant="release")
+    config = make_config(3, variant="release")
     keras.utils.set_random_seed(0)
     start = {variable.path: ops.convert_to_numpy(variable) for variable in HMAR(config).weights}
     keras.utils.set_random_seed(0)
-    model, history = fit(config, seed=0, epochs=20)
+    model, history = fit(config, seed=0, epochs=20, learning_rate=0.02)
     assert np.isfinite(history["loss"]).all()
     assert history["loss"][-1] < 0.8 * history["loss"][0]
     for variable, old in zip(model.weights, start.values(), strict=True):
@@ -275,7 +275,7 @@ def test_mixed_precision(policy):
     plain.set_weights([weight / 2 for weight in plain.get_weights()])
     batch = random_batch(np.random.default_rng(7), config)
     expected = to_numpy(plain(batch, training=False))
-    catalog = ops.convert_to_numpy(plain.score_catalog(batch["item_ids"], batch["behavior_ids"]))
+    catalog = ops.convert_to_numpy(plain.score_catalog(batch))
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -294,7 +294,7 @@ def test_mixed_precision(policy):
         for name, value in to_numpy(model(batch, training=False)).items():
             assert value.dtype == "float32"
             assert_close(value, expected[name], 0.05)
-        scores = model.score_catalog(batch["item_ids"], batch["behavior_ids"])
+        scores = model.score_catalog(batch)
         scores = ops.convert_to_numpy(scores)
         assert scores.dtype == "float32"
         assert_close(scores[:, 1:], catalog[:, 1:], 0.05)
@@ -314,17 +314,18 @@ def test_graphs_of_open_shape_equal_eager_calls():
         return model(dict(zip(names, inputs, strict=True)), training=False)
 
     graph = tf.function(score, input_signature=signature)
-    catalog = tf.function(model.score_catalog, input_signature=signature[:2])
-    logits = tf.function(model.behavior_logits, input_signature=[ids, ids, ids])
+    read = {"item_ids": ids, "behavior_ids": ids}
+    catalog = tf.function(model.score_catalog, input_signature=[read])
+    logits = tf.function(model.behavior_logits, input_signature=[read, ids])
     rng = np.random.default_rng(8)
     for shape in ({"batch": 3}, {"batch": 1, "length": 2, "steps": 1}):
         batch = random_batch(rng, config, **shape)
         expected = model(batch, training=False)
         for name, value in graph(*batch.values()).items():
             assert_close(value, expected[name], 1e-6)
-        history = batch["item_ids"], batch["behavior_ids"]
+        history = {name: batch[name] for name in read}
         candidates = batch["candidate_ids"][:, 0]
-        expected = model.behavior_logits(*history, candidates)
-        assert_close(logits(*history, candidates), expected, 1e-6)
-        scores, expected = catalog(*history), model.score_catalog(*history)
+        expected = model.behavior_logits(history, candidates)
+        assert_close(logits(history, candidates), expected, 1e-6)
+        scores, expected = catalog(history), model.score_catalog(history)
         assert_close(scores[:, 1:], expected[:, 1:], 1e-6)

@@ -15,44 +15,45 @@ from hmar_keras import (
     BehaviorLoss,
     Behaviors,
     GBCELoss,
-    HMARConfig,
+    ModelConfig,
+    NextItemConfig,
     SampledSoftmaxLoss,
     SASRec,
     SequentialRecommender,
+    TrainingConfig,
     WeightedRankingLoss,
-    build_model,
     compile_arguments,
     register_model,
 )
-from hmar_keras.models import MODELS, recommender_inputs
+from hmar_keras.models import MODELS, recommender_inputs, sequential_recommender
+
+TRUTH = np.array([[0, 0, 1, 2, 1, 3]] * 5, "int32")
 
 
-def test_the_configuration_offers_every_model():
-    for name in MODELS:
-        assert make_config(model=name).model == name
-    with pytest.raises(ValueError, match=f"one of {', '.join(MODELS)}, got 'gru4rec'"):
-        make_config(model="gru4rec")
+def batch_for(model, rng):
+    """A random batch of what a model takes."""
+    batch = random_batch(rng, model.config)
+    return {name: batch[name] for name in batch if name in model.input}
 
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_keeps_the_contract(name, shared):
     config = make_config(model=name, shared_negatives=shared)
-    model = build_model(config)
+    model = MODELS[name](config)
     randomize(model)
-    assert isinstance(model, MODELS[name])
-    batch = random_batch(np.random.default_rng(0), config)
-    history = {part: batch[part] for part in ("item_ids", "behavior_ids")}
+    batch = batch_for(model, np.random.default_rng(0))
+    history = {part: batch[part] for part in model.features}
     rows, steps, width = batch["candidate_ids"].shape
     if shared:
         batch["negative_ids"] = np.array([[6, 7]] * rows, "int32")
     outputs = model(batch)
-    assert set(outputs) == set(model.outputs_in_order)
+    assert set(outputs) == set(model.objective().outputs)
     assert tuple(outputs["ranking"].shape) == (rows, steps, width + 2 * shared)
-    scores = ops.convert_to_numpy(model.score_catalog(**history))
+    scores = ops.convert_to_numpy(model.score_catalog(history))
     assert scores.shape == (rows, config.num_items + 1)
     candidates = batch["candidate_ids"][:, -1]
-    asked = ops.convert_to_numpy(model.score_candidates(**history, candidate_ids=candidates))
+    asked = ops.convert_to_numpy(model.score_candidates(history, candidates))
     real = candidates > 0
     assert_close(asked[real], np.take_along_axis(scores, candidates, axis=1)[real])
 
@@ -61,10 +62,10 @@ def test_every_model_keeps_the_contract(name, shared):
 def test_every_model_trains_on_every_loss(name):
     for loss in ("bce", "gbce", "sampled_softmax"):
         config = make_config(model=name, loss=loss)
-        model = build_model(config)
-        model.compile(**compile_arguments(config))
-        batch = random_batch(np.random.default_rng(0), config)
-        truth = {output: batch["behavior_ids"] for output in model.outputs_in_order}
+        model = MODELS[name](config)
+        model.compile(**compile_arguments(model))
+        batch = batch_for(model, np.random.default_rng(0))
+        truth = {output: TRUTH for output in model.objective().outputs}
         losses = [model.train_on_batch(batch, truth, return_dict=True)["loss"] for _ in range(9)]
         assert np.isfinite(losses).all()
         assert losses[-1] < losses[0]
@@ -73,7 +74,7 @@ def test_every_model_trains_on_every_loss(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_saved_model_comes_back_with_its_policy_and_what_is_frozen(name, tmp_path):
     config = make_config(model=name)
-    model = build_model(config, dtype="mixed_bfloat16", name="mine", trainable=False)
+    model = MODELS[name](config, dtype="mixed_bfloat16", name="mine", trainable=False)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert (loaded.name, loaded.trainable, loaded.trainable_variables) == ("mine", False, [])
@@ -81,7 +82,7 @@ def test_a_saved_model_comes_back_with_its_policy_and_what_is_frozen(name, tmp_p
         [layer.dtype_policy.name for layer in each._flatten_layers()] for each in (model, loaded)
     ]
     assert policies[0] == policies[1] and "mixed_bfloat16" in policies[0]
-    batch = random_batch(np.random.default_rng(1), config)
+    batch = batch_for(model, np.random.default_rng(1))
     for output, value in model(batch).items():
         np.testing.assert_array_equal(
             *(ops.convert_to_numpy(each) for each in (value, loaded(batch)[output]))
@@ -89,7 +90,7 @@ def test_a_saved_model_comes_back_with_its_policy_and_what_is_frozen(name, tmp_p
 
 
 def test_what_is_frozen_within_a_model_stays_frozen(tmp_path):
-    model = build_model(make_config())
+    model = HMAR(make_config())
     model.backbone.item_encoder.item_table.trainable = False
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -102,10 +103,17 @@ def test_what_is_frozen_within_a_model_stays_frozen(tmp_path):
 def test_a_preset_makes_the_model_that_it_is_of(preset):
     behaviors = Behaviors(("view", "buy"), "buy")
     model = SequentialRecommender.from_preset(preset, 9, behaviors, "mixed_bfloat16", max_length=5)
-    assert model.config == HMARConfig.preset(preset, 9, behaviors, max_length=5)
-    assert type(model) is MODELS[model.config.model]
+    kind = MODELS[PRESETS[preset]["model"]]
+    assert type(model) is kind and type(model.config) is kind.Settings
+    for name in ("dim", "theta", "loss", "shared_negatives"):
+        if name in kind.Settings.names() and name in PRESETS[preset]:
+            assert getattr(model.config, name) == PRESETS[preset][name]
+    assert (model.config.max_length, model.config.alpha["buy"]) == (
+        5,
+        PRESETS[preset]["target_alpha"],
+    )
     assert model.backbone.get_layer("input_dropout").dtype_policy.name == "mixed_bfloat16"
-    other = {"hmar": SASRec, "sasrec": HMAR}[model.config.model]
+    other = SASRec if kind is HMAR else HMAR
     with pytest.raises(ValueError, match=rf"{type(model).__name__}\.from_preset"):
         other.from_preset(preset, 9, behaviors)
 
@@ -119,7 +127,7 @@ class Bag(SequentialRecommender):
     def __init__(self, config, dtype=None, **kwargs):
         items = keras.layers.Embedding(config.num_items + 1, config.dim, dtype=dtype, name="items")
         score = keras.layers.Dense(1, "tanh", dtype="float32", name="score")
-        inputs = recommender_inputs(config)
+        inputs = recommender_inputs(self.features, config.shared_negatives)
         bag = ops.mean(items(inputs["item_ids"]), axis=1)[:, None, None]
         scores = score(bag * items(inputs["candidate_ids"]))[..., 0]
         if config.shared_negatives:
@@ -144,17 +152,30 @@ def test_an_own_model_is_one_of_them(registered, tmp_path):
     test_every_model_keeps_the_contract("bag", shared=False)
     test_every_model_keeps_the_contract("bag", shared=True)
     config = make_config(model="bag")
-    assert HMARConfig.from_json(config.to_json()) == config
-    model = build_model(config)
+    assert type(config) is NextItemConfig
+    model = Bag(config)
     model.save(tmp_path / "bag.keras")
     loaded = keras.saving.load_model(tmp_path / "bag.keras")
     assert type(loaded) is Bag
     assert loaded.config == config
-    batch = random_batch(np.random.default_rng(0), config)
-    history = {part: batch[part] for part in ("item_ids", "behavior_ids")}
-    expected = ops.convert_to_numpy(model.score_catalog(**history))
-    assert_close(ops.convert_to_numpy(loaded.score_catalog(**history))[:, 1:], expected[:, 1:])
+    history = batch_for(model, np.random.default_rng(0))
+    expected = ops.convert_to_numpy(model.score_catalog(history))
+    assert_close(ops.convert_to_numpy(loaded.score_catalog(history))[:, 1:], expected[:, 1:])
     assert (expected[:, 0] < -1e38).all()
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7, 8, 50])
+def test_without_a_query_the_catalogue_is_scored_in_pieces(monkeypatch, at_once):
+    model = Bag(make_config(model="sasrec"))
+    randomize(model)
+    history = batch_for(model, np.random.default_rng(0))
+    candidates = np.tile(np.arange(1, 8), (len(history["item_ids"]), 1))
+    expected = ops.convert_to_numpy(model.score_candidates(history, candidates))
+    monkeypatch.setattr(sequential_recommender, "_CANDIDATES_AT_ONCE", at_once)
+    scores = ops.convert_to_numpy(model.score_catalog(history))
+    assert scores.shape == (len(candidates), 8)
+    assert_close(scores[:, 1:], expected)
+    assert (scores[:, 0] == np.float32(sequential_recommender.LOWEST_SCORE)).all()
 
 
 def test_registered_again_the_later_class_counts(registered):
@@ -164,7 +185,7 @@ def test_registered_again_the_later_class_counts(registered):
     class Other(Bag):
         pass
 
-    assert type(build_model(make_config(model="bag"))) is Other
+    assert MODELS["bag"] is Other
 
 
 @pytest.mark.parametrize("name", ["hmar", "sasrec", "gsasrec", "taobao", "", " ", None])
@@ -181,40 +202,68 @@ def test_only_recommenders_are_registered(registered, thing):
     assert "thing" not in MODELS
 
 
-def test_compile_arguments_are_those_of_the_configuration():
+def test_compile_arguments_are_those_of_the_objective():
     config = make_config(num_items=11, num_negatives=4, beta=0.5, theta=0.3)
-    arguments = compile_arguments(config)
+    arguments = compile_arguments(HMAR(config), TrainingConfig(learning_rate=0.25))
+    assert float(ops.convert_to_numpy(arguments["optimizer"].learning_rate)) == 0.25
     assert isinstance(arguments["loss"]["ranking"], WeightedRankingLoss)
     assert isinstance(arguments["loss"]["behavior"], BehaviorLoss)
     assert arguments["loss_weights"] == {"ranking": 1.0, "behavior": 0.3}
 
-    loss = compile_arguments(config.replace(loss="gbce", gbce_calibration=0.5))["loss"]["ranking"]
+    model = HMAR(config.replace(loss="gbce", gbce_calibration=0.5))
+    loss = compile_arguments(model)["loss"]["ranking"]
     assert isinstance(loss, GBCELoss)
     assert (loss.sampling_rate, loss.calibration, loss.beta) == (0.4, 0.5, 0.5)
-    loss = compile_arguments(config.replace(loss="sampled_softmax"))["loss"]["ranking"]
+    loss = compile_arguments(HMAR(config.replace(loss="sampled_softmax")))["loss"]["ranking"]
     assert isinstance(loss, SampledSoftmaxLoss)
     assert loss.sampling_rate == 0.4
     assert loss.alpha == config.alpha_by_id
 
-    sasrec = compile_arguments(config.replace(model="sasrec"))
+    sasrec = compile_arguments(SASRec(make_config(model="sasrec")))
     assert list(sasrec["loss"]) == list(sasrec["metrics"]) == ["ranking"]
     assert sasrec["loss_weights"] == {"ranking": 1.0}
 
 
 def test_metrics_of_a_single_output_are_of_that_output():
-    config = make_config(model="sasrec")
-    model = build_model(config)
-    model.compile(**compile_arguments(config))
-    batch = random_batch(np.random.default_rng(0), config)
-    logs = model.train_on_batch(batch, {"ranking": batch["behavior_ids"]}, return_dict=True)
+    model = SASRec(make_config(model="sasrec"))
+    model.compile(**compile_arguments(model))
+    batch = batch_for(model, np.random.default_rng(0))
+    logs = model.train_on_batch(batch, {"ranking": TRUTH}, return_dict=True)
     assert set(logs) == {"loss", "hr@10", "ndcg@10"}
 
 
-def test_presets_build():
-    for name in ("sasrec", "gsasrec"):
-        config = HMARConfig.preset(name, 9, make_config().behaviors, dim=8, max_length=5)
-        model = build_model(config)
-        assert type(model).__name__ == "SASRec"
-        assert keras.saving.deserialize_keras_object(
-            keras.saving.serialize_keras_object(model)
-        ).config == dataclasses.replace(config)
+def test_settings_of_another_model_are_refused():
+    with pytest.raises(ValueError, match="must be a HMARConfig, got SASRecConfig"):
+        HMAR(make_config(model="sasrec"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Learning(NextItemConfig):
+    """Settings one of which every run has."""
+
+    learning_rate: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut(NextItemConfig):
+    """Settings one of which the split has."""
+
+    holdout: str = "none"
+
+
+@pytest.mark.parametrize(
+    ("settings", "features", "message"),
+    [
+        (dict, ("item_ids",), "Settings of the model 'odd' must be a frozen dataclass"),
+        (Learning, ("item_ids",), "a setting 'learning_rate', which every run has"),
+        (NextItemConfig, ("item_ids", "prices"), "unknown feature 'prices'; there are item_ids"),
+        (NextItemConfig, (), "'odd' reads nothing"),
+        (HeldOut, ("item_ids",), "a setting 'holdout', which every run has"),
+        (ModelConfig, ("item_ids",), "'odd' needs an objective"),
+    ],
+)
+def test_what_a_class_says_of_itself_is_checked(registered, settings, features, message):
+    odd = type("Odd", (Bag,), {"Settings": settings, "features": features})
+    with pytest.raises(ValueError, match=message):
+        register_model("odd")(odd)
+    assert "odd" not in MODELS

@@ -10,7 +10,7 @@ from keras import ops
 from layer_checks import randomize
 from reference_model import assert_close, call, make_config, random_batch
 
-from hmar_keras import SASRec, compile_arguments
+from hmar_keras import SASRec, TrainingConfig, compile_arguments
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 
 
@@ -84,14 +84,13 @@ def test_three_ways_to_score_agree(num_neighbors):
     model = make_sasrec(shared_negatives=True, num_neighbors=num_neighbors)
     rng = np.random.default_rng(1)
     batch = random_batch(rng, model.config)
-    history = {name: batch[name] for name in ("item_ids", "behavior_ids")}
-    catalog = ops.convert_to_numpy(model.score_catalog(**history))
+    history = {"item_ids": batch["item_ids"]}
+    catalog = ops.convert_to_numpy(model.score_catalog(history))
     assert (catalog[:, 0] == np.float32(LOWEST_SCORE)).all()
     every = np.tile(np.arange(1, model.config.num_items + 1, dtype="int32"), (len(catalog), 1))
-    assert_close(
-        ops.convert_to_numpy(model.score_candidates(**history, candidate_ids=every)), catalog[:, 1:]
-    )
-    outputs = model({**batch, "negative_ids": every})["ranking"]
+    assert_close(ops.convert_to_numpy(model.score_candidates(history, every)), catalog[:, 1:])
+    asked = {name: {**batch, "negative_ids": every}[name] for name in model.input}
+    outputs = model(asked)["ranking"]
     width = batch["candidate_ids"].shape[2]
     assert_close(ops.convert_to_numpy(outputs)[:, -1, width:], catalog[:, 1:])
 
@@ -99,17 +98,15 @@ def test_three_ways_to_score_agree(num_neighbors):
 @property_test
 @given(histories(6, 7, 3, min_events=2))
 def test_the_future_and_padding_change_nothing(history):
-    items, behaviors = history
+    items, _ = history
     model = MODEL
-    whole = ops.convert_to_numpy(model.backbone({"item_ids": items, "behavior_ids": behaviors}))
+    whole = ops.convert_to_numpy(model.backbone({"item_ids": items}))
     first = int(np.argmax(items[0] > 0))
     changed = items.copy()
     changed[0, -1] = changed[0, -1] % 7 + 1
-    later = ops.convert_to_numpy(model.backbone({"item_ids": changed, "behavior_ids": behaviors}))
+    later = ops.convert_to_numpy(model.backbone({"item_ids": changed}))
     assert_close(later[0, first:-1], whole[0, first:-1])
-    trimmed = ops.convert_to_numpy(
-        model.backbone({"item_ids": items[:, first:], "behavior_ids": behaviors[:, first:]})
-    )
+    trimmed = ops.convert_to_numpy(model.backbone({"item_ids": items[:, first:]}))
     assert_close(trimmed[0], whole[0, first:])
 
 
@@ -117,10 +114,7 @@ MODEL = make_sasrec()
 
 
 def test_behaviours_are_not_looked_at():
-    model = make_sasrec(num_neighbors=3)
-    batch = random_batch(np.random.default_rng(2), model.config)
-    other = {**batch, "behavior_ids": np.where(batch["behavior_ids"] > 0, 1, 0).astype("int32")}
-    np.testing.assert_array_equal(call(model, batch)["ranking"], call(model, other)["ranking"])
+    assert set(make_sasrec(num_neighbors=3).input) == {"item_ids", "candidate_ids"}
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
@@ -128,24 +122,23 @@ def test_behaviours_are_not_looked_at():
 def test_it_learns_what_always_follows(loss, precision):
     """Item i is followed by i + 1; shared negatives, every loss."""
     config = make_config(
-        model="sasrec", dim=16, loss=loss, shared_negatives=True, num_negatives=3,
-        learning_rate=0.02,
+        model="sasrec", dim=16, num_sequence_blocks=1, loss=loss, shared_negatives=True,
+        num_negatives=3,
     )  # fmt: skip
     keras.utils.set_random_seed(0)
     model = SASRec(config, dtype=precision)
-    model.compile(**compile_arguments(config))
+    model.compile(**compile_arguments(model, TrainingConfig(learning_rate=0.02)))
     first = np.arange(14)[:, None] % 7
     items = ((first + np.arange(6)) % 7 + 1).astype("int32")
     following = (items % 7 + 1)[..., None]
     inputs = {
         "item_ids": items,
-        "behavior_ids": np.ones_like(items),
         "candidate_ids": following,
         "negative_ids": np.tile(np.arange(1, 8, dtype="int32"), (14, 1)),
     }
     for _ in range(150):
         model.train_on_batch(inputs, {"ranking": np.full_like(items, 3)})
-    scores = ops.convert_to_numpy(model.score_catalog(items, np.ones_like(items)))
+    scores = ops.convert_to_numpy(model.score_catalog({"item_ids": items}))
     assert (scores.argmax(axis=1) == following[:, -1, 0]).all()
     assert keras.backend.standardize_dtype(model(inputs)["ranking"].dtype) == "float32"
 

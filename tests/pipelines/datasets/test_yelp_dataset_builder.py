@@ -6,10 +6,10 @@ import pytest
 import scipy.sparse
 import tensorflow_datasets as tfds
 
-from hmar_keras.config import HMARConfig
 from pipelines.datasets import load_dataset
 from pipelines.datasets.yelp.yelp_dataset_builder import Yelp
 from pipelines.runtime.errors import InputError
+from pipelines.training.run_config import RunConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*differs from the official files")
 
@@ -26,8 +26,8 @@ def test_kinds():
 
 
 def test_alpha_of_the_preset_is_by_behavior():
-    config = HMARConfig.preset("yelp", 10, Yelp.BEHAVIORS)
-    assert config.alpha == {"tip": 0.2, "neg": 0.2, "neutral": 0.3, "pos": 0.3}
+    config = RunConfig.preset("yelp", 10, Yelp.BEHAVIORS)
+    assert config.model.alpha == {"tip": 0.2, "neg": 0.2, "neutral": 0.3, "pos": 0.3}
 
 
 @pytest.mark.parametrize("path", ["yelp", "yelp/trn_tip"])

@@ -9,12 +9,11 @@ import keras
 import numpy as np
 import pytest
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models import HMAR, compile_arguments
+from hmar_keras import HMAR, HMARConfig, TrainingConfig, compile_arguments
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.evaluation.evaluator import PROTOCOLS, SAMPLED, Evaluator
 from pipelines.evaluation.scoring import CandidateScorer, model_scorer, trimmed_length
-from pipelines.protocol.questions import history_arrays
+from pipelines.protocol.questions import history_features
 from pipelines.protocol.splits import split
 from pipelines.training.host_batches import TrainingData
 
@@ -22,17 +21,17 @@ BACKENDS = ["jax", "torch"]
 
 
 def model_of(log, **changes):
-    config = HMARConfig(log.num_items, log.behaviors, dim=8, max_length=20, batch_size=16)
+    config = HMARConfig(log.num_items, log.behaviors, dim=8, max_length=20)
     keras.utils.set_random_seed(0)
     return HMAR(config.replace(**changes))
 
 
 def plain_scores(model, log, questions):
     """What the model itself says of all items, from untrimmed histories; padding is NaN."""
-    item_ids, behavior_ids = history_arrays(log, questions, model.config.max_length)
+    read = history_features(log, questions, model.config.max_length)
     items = np.arange(1, log.num_items + 1, dtype=np.int32)
     everything = np.broadcast_to(items, (len(questions), 1, log.num_items))
-    inputs = {"item_ids": item_ids, "behavior_ids": behavior_ids, "candidate_ids": everything}
+    inputs = {**read, "candidate_ids": everything}
     inputs = {name: keras.ops.convert_to_tensor(ids) for name, ids in inputs.items()}
     scores = keras.ops.convert_to_numpy(model(inputs, training=False)["ranking"])[:, 0]
     return np.pad(scores, ((0, 0), (1, 0)), constant_values=np.nan)
@@ -161,8 +160,8 @@ def test_evaluation_in_fit_sees_every_epoch_and_changes_nothing(log):
 
     def fit(*callbacks):
         model = model_of(log, dropout=0.3)
-        model.compile(**compile_arguments(model.config))
-        data = TrainingData(splits, model.config, seed=0)
+        model.compile(**compile_arguments(model))
+        data = TrainingData(splits, model, TrainingConfig(batch_size=16), seed=0)
         history = model.fit(
             data.dataset(epochs=2),
             epochs=2,

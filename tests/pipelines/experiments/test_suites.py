@@ -1,16 +1,16 @@
 import pytest
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
 from pipelines.experiments.suites import REFERENCE, SUITES, variants
 from pipelines.runtime.errors import InputError
+from pipelines.training.run_config import RunConfig
 
-CONFIG = HMARConfig(9, Behaviors(("view", "buy"), "buy"), dim=8)
+CONFIG = RunConfig.of(9, Behaviors(("view", "buy"), "buy"), dim=8)
 
 
 def changed(variant, config=CONFIG):
     own, common = variant.config.to_dict(), config.to_dict()
-    return {field: value for field, value in own.items() if value != common[field]}
+    return {field: value for field, value in own.items() if value != common.get(field)}
 
 
 def by_name(suites, config=CONFIG):
@@ -48,7 +48,7 @@ def test_other_models_have_neighbors_where_hmar_has():
     """They would be compared by settings that suit a model beside neighbours, and be far behind."""
     config = CONFIG.replace(num_neighbors=9, learning_rate=3e-4)
     for variant in variants(["main"], config):
-        assert variant.config.num_neighbors == 9
+        assert variant.config.model.num_neighbors == 9
 
 
 def test_suites_add_up_and_the_reference_comes_first_and_once():
@@ -70,7 +70,7 @@ def test_a_variant_that_changes_nothing_is_left_out():
 
 
 def test_with_one_behaviour_there_is_nothing_to_take_away():
-    config = HMARConfig(9, Behaviors(("buy",), "buy"), dim=8)
+    config = RunConfig.of(9, Behaviors(("buy",), "buy"), dim=8)
     names = set(by_name(SUITES, config))
     assert not names & {"without auxiliary behaviours", "without multi-task"}
     assert "SASRec, all behaviours" not in names

@@ -246,7 +246,7 @@ def test_three_ways_agree(exported, tmp_path, log):
 import keras, numpy as np, hmar_keras
 model = keras.saving.load_model({str(path)!r})
 items, behaviors = (np.array([c], np.int32) for c in zip(*{history!r}))
-scores = model.score_catalog(items, behaviors)
+scores = model.score_catalog({{"item_ids": items, "behavior_ids": behaviors}})
 print(",".join(map(repr, keras.ops.convert_to_numpy(scores)[0, 1:].tolist())))
 """
     output = subprocess.run(

@@ -23,7 +23,9 @@ def expected(model, log):
     ids = {name: row + 1 for row, name in enumerate(log.items.tolist())}
     items = np.array([[ids[item] for item, _ in HISTORY]], np.int32)
     behaviors = np.array([[log.behaviors.id_of(name) for _, name in HISTORY]], np.int32)
-    scores = keras.ops.convert_to_numpy(model.score_catalog(items, behaviors))[0, 1:]
+    scores = keras.ops.convert_to_numpy(
+        model.score_catalog({"item_ids": items, "behavior_ids": behaviors})
+    )[0, 1:]
     best = np.argsort(-scores, kind="stable")[:K]
     return [(log.items[row], float(scores[row])) for row in best]
 

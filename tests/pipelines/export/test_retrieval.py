@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import keras
@@ -14,9 +15,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.layers import ItemTable
-from hmar_keras.models import SequentialRecommender, build_model
+from hmar_keras.models import Query, SASRec, SASRecConfig, SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.export import export, retrieval
 from pipelines.export.best_items import OneProduct, TwoStages
@@ -27,6 +27,7 @@ from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import item_popularity
 from pipelines.runtime.retrievals import BRUTE_FORCE, PRODUCT, STREAMING
 from pipelines.serving.loaded_version import LoadedVersion
+from pipelines.training.run_config import RunConfig
 
 from ..commands import fails
 
@@ -38,7 +39,10 @@ LAYERS = (BRUTE_FORCE, STREAMING)
 class WholeNumbers:
     """Scores that are whole numbers, so that many are equal and none is rounded."""
 
+    features = ("item_ids", "behavior_ids")
     score_catalog = SequentialRecommender.score_catalog
+    read = question = SequentialRecommender.read
+    config = types.SimpleNamespace(num_items=ITEMS)
 
     def __init__(self):
         rng = np.random.default_rng(0)
@@ -47,11 +51,12 @@ class WholeNumbers:
         self.item_table.embeddings.assign(rng.integers(-1, 2, (ITEMS + 1, DIM)))
         self.numbers = tf.constant(rng.integers(1, 9, (LENGTH, DIM)), tf.int32)
 
-    def catalog_query(self, item_ids, behavior_ids):
+    def query(self, features):
+        item_ids, behavior_ids = features["item_ids"], features["behavior_ids"]
         vectors = tf.cast(item_ids @ self.numbers % 3 - 1, tf.float32)
         gains = tf.gather([0.0, 1.0, -9.0], behavior_ids)
         gaining = tf.concat([item_ids, self.neighbors(item_ids)], 1)
-        return vectors, vectors[:, :1], (gaining, tf.tile(gains, [1, 2]))
+        return Query(vectors, vectors[:, :1], (gaining, tf.tile(gains, [1, 2])))
 
     @staticmethod
     def neighbors(item_ids):
@@ -65,7 +70,8 @@ def whole_numbers():
     model = WholeNumbers()
     popularity = tf.Variable([LOWEST_SCORE] + [float(item % 4) for item in range(ITEMS)])
     ids = tf.TensorSpec((None, None), tf.int32)
-    signature = [ids, ids, ids, tf.TensorSpec((), tf.int32)]
+    read = {"item_ids": ids, "behavior_ids": ids}
+    signature = [read, ids, tf.TensorSpec((), tf.int32)]
     ways = {PRODUCT: OneProduct(model, popularity)}
     for name in LAYERS:
         ways[name] = TwoStages(model, popularity, nearest_items(name, model.item_table))
@@ -77,16 +83,20 @@ def id_rows(width, high):
     return rows.map(lambda ids: np.array(ids, np.int32).reshape(ROWS, width))
 
 
+def features(items, behaviors):
+    return {"item_ids": tf.constant(items), "behavior_ids": tf.constant(behaviors)}
+
+
 @property_test
 @given(id_rows(LENGTH, ITEMS), id_rows(LENGTH, 2), st.integers(0, ITEMS - 2), st.integers(0, ITEMS))
 def test_the_same_items_in_the_same_order(whole_numbers, items, behaviors, best, k):
     """Also where as many of the best as can be may not be answered."""
-    history = (items, np.where(items, behaviors, 0).astype(np.int32))
+    history = features(items, np.where(items, behaviors, 0).astype(np.int32))
     hidden = np.zeros((ROWS, 0), np.int32)
-    hidden = whole_numbers[PRODUCT](*history, hidden, np.int32(best))[1].numpy()
-    scores, ids = (part.numpy() for part in whole_numbers[PRODUCT](*history, hidden, np.int32(k)))
+    hidden = whole_numbers[PRODUCT](history, hidden, np.int32(best))[1].numpy()
+    scores, ids = (part.numpy() for part in whole_numbers[PRODUCT](history, hidden, np.int32(k)))
     for name in LAYERS:
-        found, found_ids = whole_numbers[name](*history, hidden, np.int32(k))
+        found, found_ids = whole_numbers[name](history, hidden, np.int32(k))
         np.testing.assert_array_equal(found, scores)
         there = scores > LOWEST_SCORE
         np.testing.assert_array_equal(found_ids.numpy()[there], ids[there])
@@ -105,9 +115,10 @@ def test_what_an_approximate_stage_misses_is_missing_alone(whole_numbers, items,
         return tf.where(is_even, scores, LOWEST_SCORE)[:, :9], tf.where(is_even, ids, 0)[:, :9]
 
     items = np.where(items.any(axis=1, keepdims=True), items, 1).astype(np.int32)
-    asked = (items, np.minimum(items, 1), np.zeros((ROWS, 0), np.int32), k)
+    history = features(items, np.minimum(items, 1))
+    asked = (history, np.zeros((ROWS, 0), np.int32), k)
     scores, ids = (part.numpy() for part in TwoStages(model, popularity, even)(*asked))
-    whole = model.score_catalog(*asked[:2]).numpy()
+    whole = model.score_catalog(history).numpy()
     assert ids.shape == (ROWS, k)
     for row in range(ROWS):
         found = ids[row][scores[row] > LOWEST_SCORE]
@@ -120,15 +131,15 @@ def test_what_an_approximate_stage_misses_is_missing_alone(whole_numbers, items,
 
 
 def random_weights(log, **changes):
-    config = HMARConfig(log.num_items, log.behaviors, dim=8, max_length=5, **changes)
+    config = RunConfig.of(log.num_items, log.behaviors, dim=8, max_length=5, **changes)
     keras.utils.set_random_seed(0)
-    model, rng = build_model(config), np.random.default_rng(0)
+    model, rng = config.build_model(), np.random.default_rng(0)
     for weight in model.weights:
         weight.assign(rng.normal(scale=0.3, size=weight.shape))
-    if config.num_neighbors:
-        shape = (log.num_items + 1, config.num_neighbors)
+    if count := config.model.num_neighbors:
+        shape = (log.num_items + 1, count)
         others = np.tile(np.arange(1, log.num_items + 1), (len(log.items) + 1, 1))
-        ids = rng.permuted(others, axis=1)[:, : config.num_neighbors]
+        ids = rng.permuted(others, axis=1)[:, :count]
         ids[0] = 0  # padding has none
         model.neighbors.assign_neighbors(ids, rng.normal(size=shape), np.zeros(shape[0]))
     return model
@@ -176,7 +187,8 @@ def long_way(model, log, history, k, exclude_seen):
     if known:
         items, behaviors = (np.array([column], np.int32) for column in zip(*known, strict=True))
         everything = np.arange(log.num_items + 1, dtype=np.int32)[None]
-        scores = keras.ops.convert_to_numpy(model.score_candidates(items, behaviors, everything))[0]
+        history = {"item_ids": items, "behavior_ids": behaviors}
+        scores = keras.ops.convert_to_numpy(model.score_candidates(history, everything))[0]
     order = sorted(range(1, log.num_items + 1), key=lambda item: (-scores[item], item))
     best = [item for item in order if item not in seen][: max(k, 0)]
     return [f"i{item}" for item in best], scores[best]
@@ -250,7 +262,7 @@ def test_there_is_one_table(exports, version):
 def test_the_graph_holds_no_item(name, log, tmp_path):
     """It would take more than a megabyte, as numbers already."""
     count = 300_000
-    model = build_model(HMARConfig(count, log.behaviors, model="sasrec", dim=2, max_length=5))
+    model = SASRec(SASRecConfig(count, log.behaviors, dim=2, max_length=5))
     items = np.arange(count).astype(str)
     path = export(model, items, np.zeros(count + 1), tmp_path / "large", {}, retrieval=name)
     assert (path / "saved_model.pb").stat().st_size < 1_000_000

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models import HMAR
+from hmar_keras.models import HMAR, HMARConfig
 from pipelines.export import export
 
 

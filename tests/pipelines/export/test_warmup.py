@@ -6,12 +6,11 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models import build_model
 from pipelines.export import export
 from pipelines.export.warmup import BATCH_SIZES, PLACE, real_histories
 from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import item_popularity
+from pipelines.training.run_config import RunConfig
 
 SIGNATURES = {
     "hmar": ["serving_default", "recommend", "examples", "rank", "explain", "behavior"],
@@ -39,9 +38,9 @@ def test_real_histories_are_the_latest_events(log):
 @pytest.mark.parametrize("model", ["hmar", "sasrec"])
 def test_every_request_is_answered(model, log, tmp_path):
     keras.utils.set_random_seed(0)
-    config = HMARConfig(log.num_items, log.behaviors, model=model, dim=8, max_length=6)
+    config = RunConfig.of(log.num_items, log.behaviors, model=model, dim=8, max_length=6)
     version = export(
-        build_model(config),
+        config.build_model(),
         log.items,
         item_popularity(split(log)),
         tmp_path / "shop",

@@ -118,7 +118,7 @@ def tune():
     resume = "--resume" in sys.argv
     try:
         tuning, data = (resumed if resume else create)(request, asked, "tuning")
-        splits = split(data, tuning.space.base.holdout)
+        splits = split(data, tuning.space.base.split.holdout)
         of_trials = (splits, tuning.source, tuning.content["seed"], tuning.hardware)
         TrialRunner(tuning.path, tuning.oracle(), tuning.space, *of_trials).search()
         objective = tuning.content["objective"]

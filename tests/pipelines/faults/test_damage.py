@@ -94,7 +94,7 @@ class Trees:
     def search(self, tuning):
         from pipelines.protocol.splits import split
 
-        splits = split(self.dataset, tuning.space.base.holdout)
+        splits = split(self.dataset, tuning.space.base.split.holdout)
         oracle = tuning.oracle()
         TrialRunner(tuning.path, oracle, tuning.space, splits, tuning.source, 0).search()
         content = tuning.content

@@ -25,7 +25,7 @@ def test_predictions_are_those_of_the_model(opened, monkeypatch):
     predictions = predict_behaviors(opened)
     events = held_out_events(opened)
     assert predictions.held_out == len(events)
-    dataset, length = opened.dataset, opened.config.max_length
+    dataset, length = opened.dataset, opened.config.model.max_length
     for row in (0, 17, len(events) - 1):
         event = events[row]
         user = np.searchsorted(dataset.offsets, event, side="right") - 1
@@ -34,7 +34,7 @@ def test_predictions_are_those_of_the_model(opened, monkeypatch):
         arrays = (*history, dataset.item_ids[event : event + 1][None, None])
         names = ("item_ids", "behavior_ids", "candidate_ids")
         inputs = dict(zip(names, map(ops.convert_to_tensor, arrays), strict=True))
-        if opened.config.shared_negatives:
+        if opened.config.model.shared_negatives:
             inputs["negative_ids"] = ops.zeros((1, 0), "int32")
         outputs = opened.model(inputs)
         logits = np.array(outputs["behavior"])[0, 0].astype(float)

@@ -116,9 +116,8 @@ def test_a_model_without_kinds_has_one_weight_for_all_events(cache, tmp_path):
 
 def test_the_user_is_answered_as_the_model_answers(parsed, opened):
     walk = walk_through(opened, choose_question(opened))
-    scores = opened.model.score_catalog(
-        *(ops.convert_to_tensor(ids[None]) for ids in (walk.item_ids, walk.behavior_ids))
-    )
+    history = {"item_ids": walk.item_ids[None], "behavior_ids": walk.behavior_ids[None]}
+    scores = opened.model.score_catalog(history)
     scores = np.array(scores)[0]
     order = np.argsort(-scores, kind="stable")[:10]
     header, *rows = parsed.table("Full catalogue; scores")
@@ -207,6 +206,8 @@ def test_names_in_a_title_are_escaped():
 class RankingOnly(keras.Model):
     """A model without a behaviour head, behaviour encoders or indicators."""
 
+    features = (ITEM_IDS, BEHAVIOR_IDS)
+
     def __init__(self, config):
         names = (ITEM_IDS, BEHAVIOR_IDS)
         ids = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
@@ -219,14 +220,22 @@ class RankingOnly(keras.Model):
         self.config, self.table = config, table
         self.states = keras.Model(ids, states)
 
-    def score_catalog(self, item_ids, behavior_ids):
-        states = self.states({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids})
+    def score_candidates(self, features, candidate_ids):
+        return self(
+            {name: ops.convert_to_tensor(features[name]) for name in self.features}
+            | {CANDIDATE_IDS: ops.convert_to_tensor(candidate_ids)[:, None]}
+        )
+
+    def score_catalog(self, features):
+        states = self.states(
+            {name: ops.convert_to_tensor(features[name]) for name in self.features}
+        )
         return ops.matmul(states[:, -1], ops.transpose(self.table.embeddings))
 
 
 def test_what_a_model_does_not_have_is_left_out(opened):
     keras.utils.set_random_seed(0)
-    other = dataclasses.replace(opened, model=RankingOnly(opened.config))
+    other = dataclasses.replace(opened, model=RankingOnly(opened.config.model))
     assert not other.predicts_behavior
     _, sections = run_sections(other)
     names = [section.name for section in sections]

@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import pytest
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
 from pipelines.report.tuning_report import objective_title, tuning_report
 from pipelines.runtime.hardware import Hardware
+from pipelines.training.run_config import RunConfig
 from pipelines.tuning.space import Choices, Range, SearchSpace
 
 from ..commands import fails
@@ -34,7 +34,7 @@ def write_tuning(directory, trials=30, best_run=None):
         the values and scores of the completed trials, in order.
     """
     behaviors = Behaviors(("view", "<b>cart</b>", "buy"), target="buy")
-    base = HMARConfig(100, behaviors, theta=0.1)
+    base = RunConfig.of(100, behaviors, theta=0.1)
     space = SearchSpace(base, SPACE)
     rng = np.random.default_rng(0)
     content = {

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hmar_keras.config import HMARConfig
 from pipelines.evaluation.evaluator import Evaluator, model_scorer
 from pipelines.protocol.splits import split
 from pipelines.runtime.data_parallel import pad_rows
 from pipelines.runtime.hardware import Hardware
 from pipelines.training.fit import train
+from pipelines.training.run_config import RunConfig
 from pipelines.training.run_directory import RunDirectory
 
 from ..runs import last_state, without_times
@@ -24,7 +24,7 @@ from ..training.fresh_training import Plan, train_elsewhere
 @pytest.fixture(scope="module")
 def configs(log):
     """Settings without and with dropout; the rows of a batch do not divide by two."""
-    config = HMARConfig(
+    config = RunConfig.of(
         log.num_items, log.behaviors, dim=8, max_length=6, batch_size=9, epochs=3
     ).replace(learning_rate=0.02)
     return {"plain": config.replace(dropout=0.0), "dropout": config.replace(dropout=0.3)}
@@ -39,8 +39,8 @@ def elsewhere(tmp_path_factory, log, configs):
         if (backend, devices) not in finished:
             home = tmp_path_factory.mktemp(f"{backend}-{devices}")
             names = ["plain", "dropout"] if resume else ["plain"]
-            runs = [(home / name, configs[name]) for name in names]
-            resumed = home / "resumed" if resume else None
+            runs = [(home / name, configs[name].to_dict()) for name in names]
+            resumed = {home / "dropout": home / "resumed"} if resume else {}
             train_elsewhere(home / "plan", backend, Plan(log, {"devices": devices}, runs, resumed))
             finished[backend, devices] = {
                 name: RunDirectory(home / name) for name in [*names, "resumed"]

@@ -7,11 +7,11 @@ import sys
 import pytest
 import tensorflow as tf
 
-from hmar_keras.models import MODELS
+from hmar_keras.models import MODELS, SASRec
 from pipelines.runtime.errors import InputError
 from pipelines.workflow.settings import model_settings
 
-from ..commands import fails
+from ..commands import fails, fails_last
 
 MODEL = """
 from parts import double  # from beside this file
@@ -21,8 +21,8 @@ from hmar_keras import SASRec, register_model
 
 @register_model("mine")
 class Mine(SASRec):
-    def score_catalog(self, item_ids, behavior_ids):
-        return double(super().score_catalog(item_ids, behavior_ids))
+    def score_catalog(self, features):
+        return double(super().score_catalog(features))
 """
 TINY = ["--dataset", "synthetic_shop/tiny", "--set", "dim=8", "--set", "max_length=8"]
 
@@ -80,9 +80,9 @@ def test_the_environment_names_files_too(hmar, run, tmp_path):
 
 
 def test_settings_of_an_own_model(log, monkeypatch):
-    monkeypatch.setitem(MODELS, "mine", object)
+    monkeypatch.setitem(MODELS, "mine", SASRec)
     settings = model_settings("mine", log.behaviors)
-    assert (settings["model"], settings["item_start"]) == ("mine", "random")
+    assert settings["model"] == "mine"
     assert set(settings["alpha"].values()) == {1.0}
     with pytest.raises(InputError, match="are hmar, sasrec, gsasrec, mine, and your own after"):
         model_settings("yours", log.behaviors)
@@ -120,7 +120,7 @@ def test_a_start_that_needs_the_item_table_asks_for_it(hmar, tmp_path):
     asked = ["train", *TINY, "--model", "tableless", "--set", "item_start=cooccurrence"]
     process = hmar("--import", file, *asked, "--output", tmp_path / "run")
     MODELS.pop("tableless", None)
-    fails(process, "Tableless must define item_table", "item_start=random")
+    fails_last(process, "Tableless must define item_table")
 
 
 def test_the_name_of_a_file_may_have_a_colon(hmar, run, tmp_path):

@@ -7,6 +7,7 @@ of the runs.
 """
 
 import dataclasses
+import json
 import os
 import pickle
 import shutil
@@ -21,15 +22,17 @@ class Plan:
     Args:
         dataset: an `InteractionDataset`.
         hardware: arguments of `Hardware`.
-        runs: (directory, HMARConfig) each.
-        resumed: a directory or None. The last run is copied to it after its first epoch, as a
-            process that is killed then would leave it, and trained to its end.
+        runs: (directory, settings as a dict) each.
+        resumed: by a run's directory another one. The run is copied to it after its first epoch, as
+            a process that is killed then would leave it, and trained to its end.
+        files: that register models of one's own.
     """
 
     dataset: object
     hardware: dict
     runs: list
-    resumed: object = None
+    resumed: dict = dataclasses.field(default_factory=dict)
+    files: list = dataclasses.field(default_factory=list)
 
 
 def train_elsewhere(path, backend, plan):
@@ -40,6 +43,7 @@ def train_elsewhere(path, backend, plan):
         env={
             **os.environ,
             "KERAS_BACKEND": backend,
+            "HMAR_IMPORT": json.dumps([str(file) for file in plan.files]),
             # The trainings of a plan differ little; JAX shall compile a step only once.
             "JAX_COMPILATION_CACHE_DIR": str(path.parent / "compiled"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -59,21 +63,29 @@ def main():
         plan = Plan(**pickle.load(file))
     hardware = Hardware(**plan.hardware)
     prepare_keras(hardware)
+    from pipelines.evaluation.evaluator import Evaluator
+    from pipelines.evaluation.scoring import model_scorer
     from pipelines.protocol.splits import split
+    from pipelines.runtime.own_models import import_chosen_files
     from pipelines.training.fit import train
+    from pipelines.training.run_config import RunConfig
     from pipelines.training.run_directory import RunDirectory
 
     class Copied(RunDirectory):
         def keep_checkpoints(self, last, best):
             super().keep_checkpoints(last, best)
-            if plan.resumed and last == 1 and self.path == plan.runs[-1][0]:
-                shutil.copytree(self.path, plan.resumed)
+            if last == 1 and self.path in plan.resumed:
+                shutil.copytree(self.path, plan.resumed[self.path])
 
+    import_chosen_files()
     splits = split(plan.dataset)
-    for directory, config in plan.runs:
-        train(splits, config, Copied.create(directory, {}, config), 0, hardware)
-    if plan.resumed:
-        train(splits, config, RunDirectory(plan.resumed), 0, hardware)
+    for directory, settings in plan.runs:
+        config = RunConfig.from_dict(settings)
+        model = train(splits, config, Copied.create(directory, {}, config), 0, hardware)
+        results = Evaluator(plan.dataset, splits.test, 0)(model_scorer(model, plan.dataset))
+        (directory / "results.json").write_text(json.dumps(results))
+        if directory in plan.resumed:
+            train(splits, config, RunDirectory(plan.resumed[directory]), 0, hardware)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ property_test = settings(deadline=None, max_examples=50, derandomize=True, datab
 
 
 def plan_of(lengths, config, **changes):
-    return BatchPlan.of(np.asarray(lengths), config.replace(**changes))
+    config = config.replace(**changes)
+    return BatchPlan.of(np.asarray(lengths), config.training, config.model.max_length)
 
 
 def cut(plan):
@@ -59,7 +60,8 @@ def test_the_more_windows_the_finer_the_classes(config, windows, step):
     plan = plan_of(lengths, config, max_length=48, batch_size=16)
     expected = padded_lengths(lengths, 48, step=step)
     np.testing.assert_array_equal(np.unique(48 - plan.classes), np.unique(expected))
-    few = BatchPlan.of(lengths, config.replace(max_length=48, batch_size=16), few_lengths=True)
+    training = config.training.replace(batch_size=16)
+    few = BatchPlan.of(lengths, training, 48, few_lengths=True)
     assert set(48 - few.classes) == {16, 32, 48}
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from hmar_keras.config import HMARConfig
 from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
+from pipelines.training.run_config import RunConfig
 from pipelines.training.run_directory import RunDirectory
 
+from ..asked_models import data_of
 from ..runs import last_state, without_times
 from .fresh_training import Plan, train_elsewhere
 
@@ -19,7 +20,7 @@ def runs(tmp_path_factory, log):
     The last one also resumed after its first epoch, and one beside it that learns nothing.
     """
     pytest.importorskip("jax")
-    config = HMARConfig(
+    config = RunConfig.of(
         log.num_items, log.behaviors, dim=8, max_length=6, batch_size=9, epochs=3
     ).replace(learning_rate=0.02, dropout=0.3)
     ways = {
@@ -31,12 +32,13 @@ def runs(tmp_path_factory, log):
     for name, hardware in ways.items():
         home = tmp_path_factory.mktemp(name)
         resumed = home / "resumed" if name == "executions" else None
-        trainings = [(home / "run", config)]
+        trainings = [(home / "run", config.to_dict())]
         if resumed:
             still = config.replace(learning_rate=1e-12, dropout=0.0)
-            trainings.insert(0, (home / "still", still))
+            trainings.insert(0, (home / "still", still.to_dict()))
             found["still"] = RunDirectory(home / "still")
-        plan = Plan(log, hardware, trainings, resumed)
+        copies = {home / "run": resumed} if resumed else {}
+        plan = Plan(log, hardware, trainings, copies)
         train_elsewhere(home / "plan", "jax", plan)
         found[name] = RunDirectory(home / "run")
     return {**found, "resumed": RunDirectory(resumed)}
@@ -80,7 +82,7 @@ def test_a_log_too_large_for_the_device_is_an_error(monkeypatch, log, config):
     with monkeypatch.context() as patch:
         patch.setattr(jax, "device_put", full)
         with pytest.raises(InputError, match=r"no 0\.0 GiB for the log; .*--no-data-on-device"):
-            device_batches.DeviceBatches(split(log), config, 0)
+            data_of(device_batches.DeviceBatches, split(log), config)
     monkeypatch.setattr(device_batches, "_MOST_EVENTS", log.num_events - 1)
     with pytest.raises(InputError, match=r"more than .* events; .*--no-data-on-device"):
-        device_batches.DeviceBatches(split(log), config, 0)
+        data_of(device_batches.DeviceBatches, split(log), config)

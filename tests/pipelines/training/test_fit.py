@@ -18,9 +18,11 @@ from pipelines.runtime.hardware import Hardware
 from pipelines.storage.artefacts import written_at_once
 from pipelines.training.fit import best_epoch, train
 from pipelines.training.host_batches import TrainingData, evaluation_dataset
+from pipelines.training.run_config import RunConfig
 from pipelines.training.run_directory import RunDirectory
 from pipelines.training.validation import MONITORED, LossOverEvents
 
+from ..asked_models import data_of
 from ..runs import last_state, without_times
 
 
@@ -47,9 +49,7 @@ def whole(tmp_path_factory, log):
 
 
 def small_config(log):
-    from hmar_keras.config import HMARConfig
-
-    return HMARConfig(
+    return RunConfig.of(
         log.num_items, log.behaviors, dim=8, max_length=6, batch_size=16, epochs=4, dropout=0.3
     )
 
@@ -124,7 +124,7 @@ def test_mixed_precision_trains_validates_and_resumes(whole, tmp_path, log, prec
 
 def test_steps_per_execution_change_nothing(whole, tmp_path, log):
     config = small_config(log).replace(epochs=2)
-    steps = TrainingData(split(log), config, 0).steps_per_epoch
+    steps = data_of(TrainingData, split(log), config).steps_per_epoch
     run, _ = run_once(tmp_path / "run", log, config, hardware=Hardware(steps_per_execution=steps))
     for entry, expected in zip(without_times(run), without_times(whole[0]), strict=False):
         assert entry == pytest.approx(expected, rel=1e-6)
@@ -213,10 +213,10 @@ def test_the_best_epoch_is_the_earliest_of_equals():
 def test_stock_fit_with_validation_data(log):
     """What a script without our training loop does."""
     config, splits = small_config(log), split(log)
-    model = HMAR(config)
-    model.compile(**compile_arguments(config))
-    data = TrainingData(splits, config, seed=0)
-    questions = evaluation_dataset(splits, splits.validation, config, seed=0)
+    model = HMAR(config.model)
+    model.compile(**compile_arguments(model, config.training))
+    data = TrainingData(splits, model, config.training, seed=0)
+    questions = evaluation_dataset(splits, splits.validation, model, 16, seed=0)
     history = model.fit(
         data.dataset(epochs=2),
         epochs=2,

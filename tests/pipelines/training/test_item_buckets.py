@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hmar_keras.config import HMARConfig
-from hmar_keras.models import HMAR
+from hmar_keras.models import HMAR, HMARConfig
 from pipelines.export import export
 from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import item_popularity
@@ -14,7 +13,7 @@ from pipelines.workflow.settings import build_config
 
 
 def test_it_can_be_set(log):
-    assert build_config(log, assignments=["item_buckets=7"]).item_buckets == 7
+    assert build_config(log, assignments=["item_buckets=7"]).model.item_buckets == 7
     with pytest.raises(InputError, match="item_buckets"):
         build_config(log, assignments=["item_buckets=-1"])
 

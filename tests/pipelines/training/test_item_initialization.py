@@ -6,12 +6,11 @@ import pytest
 from keras import ops
 
 from hmar_keras.layers import ItemNeighbors, ItemTable
-from hmar_keras.models import build_model
 from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import touched_items
 from pipelines.training import item_initialization
 from pipelines.training.fit import train
-from pipelines.training.item_initialization import find_neighbors, start_from_cooccurrence
+from pipelines.training.item_initialization import cooccurrence_embeddings, find_neighbors
 from pipelines.training.run_directory import RunDirectory
 
 MAX_LENGTH = 3  # of what the model sees
@@ -22,6 +21,12 @@ def table_of(num_items, dim):
     table = ItemTable(num_items + 1, dim)
     table.build()
     return table
+
+
+def start_from_cooccurrence(table, splits):
+    """Writes into a table what a model's `prepare` would."""
+    old = np.array(ops.convert_to_numpy(table.embeddings))
+    table.embeddings.assign(cooccurrence_embeddings(old, splits))
 
 
 def test_touched_items_are_those_of_the_training_events(log):
@@ -80,7 +85,7 @@ def test_a_model_of_the_target_behaviour_starts_from_its_events_alone(log, confi
     )
     trained = train(split(log), config, RunDirectory.create(tmp_path / "a", {}, config), seed=0)
     keras.utils.set_random_seed(0)
-    expected = build_model(config)
+    expected = config.build_model()
     start_from_cooccurrence(expected.item_table, split(log).visible("target"))
     np.testing.assert_allclose(
         expected.item_table.embeddings, trained.item_table.embeddings, atol=1e-6
@@ -95,7 +100,7 @@ def test_training_starts_there_and_is_repeated(model, log, config, tmp_path):
     )
     trained = train(split(log), config, RunDirectory.create(tmp_path / "a", {}, config), seed=3)
     keras.utils.set_random_seed(3)
-    expected = build_model(config)
+    expected = config.build_model()
     assert not np.allclose(expected.item_table.embeddings, trained.item_table.embeddings)
     start_from_cooccurrence(expected.item_table, split(log))
     np.testing.assert_allclose(
@@ -109,7 +114,7 @@ def test_training_starts_there_and_is_repeated(model, log, config, tmp_path):
 def neighbors_of(splits, num_neighbors, weight=1.0):
     layer = ItemNeighbors(splits.dataset.num_items, num_neighbors, 3)
     layer.build((None, None))
-    find_neighbors(layer, splits, MAX_LENGTH, weight)
+    layer.assign_neighbors(*find_neighbors(splits, num_neighbors, MAX_LENGTH, weight))
     return layer
 
 
@@ -220,5 +225,5 @@ def test_a_trained_model_keeps_its_neighbors(log, config, tmp_path):
         "behavior_ids": np.array([[0, 1, 3]], "int32"),
     }
     np.testing.assert_array_equal(
-        *(ops.convert_to_numpy(each.score_catalog(**history)) for each in (model, loaded))
+        *(ops.convert_to_numpy(each.score_catalog(history)) for each in (model, loaded))
     )

@@ -12,9 +12,9 @@ from pipelines.training.run_directory import RunDirectory
 
 def test_closed_forms(config):
     constant = config.replace(learning_rate=0.3)
-    assert [training.learning_rate(constant, epoch) for epoch in range(3)] == [0.3] * 3
+    assert [training.learning_rate(constant.training, epoch) for epoch in range(3)] == [0.3] * 3
     cosine = config.replace(learning_rate=0.4, learning_rate_schedule="cosine", epochs=4)
-    rates = [training.learning_rate(cosine, epoch) for epoch in range(5)]
+    rates = [training.learning_rate(cosine.training, epoch) for epoch in range(5)]
     root = math.sqrt(2)
     np.testing.assert_allclose(
         rates, [0.4, 0.1 * (2 + root), 0.2, 0.1 * (2 - root), 0.0], atol=1e-12

@@ -12,6 +12,7 @@ from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
 from pipelines.storage import artefacts
 from pipelines.training.fit import best_epoch, train
+from pipelines.training.run_config import RunConfig
 from pipelines.training.run_directory import RunDirectory, new_directory
 from pipelines.training.validation import MONITORED
 from pipelines.workflow import runs as workflow
@@ -27,9 +28,10 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, log):
     """A run of four epochs of which not the last is the best, and its settings."""
-    from hmar_keras.config import HMARConfig
 
-    config = HMARConfig(log.num_items, log.behaviors, dim=8, max_length=6, batch_size=16, epochs=3)
+    config = RunConfig.of(
+        log.num_items, log.behaviors, dim=8, max_length=6, batch_size=16, epochs=3
+    )
     run = RunDirectory.create(tmp_path_factory.mktemp("home") / "run", SETTINGS, config)
     train(split(log), config, run, 0)
     return run, config

@@ -7,9 +7,9 @@ import pytest
 
 from pipelines.protocol.splits import split
 from pipelines.training import host_batches as input_pipeline
-from pipelines.training.examples import training_windows
 from pipelines.training.host_batches import TrainingData
 
+from ..asked_models import data_of, windows_of
 from .epochs import epochs_of, left_padded
 
 
@@ -40,12 +40,12 @@ def test_an_epoch_is_what_the_log_says(way, log, config, windows, batching):
         windows=windows, batching=batching, num_negatives=3, max_length=20, batch_size=5
     )
     splits = split(log)
-    data = way(splits, config, seed=3, few_lengths=False)
+    data = data_of(way, splits, config, 3, few_lengths=False)
     epoch = epochs_of(data, 0, 1)
     assert len(epoch) == data.steps_per_epoch
-    length = config.max_length
+    length = config.model.max_length
     expected = []
-    for user, start, end in training_windows(splits, config).tolist():
+    for user, start, end in windows_of(splits, config).tolist():
         items, behaviors = log.item_ids[start:end], log.behavior_ids[start:end]
         expected.append(
             (
@@ -75,14 +75,14 @@ def test_an_epoch_is_what_the_log_says(way, log, config, windows, batching):
 def test_negatives_never_hit_the_history(way, log, config):
     config = config.replace(num_negatives=5)
     splits = split(log)
-    data = way(splits, config, seed=0)
+    data = data_of(way, splits, config, 0)
     touched = {}
-    for user, start, end in training_windows(splits, config).tolist():
+    for user, start, end in windows_of(splits, config).tolist():
         history = set(log.item_ids[splits.train_starts[user] : splits.train_ends[user]].tolist())
-        touched[tuple(left_padded(log.item_ids[start:end][:-1], config.max_length))] = history
+        touched[tuple(left_padded(log.item_ids[start:end][:-1], config.model.max_length))] = history
     rows = 0
     for inputs, _ in epochs_of(data, 0, 20):
-        histories = padded(inputs["item_ids"], config.max_length)
+        histories = padded(inputs["item_ids"], config.model.max_length)
         for items, candidates in zip(histories, inputs["candidate_ids"], strict=True):
             negatives = candidates[:, 1:]
             assert negatives.min() >= 1
@@ -96,7 +96,7 @@ def test_negatives_are_uniform_outside_the_history(way, datasets, config):
     users = [[(1, 3), (4, 3), (2, 3), (4, 3), (6, 1)]]
     splits = split(datasets["make"](users, num_items=8))  # trained on 1 and 4
     config = config.replace(num_negatives=4000, max_length=4)
-    ((inputs, _),) = epochs_of(way(splits, config, seed=0), 0, 1)
+    ((inputs, _),) = epochs_of(data_of(way, splits, config, 0), 0, 1)
     negatives = inputs["candidate_ids"][0, :, 1:]
     share = np.bincount(negatives.ravel(), minlength=9) / negatives.size
     outside = [2, 3, 5, 6, 7, 8]
@@ -106,9 +106,9 @@ def test_negatives_are_uniform_outside_the_history(way, datasets, config):
 
 def test_the_seed_and_the_epoch_decide_alone(way, log, config):
     splits = split(log)
-    data = way(splits, config, seed=5)
+    data = data_of(way, splits, config, 5)
     whole = epochs_of(data, 0, 3)
-    again = epochs_of(way(splits, config, seed=5), 0, 3)
+    again = epochs_of(data_of(way, splits, config, 5), 0, 3)
     steps = data.steps_per_epoch
     resumed = epochs_of(data, 2, 3)
     for name in ("item_ids", "behavior_ids", "candidate_ids"):
@@ -116,7 +116,7 @@ def test_the_seed_and_the_epoch_decide_alone(way, log, config):
         assert np.array_equal(joined(whole[2 * steps :], name), joined(resumed, name))
         first, second = joined(whole[:steps], name), joined(whole[steps : 2 * steps], name)
         assert not np.array_equal(first, second)
-    other = epochs_of(way(splits, config, seed=6), 0, 1)
+    other = epochs_of(data_of(way, splits, config, 6), 0, 1)
     assert not np.array_equal(joined(whole[:steps], "item_ids"), joined(other, "item_ids"))
     # Steps of one epoch differ in their negatives, too.
     assert not np.array_equal(
@@ -130,7 +130,7 @@ def test_fewer_lengths_hold_the_same_events(way, datasets, config):
     config = config.replace(max_length=40, batch_size=4)
     lengths, items = {}, {}
     for few in (False, True):
-        found = epochs_of(way(splits, config, 0, few_lengths=few), 0, 1)
+        found = epochs_of(data_of(way, splits, config, 0, few_lengths=few), 0, 1)
         lengths[few] = {inputs["item_ids"].shape[1] for inputs, _ in found}
         items[few] = np.sort(joined(found, "item_ids"))
     assert lengths[True] == {16, 32, 40}
@@ -145,7 +145,7 @@ def test_shared_negatives_are_one_set_a_window(way, log, config, batching):
     )
     splits = split(log)
     rows = 0
-    for inputs, targets in epochs_of(way(splits, config, seed=0), 0, 2):
+    for inputs, targets in epochs_of(data_of(way, splits, config, 0), 0, 2):
         count, length = inputs["item_ids"].shape
         assert inputs["candidate_ids"].shape == (count, length, 1)
         assert inputs["negative_ids"].shape == (count, 7)
@@ -157,18 +157,18 @@ def test_shared_negatives_are_one_set_a_window(way, log, config, batching):
             assert not window & set(drawn.tolist())
         rows += count
         assert set(targets) == {"ranking", "behavior"}
-    assert rows == 2 * way(splits, config, seed=0).num_windows
+    assert rows == 2 * data_of(way, splits, config, 0).num_windows
 
 
 def test_new_items_alone_are_ranked(way, datasets, config):
     users = [[(1, 1), (2, 2), (1, 3), (3, 1), (2, 3), (4, 3), (9, 3), (9, 3)]]
     splits = split(datasets["make"](users, num_items=12))
     config = config.replace(targets="new_items", max_length=10)
-    ((inputs, targets),) = epochs_of(way(splits, config, seed=0), 0, 1)
+    ((inputs, targets),) = epochs_of(data_of(way, splits, config, 0), 0, 1)
     assert inputs["candidate_ids"][0, -5:, 0].tolist() == [2, 1, 3, 2, 4]
     # What has been touched is no answer: the item that the position is on is a negative, too.
     assert inputs["candidate_ids"][0, -5:, 1].tolist() == [1, 2, 1, 3, 2]
-    assert inputs["candidate_ids"].shape[-1] == 2 + config.num_negatives
+    assert inputs["candidate_ids"].shape[-1] == 2 + config.model.num_negatives
     assert targets["ranking"][0, -5:].tolist() == [2, 0, 1, 0, 3]
     assert targets["behavior"][0, -5:].tolist() == [2, 3, 1, 3, 3]
 
@@ -176,16 +176,16 @@ def test_new_items_alone_are_ranked(way, datasets, config):
 def test_a_model_of_target_events_trains_on_those_alone(way, log, config):
     splits = split(log)
     target = log.behaviors.target_id
-    seen = epochs_of(way(splits, config.replace(events="target"), seed=0), 0, 1)
+    seen = epochs_of(data_of(way, splits, config.replace(events="target")), 0, 1)
     assert {row for inputs, _ in seen for row in np.unique(inputs["behavior_ids"])} == {0, target}
 
 
 def test_items_in_random_order_keep_their_events(way, log, config):
     config = config.replace(order="random", targets="new_items", max_length=20, batch_size=5)
     splits = split(log)
-    data = way(splits, config, seed=0)
+    data = data_of(way, splits, config, 0)
     windows = {}
-    for user, start, end in training_windows(splits, config).tolist():
+    for user, start, end in windows_of(splits, config).tolist():
         events = zip(log.item_ids[start:end], log.behavior_ids[start:end], strict=True)
         by_item = {}
         for item, behavior in events:
@@ -227,15 +227,15 @@ def test_every_order_of_items_is_as_likely(way):
     """Of three items, one of them with two events; 6 sigma."""
     rows = 6000
     items = np.array([[0, 7, 5, 7, 9]] * rows, np.int32)
-    behaviors = np.array([[0, 1, 2, 3, 1]] * rows, np.int32)
     if way is TrainingData:
-        found, _, is_first = input_pipeline.in_random_order(items, behaviors, [3, 4])
+        order, is_first = input_pipeline.in_random_order(items, [3, 4])
     else:
         import jax
 
         from pipelines.training.device_batches import in_random_order
 
-        found, _, is_first = in_random_order(items, behaviors, jax.random.key(3))
+        order, is_first = in_random_order(items, jax.random.key(3))
+    found = np.take_along_axis(items, np.asarray(order), axis=1)
     orders, counts = np.unique(found, axis=0, return_counts=True)
     assert sorted(map(tuple, orders.tolist())) == sorted(
         {(0, *(x for item in order for x in ([7, 7] if item == 7 else [item])))
@@ -251,7 +251,7 @@ def test_whom_a_window_meets_is_uniform_among_its_like(way, datasets, config):
     users.append([(12, 3), (13, 3), (14, 3)])  # asked, and trained on one event: no window
     splits = split(datasets["make"](users, num_items=14))
     config = config.replace(batch_size=5, max_length=5, num_negatives=1)
-    data = way(splits, config, seed=0)
+    data = data_of(way, splits, config, 0)
     assert data.num_windows == 10
     assert data.steps_per_epoch == 2
     meetings = np.zeros((11, 11))
@@ -270,7 +270,7 @@ def test_batches_of_all_lengths_come_in_an_order_of_chance(way, datasets, config
     users.append([(12, 3), (13, 3), (14, 3)])
     splits = split(datasets["make"](users, num_items=14))
     config = config.replace(batch_size=1, max_length=32, num_negatives=1)
-    data = way(splits, config, seed=0, few_lengths=False)
+    data = data_of(way, splits, config, 0, few_lengths=False)
     epochs = 400
     lengths = [inputs["item_ids"].shape[1] for inputs, _ in epochs_of(data, 0, epochs)]
     orders = np.reshape(lengths, (epochs, -1))
@@ -287,7 +287,7 @@ def test_every_batch_epoch_and_position_has_its_own_draw(way, datasets, config):
     drawn = [
         inputs["candidate_ids"][:, :, 1:].ravel().tolist()
         for seed in range(2)
-        for inputs, _ in epochs_of(way(splits, config, seed), 0, 2)
+        for inputs, _ in epochs_of(data_of(way, splits, config, seed), 0, 2)
     ]
     assert len(drawn) == 8
     # 96 numbers out of 9,996 a batch; two draws share one number in a hundred.
@@ -304,8 +304,8 @@ def test_the_host_and_the_device_have_the_same_windows(log, config):
     config = config.replace(max_length=20, batch_size=5)
     found = []
     for data in (
-        TrainingData(split(log), config, 0, few_lengths=True),
-        DeviceBatches(split(log), config, 0),
+        data_of(TrainingData, split(log), config, few_lengths=True),
+        data_of(DeviceBatches, split(log), config),
     ):
         epoch = epochs_of(data, 0, 1)
         shapes = sorted(inputs["item_ids"].shape for inputs, _ in epoch)
@@ -321,6 +321,7 @@ def test_the_host_and_the_device_have_the_same_windows(log, config):
 def test_an_execution_ends_with_the_epoch(way, datasets, config, steps, at_most, host, device):
     """tf.data goes on with the next epoch, so there an execution has to divide it."""
     users = [[(1, 1), (2, 1)] for _ in range(steps)] + [[(12, 3), (13, 3), (14, 3)]]
-    data = way(split(datasets["make"](users, num_items=14)), config.replace(batch_size=1), 0)
+    splits = split(datasets["make"](users, num_items=14))
+    data = data_of(way, splits, config.replace(batch_size=1))
     assert data.steps_per_epoch == steps
     assert data.steps_per_execution(at_most) == (host if way is TrainingData else device)

@@ -1,12 +1,14 @@
 """HMAR under KerasTuner's own tuners, as a script uses it."""
 
+import json
+
 import keras
 import keras_tuner
 import pytest
 
-from hmar_keras.config import HMARConfig
 from pipelines.protocol.splits import split
 from pipelines.training.host_batches import TrainingData, evaluation_dataset
+from pipelines.training.run_config import RunConfig
 from pipelines.tuning import HMARHyperModel, SearchSpace
 from pipelines.tuning.space import Choices, Range
 
@@ -18,7 +20,7 @@ def splits(log):
 
 @pytest.fixture(scope="module")
 def base(log):
-    return HMARConfig(
+    return RunConfig.of(
         log.num_items, log.behaviors, dim=4, max_length=6, num_behavior_blocks=0, epochs=1
     )
 
@@ -42,7 +44,7 @@ def test_a_stock_tuner_searches(splits, base, tmp_path):
     trials = tuner.oracle.trials.values()
     assert [trial.status for trial in trials] == ["COMPLETED"] * 3
     best = hypermodel.config(tuner.get_best_hyperparameters()[0])
-    assert best.theta in {trial.hyperparameters.values["theta"] for trial in trials}
+    assert best.model.theta in {trial.hyperparameters.values["theta"] for trial in trials}
 
 
 def test_fit_stops_early_and_goes_on_where_another_trial_ended(splits, base):
@@ -70,8 +72,9 @@ def test_values_of_the_bayesian_oracle_become_numbers_that_keras_takes(splits, b
     for trial in tuner.oracle.trials.values():
         assert trial.status == "COMPLETED", trial.message
         config = hypermodel.config(trial.hyperparameters)
-        assert {type(x) for x in (config.theta, config.beta, *config.alpha.values())} == {float}
-        assert HMARConfig.from_json(config.to_json()) == config
+        model = config.model
+        assert {type(x) for x in (model.theta, model.beta, *model.alpha.values())} == {float}
+        assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_a_tuner_writes_what_tensorboard_shows(splits, base, tmp_path):
@@ -91,11 +94,11 @@ def test_keras_names_the_metrics_by_output(splits, base):
     """Of batches that `fit` validates on by itself: `val_<output>_<metric>`."""
     hypermodel = HMARHyperModel(splits, SearchSpace.of(base, over=["theta"]))
     model = hypermodel.build(keras_tuner.HyperParameters())
-    data = TrainingData(splits, base, seed=0)
+    data = TrainingData(splits, model, base.training, seed=0)
     history = model.fit(
         data.dataset(),
         steps_per_epoch=data.steps_per_epoch,
-        validation_data=evaluation_dataset(splits, splits.validation, base, seed=0),
+        validation_data=evaluation_dataset(splits, splits.validation, model, 128, seed=0),
         shuffle=False,
         verbose=0,
     ).history

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
+from pipelines.training.run_config import RunConfig
 from pipelines.tuning.importance import importance, places
 from pipelines.tuning.space import Choices, Range, SearchSpace
 from pipelines.tuning.trials import Trial
 
 SPACE = SearchSpace(
-    HMARConfig(100, Behaviors(("view", "buy"), target="buy")),
+    RunConfig.of(100, Behaviors(("view", "buy"), target="buy")),
     {
         "theta": Range(0.01, 1.0, log=True),
         "dropout": Range(0.0, 0.5),

@@ -13,8 +13,7 @@ SEARCH = textwrap.dedent(
 
     import keras_tuner
 
-    from hmar_keras.config import HMARConfig
-    from pipelines.datasets import load_dataset
+        from pipelines.datasets import load_dataset
     from pipelines.protocol.splits import split
     from pipelines.tuning import HMARHyperModel, SearchSpace
     from tensorflow.python.framework.func_graph import FuncGraph
@@ -32,7 +31,7 @@ SEARCH = textwrap.dedent(
     splits = split(load_dataset("synthetic_shop/tiny"))
     log = splits.dataset
     small = {"dim": 4, "max_length": 6, "num_behavior_blocks": 0, "batch_size": 256}
-    base = HMARConfig(log.num_items, log.behaviors, epochs=1, **small)
+    base = RunConfig.of(log.num_items, log.behaviors, epochs=1, **small)
     hypermodel = Watched(splits, SearchSpace.of(base, over=["alpha", "theta"]))
     objective = keras_tuner.Objective("val_score", "max")
     tuner = keras_tuner.RandomSearch(hypermodel, objective, max_trials=20, directory=sys.argv[1])

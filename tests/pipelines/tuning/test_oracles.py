@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from hmar_keras.config import HMARConfig
 from hmar_keras.schema import Behaviors
+from pipelines.training.run_config import RunConfig
 from pipelines.tuning.oracles import ALGORITHMS, make_oracle
 from pipelines.tuning.space import SearchSpace
 
@@ -16,7 +16,7 @@ TRIALS = 6
 
 def oracle_in(path, algorithm="random"):
     """As a process that has just started has it."""
-    space = SearchSpace.of(HMARConfig(30, SHOP, epochs=9), over=["theta", "dim"])
+    space = SearchSpace.of(RunConfig.of(30, SHOP, epochs=9), over=["theta", "dim"])
     oracle = make_oracle(algorithm, space, "val_score", TRIALS, seed=0)
     oracle._set_project_dir(path, "search")
     oracle.verbose = 0

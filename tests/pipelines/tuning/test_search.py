@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hmar_keras.config import HMARConfig
+from pipelines.training.run_config import RunConfig
 from pipelines.tuning.request import Tuning
 
 from ..commands import fails
@@ -115,20 +115,22 @@ def test_what_had_ended_before_the_kill_is_as_it_was(killed):
 
 def test_the_first_trial_is_the_configuration_to_begin_with(killed):
     path, _, _ = killed
-    config = HMARConfig.from_dict(json.loads((path / "tuning.json").read_text())["config"])
+    config = RunConfig.from_dict(json.loads((path / "tuning.json").read_text())["config"])
     first = table(path)[0]
-    assert float(first["theta"]) == config.theta
-    assert {name: float(first[f"alpha.{name}"]) for name in config.alpha} == dict(config.alpha)
+    assert float(first["theta"]) == config.model.theta
+    assert {name: float(first[f"alpha.{name}"]) for name in config.model.alpha} == dict(
+        config.model.alpha
+    )
 
 
 def test_the_best_configuration_is_the_best_trials_and_trains_as_it_is(killed, hmar):
     path, _, _ = killed
     rows = table(path)
     best = max(rows, key=lambda row: float(row["val_score"]))
-    config = HMARConfig.from_dict(json.loads((path / "best_config.json").read_text()))
-    assert config.theta == float(best["theta"])
+    config = RunConfig.from_dict(json.loads((path / "best_config.json").read_text()))
+    assert config.model.theta == float(best["theta"])
     trained = path / best["run"]
-    assert HMARConfig.from_dict(json.loads((trained / "config.json").read_text())) == config
+    assert RunConfig.from_dict(json.loads((trained / "config.json").read_text())) == config
     dataset = ["--dataset", "synthetic_shop/tiny"]
     process = hmar("train", *dataset, "--config", path / "best_config.json", "--output", "again")
     assert process.returncode == 0, process.stderr

@@ -1,10 +1,13 @@
+import dataclasses
 import json
 
 import pytest
 
-from hmar_keras.config import HMARConfig
+from hmar_keras import NextItemConfig, SASRec, setting
+from hmar_keras.models import MODELS
 from pipelines.datasets import DATASETS
 from pipelines.runtime.errors import InputError
+from pipelines.training.run_config import RunConfig
 from pipelines.workflow.settings import DEFAULTS, MODEL_SETTINGS, build_config, model_settings
 
 
@@ -14,24 +17,24 @@ def test_precedence_rises_from_preset_to_epochs(log, tmp_path):
     config = build_config(
         log, "movielens", file, ["dropout=0.3", "alpha.cart=0.5", "windows=all"], epochs=7
     )
-    preset = HMARConfig.preset("movielens", log.num_items, log.behaviors)
+    preset = RunConfig.preset("movielens", log.num_items, log.behaviors)
     assert config == preset.replace(
         dim=16,
         dropout=0.3,
-        alpha={"view": 0.2, "cart": 0.5, "buy": preset.alpha["buy"]},
+        alpha={"view": 0.2, "cart": 0.5, "buy": preset.model.alpha["buy"]},
         windows="all",
         epochs=7,
     )
 
 
 def test_a_runs_config_serves_as_a_file(log, tmp_path):
-    config = HMARConfig(log.num_items, log.behaviors, dim=24)
-    (tmp_path / "config.json").write_text(config.to_json())
+    config = RunConfig.of(log.num_items, log.behaviors, dim=24)
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     assert build_config(log, config_file=tmp_path / "config.json") == config
 
 
 def test_a_file_of_an_earlier_version_serves_where_it_means_the_same(log, tmp_path):
-    config = HMARConfig(log.num_items, log.behaviors, variant="release", dim=24)
+    config = RunConfig.of(log.num_items, log.behaviors, variant="release", dim=24)
     settings = config.to_dict()
     del settings["variant"]
     settings |= {"feed_forward_residual": True, "layer_norm": True, "scale_embeddings": True}
@@ -49,15 +52,15 @@ def test_a_model_keeps_the_datasets_other_settings(log, tmp_path, model):
     config, hmar = build_config(log, model=model), build_config(log)
     changes = model_settings(model, log.behaviors)
     assert config == hmar.replace(**changes)
-    assert config.model == ("hmar" if model == "hmar" else "sasrec")
+    assert config.name == ("hmar" if model == "hmar" else "sasrec")
     assert (model == "hmar") == (config == hmar)
     # It is the model whatever a file says of another.
-    (tmp_path / "config.json").write_text(hmar.replace(dim=24).to_json())
+    (tmp_path / "config.json").write_text(json.dumps(hmar.replace(dim=24).to_dict()))
     from_file = build_config(log, config_file=tmp_path / "config.json", model=model)
     assert from_file == hmar.replace(dim=24, **changes)
     # What the user sets comes last.
     chosen = build_config(log, assignments=["num_sequence_blocks=3", "alpha.buy=2"], model=model)
-    assert (chosen.num_sequence_blocks, chosen.alpha["buy"]) == (3, 2.0)
+    assert (chosen.model.num_sequence_blocks, chosen.model.alpha["buy"]) == (3, 2.0)
 
 
 def test_a_model_that_is_none_is_named(log):
@@ -73,7 +76,7 @@ def test_every_dataset_has_settings():
     ("assignment", "message"),
     [
         ("dim", "field=value"),
-        ("dims=3", "unknown setting 'dims'"),
+        ("dims=3", "unknown setting 'dims'; did you mean dim"),
         ("dim=many", "dim must be a whole number"),
         ("dim=7.5", "dim must be a whole number"),
         ("num_heads=5", "num_heads must divide dim"),
@@ -81,7 +84,7 @@ def test_every_dataset_has_settings():
         ("alpha.buy=-1", "alpha of 'buy'"),
         ("alpha=3", "alpha must map"),
         ("num_items=5", "comes from the dataset"),
-        ("dropout=1.0", "dropout must be in"),
+        ("dropout=1.0", "dropout must be less than 1"),
         ("learning_rate=NaN", "finite"),
     ],
 )
@@ -108,3 +111,46 @@ def test_bad_files_are_named(log, tmp_path):
 def test_unknown_presets_are_named(log):
     with pytest.raises(InputError, match="taobao, tianchi, yelp, movielens"):
         build_config(log, "amazon")
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnConfig(NextItemConfig):
+    """Names that defaults, presets and earlier versions have, too, with another meaning."""
+
+    variant: str = setting("small", choices=("small", "big"))
+    layer_norm: bool = False
+    dim: int = setting(16, above=0, at_most=32)
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """A model with such settings."""
+    model = type("Own", (SASRec,), {"Settings": OwnConfig})
+    monkeypatch.setitem(MODELS, "own", model)
+
+
+@pytest.mark.parametrize("preset", [None, "movielens", "yelp"])
+def test_settings_of_an_own_model_mean_what_it_says(own, log, preset):
+    config = build_config(log, preset, model="own").model
+    assert (config.variant, config.layer_norm, config.dim) == ("small", False, 16)
+    said = ["variant=big", "layer_norm=true", "alpha.buy=0.75", "dim=8"]
+    config = build_config(log, preset, assignments=said, model="own")
+    changed = config.model
+    assert (changed.variant, changed.layer_norm, changed.dim) == ("big", True, 8)
+    assert changed.alpha == {"view": 1.0, "cart": 1.0, "buy": 0.75}
+    assert config.replace(dropout=0.1).model.layer_norm is True
+    # What it shares with HMAR it takes over.
+    assert changed.max_length == build_config(log, preset).model.max_length
+
+
+def test_a_file_of_another_model_gives_what_both_have(own, log, tmp_path):
+    hmar = RunConfig.of(log.num_items, log.behaviors, dropout=0.4, theta=0.3, epochs=7)
+    (tmp_path / "config.json").write_text(json.dumps(hmar.to_dict()))
+    config = build_config(log, config_file=tmp_path / "config.json", model="own")
+    assert (config.model.dropout, config.training.epochs, config.model.dim) == (0.4, 7, 16)
+    (tmp_path / "config.json").write_text(json.dumps({**hmar.to_dict(), "tehta": 1}))
+    with pytest.raises(InputError, match="unknown setting 'tehta'"):
+        build_config(log, config_file=tmp_path / "config.json", model="own")
+    (tmp_path / "config.json").write_text(json.dumps({"model": "gru", "dim": 8}))
+    with pytest.raises(InputError, match=r"'gru', which nothing has registered.*--import"):
+        build_config(log, config_file=tmp_path / "config.json")

@@ -4,12 +4,13 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hmar_keras.config import HMARConfig
 from pipelines.datasets import load_log
 from pipelines.datasets.event_log import LogSpec
 from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
-from pipelines.training.examples import training_windows
+from pipelines.training.run_config import RunConfig
+
+from ...asked_models import windows_of
 
 ROWS = st.lists(
     st.tuples(
@@ -48,9 +49,9 @@ def test_what_is_held_out_is_never_trained_on(rows, windows, length, write_log, 
         return
     assert len(splits.test) == sum(count >= 3 for count in buys.values())
 
-    config = HMARConfig(dataset.num_items, dataset.behaviors, max_length=length, windows=windows)
+    config = RunConfig.of(dataset.num_items, dataset.behaviors, max_length=length, windows=windows)
     trained = np.zeros(dataset.num_events, int)
-    for _, start, end in training_windows(splits, config):
+    for _, start, end in windows_of(splits, config):
         trained[start:end] += 1
     # An answer stands right behind its history.
     answers = [*splits.validation.ends, *splits.test.ends]

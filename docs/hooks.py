@@ -22,6 +22,7 @@ REPOSITORY_PAGES = {
     "README.md": "index.md",
     "BUILD_NOTES.md": "build_notes.md",
     "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
     "deploy/README.md": "deployment.md",
     "examples/README.md": "examples.md",
     "saved_models/README.md": "signatures.md",

@@ -1,4 +1,4 @@
-"""The README's table of results as bars: hits on items that are new to the user."""
+"""The summary of the results page as bars: hits on items that are new to the user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from svg import Picture
 
-README = Path(__file__).resolve().parent.parent.parent / "README.md"
+RESULTS = Path(__file__).resolve().parent.parent / "pages" / "results.md"
 ROW = re.compile(r"\| ?([\w/]*) ? \| (\w[\w -]+) \| [\d. /]+ \| [\d. /]+ \| ([\d.]+) / [\d.]+ \|")
 LEFT, WIDTH, BAR = 170, 190, 22
 GAP = WIDTH + 52  # from dataset to dataset
@@ -15,7 +15,7 @@ GAP = WIDTH + 52  # from dataset to dataset
 
 def draw() -> Picture:
     """Draws it."""
-    results = hit_rates(README.read_text(encoding="utf-8"))
+    results = hit_rates(RESULTS.read_text(encoding="utf-8"))
     sentences = (
         f"{dataset}: " + ", ".join(f"{name} {hits:.1%}" for name, hits in rows.items())
         for dataset, rows in results.items()
@@ -41,7 +41,7 @@ def draw() -> Picture:
 
 
 def hit_rates(text: str) -> dict[str, dict[str, float]]:
-    """HR@10 on new items by dataset and scorer, of the table in the README."""
+    """HR@10 on new items by dataset and scorer, of the summary on the results page."""
     results, dataset = {}, None
     for name, scorer, hits in ROW.findall(text):
         dataset = name or dataset

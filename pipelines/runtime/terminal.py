@@ -32,7 +32,7 @@ def prepare_keras(hardware: Hardware | None = None, backend: str | None = None) 
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow has oneDNN's kernels, but on many CPUs it does not use them unless it is told to;
-    # BUILD_NOTES.md has what they are worth.
+    # docs/pages/benchmarks.md has what they are worth.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if backend:
         os.environ["KERAS_BACKEND"] = backend

@@ -25,7 +25,7 @@ from pipelines.training.run_config import (
 
 # Beside the paper's settings: what the authors' release does in its network, smaller batches, and a
 # softmax over many negatives. They reach a better validation score in a fraction of the paper's
-# epochs; BUILD_NOTES.md has the measurements.
+# epochs; docs/pages/results.md has the measurements.
 _QUICK = {
     "variant": "release",
     "batch_size": 32,

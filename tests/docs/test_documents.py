@@ -5,6 +5,7 @@ comment before them says why not; then they are compiled. Of every command its o
 and its values must fit. `tests/test_readme.py` runs the README's own blocks.
 """
 
+import functools
 import re
 import runpy
 import sys
@@ -83,3 +84,31 @@ def test_the_pictures_are_what_their_programs_draw(tmp_path, monkeypatch):
         assert re.search(r"<title[^>]*>\w+", picture) and re.search(r"<desc[^>]*>\w+", picture)
         assert "prefers-color-scheme: dark" in picture
         assert not re.search(r"(href|src|url)\s*[=(]\s*[\"']?https?:", picture)
+
+
+@functools.cache
+def python_text():
+    """All code of the repository, in which a name that a document uses must occur."""
+    folders = ("hmar_keras", "pipelines", "benchmarks", "examples", "tests", "docs")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    return "\n".join(path.read_text(encoding="utf-8") for path in files)
+
+
+SPANS = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+PATH = re.compile(r"[\w.\-]+(/[\w.\-]+)*/?[\w.\-]*\.(py|md|toml|yml|svg)")
+CAMEL = re.compile(r"(?:[A-Z][a-z0-9]+){2,}\w*")
+# Of other projects, or of what a removed thing was called.
+STRANGERS = {"DistributedEmbedding", "DirectRunner", "PortableRunner", "SparseCore"}
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if name != "CHANGELOG.md"])
+def test_files_and_classes_that_are_named_exist(name):
+    text, code = DOCUMENTS[name], python_text()
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    places = [ROOT, (ROOT / name).parent, ROOT / "pipelines", ROOT / "hmar_keras", ROOT / "tests"]
+    for span in SPANS.findall(prose):
+        if PATH.fullmatch(span) and "/" in span:
+            assert any((place / span).exists() for place in places), f"{name} names {span}"
+        for word in CAMEL.findall(span):
+            if word not in STRANGERS:
+                assert re.search(rf"\b{word}\b", code), f"{name} names {word}"

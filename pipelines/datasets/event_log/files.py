@@ -91,6 +91,7 @@ def find_files(patterns: Iterable[str]) -> list[Path]:
             raise InputError(f"there is no log {pattern}; give a file, a pattern or a directory.")
         for match in matches:
             check_text(str(match), "the name of the log")
+            check_text(os.path.abspath(match), "the path of the log")
             if not match.is_file() or _kind(match) is None:
                 raise InputError(
                     f"{match} is no log that can be read; it must be a file that ends in "

@@ -99,7 +99,7 @@ class NextItemConfig(ModelConfig):
             items are not the last ones.
 
     Raises:
-        ValueError: as above.
+        ValueError: if a setting is of the wrong kind or out of range, naming it.
     """
 
     dim: int = setting(64, above=0)
@@ -167,7 +167,7 @@ class TransformerConfig(NextItemConfig):
             items are seldom; not with `item_buckets`. The model's `prepare` finds them.
 
     Raises:
-        ValueError: as above.
+        ValueError: if a setting is of the wrong kind or out of range, naming it.
     """
 
     num_heads: int = setting(1, above=0)

@@ -200,7 +200,10 @@ class NextItem(Objective):
         )
 
     def batch(self, windows: TrainingWindows) -> tuple[dict[str, Any], dict[str, Any]]:
-        """See `Objective.batch`; one more candidate with `only_new`, the position's own item."""
+        """Makes a batch in which every event but the last is followed by the next one.
+
+        With `only_new` there is one more candidate, the position's own item; see `Objective.batch`.
+        """
         xp, items = windows.xp, windows.item_ids
         inputs, candidates = items[:, :-1], items[:, 1:, None]
         if self.only_new:
@@ -248,7 +251,7 @@ class MaskedItems(Objective):
         self.max_length = max_length
 
     def batch(self, windows: TrainingWindows) -> tuple[dict[str, Any], dict[str, Any]]:
-        """See `Objective.batch`."""
+        """Makes a batch in which some events' items are hidden; see `Objective.batch`."""
         xp, items = windows.xp, windows.item_ids
         hidden = (windows.uniform() < self.share) & (items > 0)
         none = xp.cumsum(xp.where(hidden, 1, 0), axis=1)[:, -1:] == 0

@@ -149,7 +149,7 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
     def compute_output_shape(
         self, item_ids_shape, indicators_shape, states_shape=None, negative_ids_shape=None
     ):
-        """As above."""
+        """Returns `[..., dim]`, or `[batch, steps, candidates + negatives]` with states."""
         if states_shape is None:
             return (*item_ids_shape, self.dim)
         return scores_shape(item_ids_shape, negative_ids_shape)

@@ -81,7 +81,7 @@ class ItemEmbedding(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(*shapes), dtype)
 
     def compute_output_shape(self, item_ids_shape, states_shape=None, negative_ids_shape=None):
-        """As above."""
+        """Returns `[..., dim]`, or `[batch, steps, candidates + negatives]` with states."""
         if states_shape is None:
             return (*item_ids_shape, self.dim)
         return scores_shape(item_ids_shape, negative_ids_shape)

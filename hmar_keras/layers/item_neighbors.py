@@ -175,7 +175,7 @@ class ItemNeighbors(keras.layers.Layer):
     def compute_output_spec(
         self, item_ids, behavior_ids, candidate_ids, negative_ids=None, training=False
     ):
-        """Likewise, float32."""
+        """Returns float32 `[batch, steps, candidates + negatives]`."""
         shapes = [x.shape for x in (item_ids, behavior_ids, candidate_ids)]
         shapes.append(None if negative_ids is None else negative_ids.shape)
         return keras.KerasTensor(self.compute_output_shape(*shapes), "float32")

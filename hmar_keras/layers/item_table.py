@@ -69,7 +69,7 @@ class ItemTable(keras.layers.Embedding):
         """The products of `vectors`, `[batch, steps, output_dim]`, with items.
 
         Args:
-            vectors: float32, as above.
+            vectors: float32 `[batch, steps, output_dim]`.
             item_ids: int `[batch, steps, items]`, for every step its own; or `[batch, items]`,
                 the same for all steps.
 

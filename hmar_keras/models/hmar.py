@@ -210,7 +210,7 @@ class CandidateItems(keras.Operation):
         return items, ops.squeeze(first, axis=2)
 
     def compute_output_spec(self, candidate_ids):
-        """As above."""
+        """Returns float32 `[batch, steps, candidates, dim]` and `[batch, steps, dim]`."""
         batch, steps, count = candidate_ids.shape
         shapes = (batch, steps, count, self._dim), (batch, steps, self._dim)
         return tuple(keras.KerasTensor(shape, "float32") for shape in shapes)
@@ -288,11 +288,11 @@ class HMAR(SequentialRecommender):
 
     @property
     def item_table(self):
-        """See `SequentialRecommender.item_table`."""
+        """The `ItemTable` of the items' embeddings."""
         return self.backbone.item_encoder.item_table
 
     def prepare(self, log: TrainingLog) -> None:
-        """See `SequentialRecommender.prepare`."""
+        """Starts items and neighbours from the log where the settings ask for it."""
         prepare_items(self, log)
 
     def objective(self) -> Objective:

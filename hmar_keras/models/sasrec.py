@@ -127,15 +127,15 @@ class SASRec(SequentialRecommender):
 
     @property
     def item_table(self):
-        """See `SequentialRecommender.item_table`."""
+        """The `ItemTable` of the items' embeddings."""
         return self.items.item_table
 
     def prepare(self, log: TrainingLog) -> None:
-        """See `SequentialRecommender.prepare`."""
+        """Starts items and neighbours from the log where the settings ask for it."""
         prepare_items(self, log)
 
     def query(self, features: Mapping[str, Any]) -> Query:
-        """See `SequentialRecommender.query`."""
+        """Returns the newest state as the vectors, and the neighbours' scores as gains."""
         item_ids = features[ITEM_IDS]
         states = self.backbone({ITEM_IDS: item_ids}, training=False)
         gains = None

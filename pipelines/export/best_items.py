@@ -42,7 +42,7 @@ class OneProduct:
         self._popularity = popularity
 
     def __call__(self, features: Mapping[str, tf.Tensor], hidden, k):
-        """See the class."""
+        """Returns scores and item ids, `[batch, k]`, the best first."""
         scores = self._model.score_catalog(features)
         scores = tf.where(_is_stranger(features[ITEM_IDS]), self._popularity[None], scores)
         return tf.math.top_k(_hide(scores, hidden), k)
@@ -71,7 +71,7 @@ class TwoStages:
         self._nearest = nearest
 
     def __call__(self, features: Mapping[str, tf.Tensor], hidden, k):
-        """See the class."""
+        """Returns scores and item ids, `[batch, k]`, the best first."""
         item_ids, query = features[ITEM_IDS], self._model.query(self._model.question(features))
         vectors, offsets = query.vectors, query.offsets
         gaining, gained = _gained(item_ids, query.gains)

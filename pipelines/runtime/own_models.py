@@ -31,8 +31,7 @@ def choose_files(paths: Iterable[Path]) -> None:
     """
     files = [path.expanduser().absolute() for path in paths]
     for file in files:
-        if file.suffix != ".py" or not file.is_file():
-            raise InputError(f"--import {file} is not a Python file; give the path of one.")
+        _check(file)
     os.environ[VARIABLE] = json.dumps([str(file) for file in files])
 
 
@@ -44,7 +43,8 @@ def files_of_environment() -> list[Path]:
     """
     text = os.environ.get(VARIABLE, "")
     try:
-        names = json.loads(text) if text.startswith('["') else text.split(os.pathsep)
+        is_list = text.startswith('["') or text == "[]"
+        names = json.loads(text) if is_list else text.split(os.pathsep)
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{VARIABLE} begins like JSON but is no list of files; separate files by "
@@ -57,12 +57,21 @@ def import_chosen_files() -> None:
     """Imports the files that were chosen, each once in a process. Keras must be ready.
 
     Raises:
-        InputError: if one of them fails.
+        InputError: if one of them is not there, is not a Python file, or fails.
     """
     for path in map(str, files_of_environment()):
         name = f"hmar_import {path}"  # no name that an import statement can have
         if name not in sys.modules:
+            _check(Path(path))
             _import(name, path)
+
+
+def _check(file):
+    if file.suffix != ".py" or not file.is_file():
+        raise InputError(
+            f"{file}, which --import or {VARIABLE} names, is not a Python file; give the path of "
+            "one."
+        )
 
 
 def _import(name, path):

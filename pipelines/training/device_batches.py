@@ -112,7 +112,12 @@ class DeviceBatches(keras.utils.PyDataset):
         self._key = keys[2]
 
     def fit_arguments(self, callbacks: list, initial_epoch: int = 0) -> dict:
-        """As of `TrainingData`."""
+        """Returns what `fit` is given: the batches, the first epoch, and the callbacks.
+
+        Args:
+            callbacks: of the training.
+            initial_epoch: the epoch to begin with, from 0.
+        """
         begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: self.begin(epoch))
         return {
             "x": self,  # whose epochs end by themselves

@@ -69,9 +69,9 @@ class RunConfig:
 
         Args:
             name: a name in `hmar_keras.PRESETS`.
-            num_items: as above.
-            behaviors: as above.
-            **settings: as above.
+            num_items: size of the catalogue.
+            behaviors: names from weak to strong, and the target.
+            **settings: those that differ from the preset, by name.
 
         Raises:
             ValueError: if there is no such preset, or a setting is unknown or wrong.

@@ -63,15 +63,15 @@ class SplitLog:
         return self._splits.training_events()
 
     def popularity(self) -> np.ndarray:
-        """See `TrainingLog.popularity`."""
+        """Counts the target behaviour by item: float64 [num_items + 1], in [0, 1)."""
         return item_popularity(self._splits)
 
     def cooccurrence_start(self, embeddings: np.ndarray) -> np.ndarray:
-        """See `TrainingLog.cooccurrence_start`."""
+        """Returns embeddings whose products tell which items have users in common."""
         return cooccurrence_embeddings(embeddings, self._splits)
 
     def item_neighbors(
         self, count: int, max_length: int, weight: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """See `TrainingLog.item_neighbors`."""
+        """Returns ids, similarities and user shares for `ItemNeighbors.assign_neighbors`."""
         return find_neighbors(self._splits, count, max_length, weight)

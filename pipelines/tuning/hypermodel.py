@@ -66,7 +66,7 @@ class HMARHyperModel(keras_tuner.HyperModel):
         """The compiled model, its weights drawn by the seed.
 
         Raises:
-            ValueError: as above.
+            ValueError: if the values do not make valid settings together.
         """
         config = self.config(hp)
         keras.utils.set_random_seed(self._seed)

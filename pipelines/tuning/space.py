@@ -167,7 +167,8 @@ class SearchSpace:
             over: names out of the file, or out of `RANGES`, that alone are searched.
 
         Raises:
-            InputError: if the file cannot be read, or as above.
+            InputError: if the file cannot be read, a setting cannot be searched, or a value is
+                not valid for it.
         """
         entries = _usual(base)
         if file is not None:
@@ -196,7 +197,7 @@ class SearchSpace:
         """The settings that some values of the hyper-parameters make.
 
         Args:
-            values: by name, as above.
+            values: by name; KerasTuner's are NumPy numbers.
 
         Raises:
             ValueError: if they do not do together.

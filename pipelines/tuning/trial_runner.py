@@ -135,7 +135,7 @@ class TrialRunner(keras_tuner.Tuner):
             self.oracle.save()
 
     def reload(self):
-        """Likewise."""
+        """Reads the state of the chief's oracle again."""
         if not self._is_worker():
             self.oracle.reload()
 

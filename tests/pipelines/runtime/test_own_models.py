@@ -123,6 +123,15 @@ def test_a_start_that_needs_the_item_table_asks_for_it(hmar, tmp_path):
     fails_last(process, "Tableless must define item_table")
 
 
+def test_the_environment_may_name_no_file_or_a_missing_one(hmar, run, tmp_path):
+    MODELS["mine"] = SASRec  # as a file would have registered it
+    for nothing in ("", "[]"):
+        assert hmar("evaluate", run, HMAR_IMPORT=nothing).returncode == 0
+    MODELS.pop("mine")
+    for wrong in (str(tmp_path / "gone.py"), str(tmp_path)):
+        fails(hmar("evaluate", run, HMAR_IMPORT=wrong), "HMAR_IMPORT", wrong, "not a Python file")
+
+
 def test_the_name_of_a_file_may_have_a_colon(hmar, run, tmp_path):
     (tmp_path / "a:b").mkdir()
     (tmp_path / "a:b" / "mi:ne.py").write_text(

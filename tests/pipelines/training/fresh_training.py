@@ -66,7 +66,6 @@ def main():
     from pipelines.evaluation.evaluator import Evaluator
     from pipelines.evaluation.scoring import model_scorer
     from pipelines.protocol.splits import split
-    from pipelines.runtime.own_models import import_chosen_files
     from pipelines.training.fit import train
     from pipelines.training.run_config import RunConfig
     from pipelines.training.run_directory import RunDirectory
@@ -77,7 +76,6 @@ def main():
             if last == 1 and self.path in plan.resumed:
                 shutil.copytree(self.path, plan.resumed[self.path])
 
-    import_chosen_files()
     splits = split(plan.dataset)
     for directory, settings in plan.runs:
         config = RunConfig.from_dict(settings)

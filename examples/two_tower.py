@@ -28,9 +28,8 @@ from pipelines.protocol.splits import split
 from pipelines.training.host_batches import TrainingData
 
 # %% The data
-# A batch is 16 windows of up to 50 events. Every event is followed by another one, so a batch gives
-# hundreds of pairs of a user, as known at that time, and the item that came next: the batches that
-# HMAR is trained on.
+# HMAR's own batches: 16 windows of up to 50 events. Every event is followed by another one, so each
+# gives hundreds of pairs of a user, as known at that time, and the item that came next.
 dataset = load_dataset("synthetic_shop/small")
 splits = split(dataset)
 config = HMARConfig(dataset.num_items, dataset.behaviors, dim=32, max_length=50)

@@ -13,8 +13,9 @@ SEARCH = textwrap.dedent(
 
     import keras_tuner
 
-        from pipelines.datasets import load_dataset
+    from pipelines.datasets import load_dataset
     from pipelines.protocol.splits import split
+    from pipelines.training.run_config import RunConfig
     from pipelines.tuning import HMARHyperModel, SearchSpace
     from tensorflow.python.framework.func_graph import FuncGraph
 

@@ -89,6 +89,20 @@ def without_others(settings: Mapping[str, Any], known: Iterable[str]) -> dict[st
     return {name: settings[name] for name in settings if name in known or name not in earlier}
 
 
+def in_this_version(settings: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """Settings of any version, in the terms of this one and without those of other models.
+
+    Args:
+        settings: by name, all of them or some.
+        known: the names that the model, or its run, has in this version.
+
+    Raises:
+        EarlierVersionError: if this version has no settings that mean the same.
+    """
+    known = set(known)
+    return without_others(translate(settings, known), known)
+
+
 def saved_settings(settings: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """The settings of a model that any version saved, in the terms of this one.
 
@@ -101,8 +115,7 @@ def saved_settings(settings: Mapping[str, Any], known: Iterable[str]) -> dict[st
     """
     if "epochs" not in settings:  # of this version
         return dict(settings)
-    known = set(known)
-    return without_others(translate(settings, known), known)
+    return in_this_version(settings, known)
 
 
 def _variant(network, model):

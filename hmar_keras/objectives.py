@@ -39,7 +39,8 @@ class TrainingWindows:
         behavior_ids: int32 `[rows, events]`.
         is_first: bool `[rows, events]`, whether an event is its user's first on its item.
         user_ids: int32 `[rows]`, from 1; None unless the model reads them.
-        timestamps: float32 `[rows, events]`, since the window's first event; None likewise.
+        timestamps: float32 `[rows, events]`, since the window's first event; None unless the model
+            reads them.
         negatives: gives int32 `[rows, events - lookahead, num_negatives]`, drawn at random from
             what the user has not touched; with shared negatives `[rows, 1, num_negatives]`.
         uniform: gives float32 `[rows, events]`, drawn at random in [0, 1).
@@ -59,7 +60,7 @@ class TrainingWindows:
         """What the model reads of the windows, by name.
 
         Args:
-            leave_out: so many of the newest events, which are to be foretold.
+            leave_out: how many of the newest events are left out, which are to be predicted.
         """
         stop = -leave_out if leave_out else None
         found = {

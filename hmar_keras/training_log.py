@@ -53,7 +53,7 @@ class TrainingLog(Protocol):
         Args:
             count: so many of each item.
             max_length: the most recent events of a user that the model sees.
-            weight: of the similarities, 1 for what would foretell the log best alone.
+            weight: of the similarities, 1 for what would predict the log best alone.
 
         Returns:
             what `ItemNeighbors.assign_neighbors` takes: ids, similarities and users' shares.

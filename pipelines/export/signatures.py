@@ -37,7 +37,6 @@ CONTEXT = {
 }
 _LINE = (tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER)
 _WORD = (tf.string, tf.lookup.TextFileIndex.WHOLE_LINE)
-_EXAMPLE = ("items", "behaviors", "k", "exclude_seen")
 _PAIRS = "items and behaviors must be of the same shape"
 _PER_ROW = "k and exclude_seen must be one for all histories, or one for each"
 
@@ -106,7 +105,6 @@ class ServingModel:
         """The function with the further inputs of the model as arguments, by name and default."""
         if not self._context:
             return function
-
         known = inspect.signature(function).parameters.values()
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         more = [inspect.Parameter(name, kind, default=usual) for name, _, usual in self._context]
@@ -126,7 +124,7 @@ class ServingModel:
         """The best k items of the catalogue, `[batch, largest k]`, and their scores."""
         return self._recommended(items, behaviors, k, exclude_seen, **context)
 
-    def _recommend(self, items, behaviors, k=_TEN, exclude_seen=_NO, **context):
+    def _recommend(self, items, behaviors, k, exclude_seen, **context):
         seen, behavior_ids, known = self._known(items, behaviors)
         history = self._history(seen, behavior_ids, known, context)
         hidden = tf.where(_column(exclude_seen, seen), seen, 0)
@@ -145,7 +143,7 @@ class ServingModel:
         """As `recommend`, asked by serialised `tf.train.Example`s, one a history.
 
         Features: `items` and `behaviors`, bytes, equally many; `k` and `exclude_seen`, an int64
-        each, may be left out; likewise `users`, bytes, and `times`, int64, one an event, where the
+        each, may be left out; so may `users`, bytes, and `times`, int64, one per event, where the
         model reads them.
         """
         strings = tf.io.RaggedFeature(tf.string)
@@ -155,12 +153,12 @@ class ServingModel:
             "k": tf.io.FixedLenFeature((), tf.int64, 10),
             "exclude_seen": tf.io.FixedLenFeature((), tf.int64, 0),
         }
-        named = [name for name, _, _ in self._context]
-        features |= {
+        more = {
             "users": tf.io.FixedLenFeature((), tf.string, ""),
             "times": tf.io.RaggedFeature(tf.int64),
         }
-        features = {n: each for n, each in features.items() if n in (*_EXAMPLE, *named)}
+        named = [name for name, _, _ in self._context]
+        features |= {name: more[name] for name in named}
         told = tf.io.parse_example(examples, features)
         lengths = [told[name].row_lengths() for name in ("items", "behaviors")]
         same = tf.debugging.assert_equal(*lengths, "items and behaviors must be equally many")

@@ -32,6 +32,17 @@ def newest_events(xp, starts, ends, ages):
     return xp.maximum(events, first[:, None]), events >= starts[:, None]
 
 
+def since_first(xp, times, real):
+    """How long after the first event of its history each event was, 0 where there is none.
+
+    Args:
+        xp: `numpy` or `tensorflow`.
+        times: int64 `[rows, length]`, of the events of `newest_events`.
+        real: bool of the same shape, as of `newest_events`.
+    """
+    return xp.where(real, times - times[:, :1], 0)
+
+
 def history_features(
     dataset: InteractionDataset,
     questions: EvaluationSet,
@@ -55,13 +66,9 @@ def history_features(
         ITEM_IDS: lambda: np.where(real, dataset.item_ids[events], 0),
         BEHAVIOR_IDS: lambda: np.where(real, dataset.behavior_ids[events], 0),
         USER_IDS: lambda: (questions.users + 1).astype(np.int32),
-        TIMESTAMPS: lambda: _since_first(dataset.timestamps[events], real),
+        TIMESTAMPS: lambda: since_first(np, dataset.timestamps[events], real).astype(np.float32),
     }
     return {name: made[name]() for name in names}
-
-
-def _since_first(times, real):
-    return np.where(real, times - times[:, :1], 0).astype(np.float32)
 
 
 def history_items(

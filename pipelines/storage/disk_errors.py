@@ -31,6 +31,11 @@ def disk_sentence(error: BaseException) -> str | None:
     )
 
 
+def user_sentence(error: BaseException) -> str | None:
+    """Returns what the user can do about an error, None if it is a fault of the program."""
+    return str(error) if isinstance(error, InputError) else disk_sentence(error)
+
+
 @contextlib.contextmanager
 def errors_as_sentences() -> Iterator[None]:
     """Ends the process with status 2 and one sentence where the user can do something about it.
@@ -40,7 +45,7 @@ def errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        sentence = str(error) if isinstance(error, InputError) else disk_sentence(error)
+        sentence = user_sentence(error)
         if sentence is None:
             raise
         print(f"hmar: {printable(sentence)}", file=sys.stderr)

@@ -25,7 +25,7 @@ def training_windows(splits: Splits, objective: Objective, max_length: int) -> n
 
     A window holds up to `max_length` events and those of the objective's `lookahead`. With
     `objective.windows == "all"` the windows of a user overlap by these, so that every event but the
-    first is foretold exactly once.
+    first is predicted exactly once.
 
     Args:
         splits: the split dataset, as the model sees it.

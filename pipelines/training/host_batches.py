@@ -16,7 +16,12 @@ from hmar_keras.models import SequentialRecommender
 from hmar_keras.objectives import TrainingWindows
 from hmar_keras.schema import CANDIDATE_IDS, NEGATIVE_IDS, TIMESTAMPS, USER_IDS
 from hmar_keras.training_config import TrainingConfig
-from pipelines.protocol.questions import evaluation_candidates, history_features, newest_events
+from pipelines.protocol.questions import (
+    evaluation_candidates,
+    history_features,
+    newest_events,
+    since_first,
+)
 from pipelines.protocol.splits import EvaluationSet, Splits, visible_events
 from pipelines.training.examples import TrainingExamples
 
@@ -177,7 +182,7 @@ class TrainingData:
         found["is_first"] = tf.gather(self._is_first, events)
         if TIMESTAMPS in self._features:
             times = tf.gather(self._timestamps, events)
-            found["timestamps"] = tf.cast(tf.where(real, times - times[:, :1], 0), tf.float32)
+            found["timestamps"] = tf.cast(since_first(tf, times, real), tf.float32)
         return found
 
     def _stream(self, use, epoch, number):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hmar_keras.config import ModelConfig
-from hmar_keras.earlier_settings import translate, without_others
+from hmar_keras.earlier_settings import in_this_version
 from hmar_keras.models import MODELS, SequentialRecommender
 from hmar_keras.presets import preset_settings
 from hmar_keras.schema import Behaviors
@@ -87,9 +87,8 @@ class RunConfig:
         """
         name = settings.get(_MODEL, "hmar")
         parts = owners(name)
-        settings = translate(settings, parts["model"].names())
-        known = [_MODEL, *(each for owner in parts.values() for each in owner.names())]
-        settings = without_others(settings, known)
+        known = setting_names(name)
+        settings = in_this_version(settings, known)
         for each in settings:
             if each not in known:
                 raise ValueError(_unknown(each, name, known))
@@ -110,10 +109,8 @@ class RunConfig:
         Raises:
             ValueError: if a setting is unknown or its value is out of range.
         """
-        settings = self.to_dict()
-        if changes.get(_MODEL, self.name) != self.name:
-            settings = shared_settings(settings, type(self.model), changes[_MODEL])
-        return RunConfig.from_dict({**settings, **changes})
+        kept = shared_settings(self.to_dict(), self.name, changes.get(_MODEL, self.name))
+        return RunConfig.from_dict({**kept, **changes})
 
     def build_model(self, dtype: Any = None) -> SequentialRecommender:
         """The model, with initial weights.
@@ -148,34 +145,31 @@ def owners(name: str) -> dict[str, Any]:
     return {"model": MODELS[name].Settings, "training": TrainingConfig, "split": SplitConfig}
 
 
-def setting_names(name: str) -> set[str]:
+def setting_names(name: str) -> list[str]:
     """The names of all settings of a run of a model.
 
     Raises:
         ValueError: if there is no such model.
     """
-    return {_MODEL, *(each for owner in owners(name).values() for each in owner.names())}
+    return [_MODEL, *(each for owner in owners(name).values() for each in owner.names())]
 
 
-def shared_settings(
-    settings: Mapping[str, Any], written_for: type[ModelConfig], name: str
-) -> dict[str, Any]:
+def shared_settings(settings: Mapping[str, Any], written_for: str, name: str) -> dict[str, Any]:
     """Those settings that mean the same to another model than they were written for.
 
     A name alone is not enough: a user's model may call a setting of its own the same.
 
     Args:
         settings: by name.
-        written_for: the class of settings of the model that they were written for.
-        name: of the other model.
+        written_for: the name of the model that they were written for.
+        name: of the other model, or of the same.
 
     Raises:
         ValueError: if there is no such model.
     """
-    parts = owners(name)
-    model = parts.pop("model")
-    shared = {_MODEL, *(each for owner in parts.values() for each in owner.names())}
-    shared |= {each for each in model.names() if model.means_the_same(each, written_for)}
+    before, after = owners(written_for)["model"], owners(name)["model"]
+    others = {each for each in after.names() if not after.means_the_same(each, before)}
+    shared = set(setting_names(name)) - others
     return {each: value for each, value in settings.items() if each in shared}
 
 

@@ -15,7 +15,7 @@ from pipelines.protocol.splits import Splits
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.hardware import Hardware
 from pipelines.storage.artefacts import written
-from pipelines.storage.disk_errors import disk_sentence, is_of_disk
+from pipelines.storage.disk_errors import is_of_disk, user_sentence
 from pipelines.training.fit import best_epoch, train
 from pipelines.training.run_directory import RunDirectory
 from pipelines.training.validation import validation_names
@@ -91,8 +91,7 @@ class TrialRunner(keras_tuner.Tuner):
             train(self._splits, config, run, self._seed, self._hardware, values.get("tuner/epochs"))
         except Exception as error:
             if is_of_disk(error):
-                said = str(error) if isinstance(error, InputError) else disk_sentence(error)
-                raise NoRoomError(said) from error
+                raise NoRoomError(user_sentence(error)) from error
             if not isinstance(error, InputError | ValueError):
                 raise
             raise keras_tuner.errors.FailedTrialError(str(error)) from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hmar_keras.config import NextItemConfig
-from hmar_keras.earlier_settings import translate, without_others
+from hmar_keras.earlier_settings import in_this_version
 from hmar_keras.models import MODELS
 from hmar_keras.presets import preset_settings
 from hmar_keras.schema import Behaviors
@@ -148,10 +148,8 @@ def build_config(
     try:
         usual = _usual(dataset, preset)
         name = {**usual, **file, **said}.get("model", "hmar")
-        if usual.get("model", "hmar") != name:
-            usual = shared_settings(usual, _written_for(usual), name)
-        if file.get("model", name) != name:  # it was written for another model
-            file = {**shared_settings(file, _written_for(file), name), **_strange(file)}
+        usual = shared_settings(usual, usual.get("model", "hmar"), name)
+        file = _for_model(file, name)
         kind = owners(name)["model"]
         found = {**_of_log(dataset, kind.names()), **usual, **file, **said, "model": name}
         if kind.means_the_same("alpha", NextItemConfig):
@@ -161,15 +159,12 @@ def build_config(
         raise InputError(str(error)) from error
 
 
-def _written_for(settings):
-    """The class of the model that settings are for."""
-    return owners(settings.get("model", "hmar"))["model"]
-
-
-def _strange(settings):
-    """What the model that settings are for does not know: mistakes, to be named."""
-    known = setting_names(settings.get("model", "hmar"))
-    return {name: value for name, value in settings.items() if name not in known}
+def _for_model(file, name):
+    """What a file says that means the same to a model, and its mistakes, which are to be named."""
+    written_for = file.get("model", name)
+    known = setting_names(written_for)
+    mistakes = {each: value for each, value in file.items() if each not in known}
+    return {**shared_settings(file, written_for, name), **mistakes}
 
 
 def _merged(alphas):
@@ -223,8 +218,7 @@ def read_object(path: str | Path, what: str, option: str) -> dict:
 def _read_file(path, dataset):
     try:
         changes = read_object(path, "the configuration", "--config")
-        known = setting_names(changes.get("model", "hmar"))
-        changes = without_others(translate(changes, known), known)
+        changes = in_this_version(changes, setting_names(changes.get("model", "hmar")))
     except InputError:
         raise
     except ValueError as error:

@@ -1,6 +1,7 @@
 """What makers of batches look at of a model, without the time that its graph takes."""
 
 from hmar_keras.models import MODELS
+from pipelines.training.examples import training_windows
 
 
 def asked(config):
@@ -18,7 +19,5 @@ def data_of(way, splits, config, seed=0, **more):
 
 def windows_of(splits, config):
     """Its training windows."""
-    from pipelines.training.examples import training_windows
-
     model = asked(config)
     return training_windows(splits, model.objective(), config.model.max_length)

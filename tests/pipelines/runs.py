@@ -1,5 +1,10 @@
 """What tests look at in the directory of a run."""
 
+import json
+import signal
+import subprocess
+import time
+
 import h5py
 
 
@@ -19,3 +24,20 @@ def last_state(run):
     with h5py.File(run.checkpoint(len(run.history()))) as file:
         file.visititems(keep)
     return arrays
+
+
+def kill_after(epochs, history, command, **options):
+    """Starts a command and kills it with SIGKILL once so many epochs are in a `history.json`.
+
+    Args:
+        epochs: that have been finished.
+        history: path of the file.
+        command: words.
+        **options: as of `subprocess.Popen`.
+    """
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **options)
+    while not history.exists() or len(json.loads(history.read_text())) < epochs:
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()

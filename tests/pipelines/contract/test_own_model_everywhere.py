@@ -3,10 +3,7 @@
 import json
 import os
 import pathlib
-import signal
-import subprocess
 import sys
-import time
 from unittest import mock
 
 import keras
@@ -23,7 +20,7 @@ from pipelines.serving.loaded_version import LoadedVersion
 from pipelines.training.run_directory import RunDirectory
 
 from ..commands import fails
-from ..runs import last_state, without_times
+from ..runs import kill_after, last_state, without_times
 
 FILE = pathlib.Path(__file__).parent / "taste.py"
 TINY = ["--dataset", "synthetic_shop/tiny", "--model", "taste", "--set", "dim=8"]
@@ -196,17 +193,8 @@ def test_killed_it_resumes_bit_for_bit(taste, hmar, tmp_path):
     command += ["--import", str(FILE), "train", *TINY, "--set", "patience=100"]
     environment = {**os.environ, "HMAR_CACHE": str(hmar.home / "cache")}
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen(
-        [*command, "--epochs", "100000", "--output", killed],
-        env=environment,
-        stderr=subprocess.DEVNULL,
-    )
-    history = killed / "history.json"
-    while not history.exists() or len(json.loads(history.read_text())) < 2:
-        assert process.poll() is None
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    forever = [*command, "--epochs", "100000", "--output", killed]
+    kill_after(2, killed / "history.json", forever, env=environment)
     epochs = len(RunDirectory.open(killed).history()) + 2
     taste(
         "train", *TINY, "--set", "patience=100", "--epochs", epochs, "--output", killed, "--resume"

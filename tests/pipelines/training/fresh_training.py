@@ -25,7 +25,7 @@ class Plan:
         runs: (directory, settings as a dict) each.
         resumed: by a run's directory another one. The run is copied to it after its first epoch, as
             a process that is killed then would leave it, and trained to its end.
-        files: that register models of one's own.
+        files: that register custom models.
     """
 
     dataset: object

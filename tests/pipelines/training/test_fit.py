@@ -1,9 +1,6 @@
-import json
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
@@ -23,7 +20,7 @@ from pipelines.training.run_directory import RunDirectory
 from pipelines.training.validation import MONITORED, LossOverEvents
 
 from ..asked_models import data_of
-from ..runs import last_state, without_times
+from ..runs import kill_after, last_state, without_times
 
 
 def weights_of(model):
@@ -173,17 +170,8 @@ def test_a_killed_run_resumes_exactly(tmp_path, log):
     subprocess.run(
         [*command, "--epochs", "6", "--output", whole], env=environment, check=True, timeout=300
     )
-    process = subprocess.Popen(
-        [*command, "--epochs", "100000", "--output", killed],
-        env=environment,
-        stderr=subprocess.DEVNULL,
-    )
-    history = killed / "history.json"
-    while not history.exists() or len(json.loads(history.read_text())) < 3:
-        assert process.poll() is None
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    forever = [*command, "--epochs", "100000", "--output", killed]
+    kill_after(3, killed / "history.json", forever, env=environment)
     finished = len(RunDirectory.open(killed).history())
     if finished > 6:
         pytest.skip("this machine trained past the epochs to compare before it could be killed")

@@ -25,24 +25,13 @@ from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.hardware import Hardware
 from pipelines.training.fit import compile_model, train
-from pipelines.training.host_batches import TrainingData, evaluation_dataset
+from pipelines.training.host_batches import evaluation_dataset
 from pipelines.training.run_config import RunConfig
 from pipelines.training.run_directory import RunDirectory
 
 from .epochs import epochs_of
 
 LENGTH = 6
-
-
-@pytest.fixture(params=["host", "device"])
-def way(request):
-    """What makes the batches."""
-    if request.param == "host":
-        return TrainingData
-    pytest.importorskip("jax")
-    from pipelines.training.device_batches import DeviceBatches
-
-    return DeviceBatches
 
 
 def batches(way, log, objective, features, epochs=1, **settings):

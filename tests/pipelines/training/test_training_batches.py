@@ -13,17 +13,6 @@ from ..asked_models import data_of, windows_of
 from .epochs import epochs_of, left_padded
 
 
-@pytest.fixture(params=["host", "device"])
-def way(request):
-    """What makes the batches."""
-    if request.param == "host":
-        return TrainingData
-    pytest.importorskip("jax")
-    from pipelines.training.device_batches import DeviceBatches
-
-    return DeviceBatches
-
-
 def joined(batches, name):
     return np.concatenate([inputs[name].ravel() for inputs, _ in batches])
 

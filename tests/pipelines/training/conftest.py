@@ -1,0 +1,16 @@
+"""What the tests of both makers of batches share."""
+
+import pytest
+
+from pipelines.training.host_batches import TrainingData
+
+
+@pytest.fixture(params=["host", "device"])
+def way(request):
+    """What makes the batches."""
+    if request.param == "host":
+        return TrainingData
+    pytest.importorskip("jax")
+    from pipelines.training.device_batches import DeviceBatches
+
+    return DeviceBatches

@@ -14,7 +14,7 @@ from rich.console import Console
 from pipelines.cli.data import data_app
 from pipelines.cli.experiment import experiment_command
 from pipelines.cli.history_text import format_history, parse_history, parse_times
-from pipelines.cli.interrupted import if_interrupted, preparing
+from pipelines.cli.interrupted import if_interrupted, preparing, repeat_lost_interrupts
 from pipelines.cli.kept import say_what_was_kept
 from pipelines.cli.options import (
     DataDir,
@@ -248,6 +248,7 @@ app.command("client")(client_command)
 
 def main():
     """Runs the command; bad input and a full disk end in one sentence and exit status 2."""
+    repeat_lost_interrupts()
     with errors_as_sentences():
         for argument in sys.argv[1:]:
             check_text(argument, "the argument")

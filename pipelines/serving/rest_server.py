@@ -86,11 +86,13 @@ class RestServer:
             grace: seconds after which requests are given up.
         """
         self._deadline = time.monotonic() + grace
+        # The thread may have seen the deadline by itself, so that only this end closes the trigger.
         self._server.pull_trigger()
         self._thread.join()
+        self.close()
 
     def close(self) -> None:
-        """Ends at once; for a server that is not running."""
+        """Closes all sockets of a server that is not running."""
         self._server.task_dispatcher.shutdown(timeout=1)
         wasyncore.close_all(self._server._map)
 
@@ -103,7 +105,6 @@ class RestServer:
         wasyncore.dispatcher.close(self._server)  # the listener alone
         while self._has_work() and time.monotonic() < self._deadline:
             self._poll(_TICK_SECONDS)
-        self.close()
 
     def _poll(self, timeout):
         try:

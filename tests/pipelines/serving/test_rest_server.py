@@ -133,6 +133,22 @@ def test_a_loop_that_fails_goes_on_and_says_so_once(start, said, monkeypatch):
     assert server.is_alive
 
 
+def test_a_loop_that_sees_the_deadline_before_it_is_woken_ends_the_same(start):
+    server, port = start()
+    pull_trigger = server._server.pull_trigger
+
+    def pull_late():
+        ask(port)  # wakes the loop
+        server._thread.join()
+        pull_trigger()
+
+    server._server.pull_trigger = pull_late
+    server.stop(5)
+    server._server.pull_trigger = lambda: None  # of a server that was ended once
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", port), 5)
+
+
 @pytest.mark.parametrize("size", [MAX_BYTES, MAX_BYTES + 1, 5 * MAX_BYTES])
 def test_the_size_of_a_body_is_limited(start, size):
     status, body = ask(start()[1], bytes(size))

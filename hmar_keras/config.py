@@ -23,7 +23,8 @@ class ModelConfig(Settings):
         num_items: size of the catalogue I; item ids run from 1 to I.
         behaviors: names from weak to strong, and the target; also accepted as a dict with the
             keys `names` and `target`.
-        events: what the model sees: `"all"` events or those of the `"target"` behaviour alone.
+        input_behaviors: `"all"` events are the model's input, or those of the `"target"` behaviour
+            alone.
         max_length: the most recent events of a user that the model sees.
 
     Raises:
@@ -33,7 +34,7 @@ class ModelConfig(Settings):
 
     num_items: int
     behaviors: Behaviors
-    events: str = setting("all", choices=("all", "target"))
+    input_behaviors: str = setting("all", choices=("all", "target"))
     max_length: int = setting(50, above=0)
 
     def __post_init__(self):
@@ -89,14 +90,14 @@ class NextItemConfig(ModelConfig):
         num_negatives: negatives a position in training.
         shared_negatives: draw them once a window, for all its positions: hundreds then cost
             little.
-        targets: what is learned to be ranked: `"all"` next items, or `"new_items"` alone, which
-            the user has not touched before, where only such are asked for; what the user has
-            touched is then a negative.
-        windows: `"last"` trains on each user's most recent `max_length` events, as the paper
-            does; `"all"` cuts the whole history into windows of that length.
-        order: of a window's events in training: `"time"`; or `"random"`, the events on an item side
-            by side and the items in an order drawn anew in every epoch, for logs whose held-out
-            items are not the last ones.
+        labels: `"all"` next items are labels of the ranking loss, or only `"new_items"`, which the
+            user has not touched before. The second is for questions about such items alone; every
+            item that the user has touched is then a negative.
+        training_windows: `"last"` trains on each user's most recent `max_length` events, as the
+            paper does; `"all"` cuts the whole history into windows of that length.
+        training_order: of a window's events: `"time"`, or `"random"`, which keeps the events on an
+            item together and shuffles the items in every epoch, for logs whose held-out items are
+            not the last ones.
 
     Raises:
         ValueError: if a setting is of the wrong kind or out of range, naming it.
@@ -110,9 +111,9 @@ class NextItemConfig(ModelConfig):
     beta: float = setting(1.0, at_least=0)
     num_negatives: int = setting(1, above=0)
     shared_negatives: bool = False
-    targets: str = setting("all", choices=("all", "new_items"))
-    windows: str = setting("last", choices=("last", "all"))
-    order: str = setting("time", choices=("time", "random"))
+    labels: str = setting("all", choices=("all", "new_items"))
+    training_windows: str = setting("last", choices=("last", "all"))
+    training_order: str = setting("time", choices=("time", "random"))
 
     def check(self) -> None:
         """Completes `alpha`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hmar_keras.settings import RENAMED
+
 # What became `variant`.
 _PAPER = {
     "behavior_projection": "shared",
@@ -25,10 +27,11 @@ _TRAINING = (
     *("batching", "batch_size", "epochs", "patience"),
 )
 _MODELS = (
-    *("num_items", "behaviors", "events", "dim", "max_length", "num_heads", "num_behavior_blocks"),
-    *("num_sequence_blocks", "dropout", "indicators", "variant", "num_neighbors"),
+    *("num_items", "behaviors", "input_behaviors", "dim", "max_length", "num_heads"),
+    *("num_behavior_blocks", "num_sequence_blocks", "dropout", "indicators", "variant"),
+    "num_neighbors",
     *("neighbor_weight", "item_buckets", "item_start", "loss", "gbce_calibration", "alpha", "beta"),
-    *("theta", "num_negatives", "shared_negatives", "targets", "windows", "order"),
+    *("theta", "num_negatives", "shared_negatives", "labels", "training_windows", "training_order"),
 )
 
 
@@ -38,8 +41,6 @@ class EarlierVersionError(ValueError):
 
 def translate(settings: Mapping[str, Any], known: Iterable[str] = ()) -> dict[str, Any]:
     """Translates the settings of an earlier version; returns those of this version as they are.
-
-    Settings that have a `variant` are of this version.
 
     Args:
         settings: by name, all of them or some.
@@ -53,8 +54,9 @@ def translate(settings: Mapping[str, Any], known: Iterable[str] = ()) -> dict[st
     >>> translate({"dim": 8, "history_sum": False, "holdout": "any", **_PAPER})
     {'dim': 8, 'holdout': 'target', 'variant': 'paper'}
     """
-    settings, known = dict(settings), set(known)
-    if "variant" in settings:
+    known = set(known)
+    settings = _renamed(settings, known)
+    if "variant" in settings:  # the networks of earlier versions had none
         return settings
     retired = {"history_sum", *_PAPER} - known
     found = {name: settings.pop(name) for name in retired & set(settings)}
@@ -113,9 +115,18 @@ def saved_settings(settings: Mapping[str, Any], known: Iterable[str]) -> dict[st
     Raises:
         EarlierVersionError: if this version has no settings that mean the same.
     """
-    if "epochs" not in settings:  # of this version
-        return dict(settings)
+    known = set(known)
+    if "epochs" not in settings:  # of a version in which a model has settings of its own
+        return _renamed(settings, known)
     return in_this_version(settings, known)
+
+
+def _renamed(settings: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+    """With the new names, if all that have one bear the old: a user's own few are a mistake."""
+    old = {name for name, new in RENAMED.items() if new in known and name not in known}
+    if not old or not set(settings) >= {"num_items", "behaviors", *old}:
+        return dict(settings)
+    return {RENAMED[name] if name in old else name: value for name, value in settings.items()}
 
 
 def _variant(network, model):

@@ -193,11 +193,11 @@ class NextItem(Objective):
         """The objective that settings ask for."""
         return cls(
             ranking_loss(config),
-            only_new=config.targets == "new_items",
+            only_new=config.labels == "new_items",
             num_negatives=config.num_negatives,
             shared_negatives=config.shared_negatives,
-            windows=config.windows,
-            order=config.order,
+            windows=config.training_windows,
+            order=config.training_order,
         )
 
     def batch(self, windows: TrainingWindows) -> tuple[dict[str, Any], dict[str, Any]]:

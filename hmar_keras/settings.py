@@ -20,6 +20,13 @@ _BOUNDS = {
     "at_most": (operator.le, "at most"),
     "choices": (lambda value, choices: value in choices, "one of"),
 }
+# Settings by the names that they had in earlier versions.
+RENAMED = {
+    "events": "input_behaviors",
+    "targets": "labels",
+    "windows": "training_windows",
+    "order": "training_order",
+}
 _Value = TypeVar("_Value")
 _Own = TypeVar("_Own", bound="Settings")
 
@@ -67,9 +74,17 @@ class Settings:
     or string as default, are checked by it; what concerns several fields is checked by `check`.
 
     Raises:
+        TypeError: if there is no such setting, naming the closest.
         ValueError: if a setting is of the wrong kind or out of range, naming it and what would
             do.
     """
+
+    def __new__(cls, *args: Any, **settings: Any):
+        """Refuses unknown names; Python's own sentence names no other."""
+        for name in settings:
+            if name not in cls.names():
+                raise TypeError(unknown_setting(name, cls.names()))
+        return super().__new__(cls)
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -157,8 +172,10 @@ def is_number(value: Any) -> bool:
 
 
 def unknown_setting(name: str, known: Iterable[str]) -> str:
-    """The sentence about a name that no setting has: with those that come closest to it."""
+    """The sentence about a name that no setting has: with its new name, or the closest names."""
     known = list(known)
+    if RENAMED.get(name) in known:
+        return f"the setting {name!r} is now called {RENAMED[name]!r}; write that."
     close = difflib.get_close_matches(str(name), known)
     advice = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}."
     return f"unknown setting {name!r}; {advice}"

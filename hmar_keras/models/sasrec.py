@@ -47,8 +47,8 @@ class SASRec(SequentialRecommender):
 
     A block is HMAR's `SequenceEncoder` with layer normalisation and residuals, on normalised
     input. Item embeddings are multiplied by sqrt(d), as in SASRec's own code. (That code normalises
-    the queries and not the keys.) Behaviours are not looked at: with `events="target"` the model
-    sees the target behaviour's events, as in the tables of papers that compare with it, with
+    the queries and not the keys.) Behaviours are not looked at: with `input_behaviors="target"` the
+    model sees the target behaviour's events, as in the tables of papers that compare with it, with
     `"all"` those of every behaviour.
 
     Args:

@@ -18,7 +18,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         help="hmar, sasrec, gsasrec or your own (see hmar --import), whatever --preset and "
-        "--config say. --set events=target shows it the target behaviour alone."
+        "--config say. --set input_behaviors=target shows it the target behaviour alone."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]

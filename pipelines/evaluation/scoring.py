@@ -45,7 +45,7 @@ class ModelScorer:
 
     def __init__(self, model: SequentialRecommender, dataset: InteractionDataset):
         self._scores = _Scores(model)
-        self._events = visible_events(dataset, model.config.events)
+        self._events = visible_events(dataset, model.config.input_behaviors)
         self._max_length = model.config.max_length
         self._features = model.features
 

@@ -85,11 +85,11 @@ def variants(
 def _others(config):
     """Other models of this package on the same data."""
     sasrec = model_settings("sasrec", config.model.behaviors)
-    others = {"SASRec": {**sasrec, "events": "target"}}
+    others = {"SASRec": {**sasrec, "input_behaviors": "target"}}
     if config.model.num_behaviors > 1:
-        others["SASRec, all behaviours"] = {**sasrec, "events": "all"}
+        others["SASRec, all behaviours"] = {**sasrec, "input_behaviors": "all"}
     gsasrec = model_settings("gsasrec", config.model.behaviors)
-    others["gSASRec, all behaviours"] = {**gsasrec, "events": "all"}
+    others["gSASRec, all behaviours"] = {**gsasrec, "input_behaviors": "all"}
     return others
 
 
@@ -112,7 +112,7 @@ def _ablations(config):
     """The paper's Table 4: HMAR without one of its parts; and without what is not the paper's."""
     ablations = {}
     if config.model.num_behaviors > 1:
-        ablations["without auxiliary behaviours"] = {"events": "target"}
+        ablations["without auxiliary behaviours"] = {"input_behaviors": "target"}
         ablations["without multi-task"] = {"theta": 0.0}
     ablations["without indicators"] = {"indicators": False}
     ablations["without behaviour encoder"] = {"num_behavior_blocks": 0}

@@ -229,7 +229,7 @@ class ServingModel:
 
     def _history(self, item_ids, behavior_ids, known, context):
         """What the model sees of the known events: moved to the right end, the most recent ones."""
-        if self._model.config.events == "target":
+        if self._model.config.input_behaviors == "target":
             known &= behavior_ids == self._model.config.behaviors.target_id
         order = tf.argsort(tf.cast(known, tf.int32), axis=1, stable=True)
         last = order[:, -self._model.config.max_length :]

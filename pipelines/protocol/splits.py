@@ -88,11 +88,11 @@ class Splits:
     validation: EvaluationSet
     test: EvaluationSet
 
-    def visible(self, events: str) -> Splits:
+    def visible(self, input_behaviors: str) -> Splits:
         """The same as a model sees it, see `visible_events`."""
-        if events == "all":
+        if input_behaviors == "all":
             return self
-        seen = visible_events(self.dataset, events)
+        seen = visible_events(self.dataset, input_behaviors)
         return Splits(
             seen.dataset,
             seen.before[self.train_ends],
@@ -136,14 +136,14 @@ class VisibleEvents:
         )
 
 
-def visible_events(dataset: InteractionDataset, events: str) -> VisibleEvents:
+def visible_events(dataset: InteractionDataset, input_behaviors: str) -> VisibleEvents:
     """What a model sees of a dataset.
 
     Args:
         dataset: the whole.
-        events: `"all"`, or `"target"` for events of the target behaviour alone.
+        input_behaviors: `"all"`, or `"target"` for events of the target behaviour alone.
     """
-    if events == "all":
+    if input_behaviors == "all":
         return VisibleEvents(dataset, np.arange(dataset.num_events + 1))
     seen = dataset.behavior_ids == dataset.behaviors.target_id
     before = np.concatenate([[0], np.cumsum(seen)])

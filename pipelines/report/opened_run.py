@@ -76,7 +76,7 @@ class OpenedRun:
 
         Left-padded, see `history_features`.
         """
-        seen = visible_events(self.dataset, self.config.model.events)
+        seen = visible_events(self.dataset, self.config.model.input_behaviors)
         names = dict.fromkeys((ITEM_IDS, BEHAVIOR_IDS, *self.model.features))
         length = self.config.model.max_length
         return history_features(seen.dataset, seen.questions(questions), length, tuple(names))

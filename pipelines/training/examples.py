@@ -114,7 +114,7 @@ class TrainingExamples:
             InputError: if there is nothing to train on or some user leaves no item as a negative.
         """
         objective, max_length = model.objective(), model.config.max_length
-        splits = splits.visible(model.config.events)
+        splits = splits.visible(model.config.input_behaviors)
         dataset = splits.dataset
         windows = training_windows(splits, objective, max_length)
         if not len(windows):

@@ -177,7 +177,7 @@ def prepare(model: SequentialRecommender, splits: Splits) -> None:
             f"{kind.__name__} must define item_table, which item_start=cooccurrence writes into; "
             "or set item_start=random."
         )
-    model.prepare(SplitLog(splits, config.events))
+    model.prepare(SplitLog(splits, config.input_behaviors))
 
 
 def learning_rate(training: TrainingConfig, epoch: int) -> float:

@@ -229,7 +229,7 @@ def evaluation_dataset(
         100 candidates.
     """
     candidates = evaluation_candidates(splits.dataset, questions, seed)
-    events = visible_events(splits.dataset, model.config.events)
+    events = visible_events(splits.dataset, model.config.input_behaviors)
     inputs = history_features(
         events.dataset, events.questions(questions), model.config.max_length, model.features
     )

@@ -17,11 +17,11 @@ class SplitLog:
 
     Args:
         splits: the split dataset.
-        events: what the model sees, `"all"` or `"target"`.
+        input_behaviors: `"all"` or `"target"`, see `hmar_keras.config.ModelConfig`.
     """
 
-    def __init__(self, splits: Splits, events: str):
-        self._splits = splits.visible(events)
+    def __init__(self, splits: Splits, input_behaviors: str):
+        self._splits = splits.visible(input_behaviors)
 
     @property
     def num_users(self) -> int:

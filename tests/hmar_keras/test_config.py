@@ -110,13 +110,13 @@ def configs(draw):
     return HMARConfig(
         num_items=draw(count),
         behaviors=Behaviors(names, target=draw(st.sampled_from(names))),
-        events=draw(st.sampled_from(["all", "target"])),
+        input_behaviors=draw(st.sampled_from(["all", "target"])),
         indicators=draw(st.booleans()),
         loss=draw(st.sampled_from(["bce", "gbce", "sampled_softmax"])),
         gbce_calibration=draw(st.floats(0, 1)),
         shared_negatives=draw(st.booleans()),
-        targets=draw(st.sampled_from(["all", "new_items"])),
-        order=draw(st.sampled_from(["time", "random"])),
+        labels=draw(st.sampled_from(["all", "new_items"])),
+        training_order=draw(st.sampled_from(["time", "random"])),
         dim=num_heads * draw(st.integers(1, 50)),
         max_length=draw(count),
         num_heads=num_heads,
@@ -133,7 +133,7 @@ def configs(draw):
         beta=draw(weight),
         theta=draw(st.integers(0, 5)),
         num_negatives=draw(count),
-        windows=draw(st.sampled_from(["last", "all"])),
+        training_windows=draw(st.sampled_from(["last", "all"])),
     )
 
 
@@ -186,8 +186,8 @@ INTEGERS_FROM_ZERO = ["item_buckets", "num_behavior_blocks", "num_neighbors"]
 NUMBERS = ["dropout", "beta", "theta", "learning_rate", "adam_beta_2", "gbce_calibration"]
 NUMBERS += ["neighbor_weight"]
 FLAGS = ["indicators", "shared_negatives"]
-CHOICES = ["variant", "windows", "batching", "optimizer"]
-CHOICES += ["events", "loss", "targets", "order"]
+CHOICES = ["variant", "training_windows", "batching", "optimizer"]
+CHOICES += ["input_behaviors", "loss", "labels", "training_order"]
 CHOICES += ["item_start", "learning_rate_schedule"]
 
 

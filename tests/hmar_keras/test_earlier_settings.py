@@ -10,6 +10,7 @@ from reference_model import call, make_config, random_batch
 
 from hmar_keras import HMAR, SASRec, TrainingConfig
 from hmar_keras.earlier_settings import saved_settings, translate, without_others
+from hmar_keras.settings import RENAMED
 
 PAPER = {
     "behavior_projection": "shared",
@@ -36,6 +37,12 @@ def earlier(network, model="hmar", **changes):
     settings = one_class(model)
     del settings["variant"]
     return {**settings, "history_sum": False, **network, **changes}
+
+
+def with_old_names(settings):
+    """As every earlier version called them."""
+    old = {new: name for name, new in RENAMED.items()}
+    return {old.get(name, name): value for name, value in settings.items()}
 
 
 @pytest.mark.parametrize(("variant", "network"), [("paper", PAPER), ("release", RELEASE)])
@@ -98,8 +105,39 @@ def test_settings_of_this_version_have_no_earlier_names(name):
         make_config().replace(**{name: False})
 
 
+@pytest.mark.parametrize("name", RENAMED)
+def test_an_old_name_is_refused_by_a_sentence_with_the_new_one(name):
+    config = make_config()
+    value = config.to_dict()[RENAMED[name]]
+    sentence = f"the setting '{name}' is now called '{RENAMED[name]}'; write that."
+    with pytest.raises(ValueError, match=sentence):
+        config.replace(**{name: value})
+    with pytest.raises(ValueError, match=sentence):
+        type(config).from_dict({"num_items": 3, "behaviors": config.behaviors, name: value})
+    with pytest.raises(TypeError, match=sentence):
+        type(config)(3, config.behaviors, **{name: value})
+
+
+def test_another_unknown_name_is_refused_with_the_closest():
+    with pytest.raises(TypeError, match="unknown setting 'dimm'; did you mean dim"):
+        type(make_config())(dimm=3)
+
+
+def this_network_with_old_names(network, model):
+    settings = {**make_config().to_dict(), "variant": "release"}
+    cls = {"hmar": HMAR, "sasrec": SASRec}[model]
+    return with_old_names({name: settings[name] for name in cls.Settings.names()})
+
+
 @pytest.mark.parametrize("cls", [HMAR, SASRec])
-@pytest.mark.parametrize("write", [earlier, lambda network, model: one_class(model)])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda network, model: with_old_names(earlier(network, model)),
+        lambda network, model: with_old_names(one_class(model)),
+        this_network_with_old_names,
+    ],
+)
 def test_a_model_that_an_earlier_version_saved_loads(cls, write, tmp_path):
     name = cls.__name__.lower()
     settings = write(RELEASE, name)

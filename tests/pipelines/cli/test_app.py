@@ -216,7 +216,7 @@ def test_hardware_is_recorded_and_may_change_but_for_the_precision(hmar, finishe
 
 def test_another_model_goes_the_whole_way(hmar, finished):
     """SASRec on target events: trained, resumed, evaluated, exported without a behaviour head."""
-    asked = ["run", *TINY, "--set", "dim=8", "--model", "sasrec", "--set", "events=target"]
+    asked = ["run", *TINY, "--set", "dim=8", "--model", "sasrec", "--set", "input_behaviors=target"]
     process = hmar("train", *asked[1:], "--epochs", 1, "--output", "sasrec")
     assert process.returncode == 0, process.stderr
     fails(hmar("train", *TINY, "--model", "gsasrec", "--output", "sasrec", "--resume"), "--model")

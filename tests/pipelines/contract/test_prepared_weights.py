@@ -43,7 +43,7 @@ def prepared(splits, name, events):
     if "num_users" in settings:
         changes["num_users"] = splits.dataset.num_users
     keras.utils.set_random_seed(0)
-    model = config.replace(**changes, max_length=6, events=events).build_model()
+    model = config.replace(**changes, max_length=6, input_behaviors=events).build_model()
     before = model.get_weights()
     prepare(model, splits)
     assert any(not np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))

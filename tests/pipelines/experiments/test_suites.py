@@ -20,7 +20,7 @@ def by_name(suites, config=CONFIG):
 def test_ablations_are_those_of_table_4():
     assert by_name(["ablation"]) == {
         REFERENCE: {},
-        "without auxiliary behaviours": {"events": "target"},
+        "without auxiliary behaviours": {"input_behaviors": "target"},
         "without multi-task": {"theta": 0.0},
         "without indicators": {"indicators": False},
         "without behaviour encoder": {"num_behavior_blocks": 0},
@@ -38,7 +38,7 @@ def test_other_models_differ_in_what_they_are_alone():
     gbce = {"loss": "gbce", "shared_negatives": True, "num_negatives": 256}
     assert by_name(["main"]) == {
         REFERENCE: {},
-        "SASRec": {**sasrec, "events": "target"},
+        "SASRec": {**sasrec, "input_behaviors": "target"},
         "SASRec, all behaviours": sasrec,
         "gSASRec, all behaviours": {**sasrec, **gbce},
     }
@@ -64,9 +64,9 @@ def test_suites_add_up_and_the_reference_comes_first_and_once():
 def test_a_variant_that_changes_nothing_is_left_out():
     names = set(by_name(SUITES, CONFIG.replace(theta=0.0, indicators=False)))
     assert not names & {"without multi-task", "without indicators"}
-    configs = by_name(["main"], CONFIG.replace(events="target"))
-    assert configs["SASRec, all behaviours"]["events"] == "all"
-    assert "events" not in configs["SASRec"]
+    configs = by_name(["main"], CONFIG.replace(input_behaviors="target"))
+    assert configs["SASRec, all behaviours"]["input_behaviors"] == "all"
+    assert "input_behaviors" not in configs["SASRec"]
 
 
 def test_with_one_behaviour_there_is_nothing_to_take_away():

@@ -46,7 +46,7 @@ def test_the_card_tells_data_results_settings_and_limits(metadata, tmp_path):
 
 def test_what_was_not_evaluated_says_so(metadata, tmp_path):
     del metadata["test"], metadata["validation"]
-    metadata["config"]["targets"] = "new_items"
+    metadata["config"]["labels"] = "new_items"
     write_card(tmp_path, "shop", "SASRec", metadata)
     card = (tmp_path / CARD).read_text()
     assert "Not evaluated before it was exported" in card

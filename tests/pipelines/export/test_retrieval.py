@@ -149,7 +149,7 @@ def random_weights(log, **changes):
     scope="module",
     params=[
         {},
-        {"item_buckets": 7, "events": "target"},
+        {"item_buckets": 7, "input_behaviors": "target"},
         {"indicators": False},
         {"num_neighbors": 3},
         {"indicators": False, "num_neighbors": 2},
@@ -180,7 +180,7 @@ def long_way(model, log, history, k, exclude_seen):
     """Items and scores of one history of (item id, behaviour id), every item by itself."""
     known = [(item, behavior) for item, behavior in history if item and behavior]
     seen = {item for item, _ in history if exclude_seen}
-    if model.config.events == "target":
+    if model.config.input_behaviors == "target":
         known = [event for event in known if event[1] == log.behaviors.target_id]
     known = known[-model.config.max_length :]
     scores = popularity_of(log)

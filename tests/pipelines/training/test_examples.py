@@ -10,7 +10,7 @@ from ..asked_models import asked, windows_of
 
 def test_every_target_comes_once_when_all_windows_are_used(log, config):
     splits = split(log)
-    windows = windows_of(splits, config.replace(windows="all"))
+    windows = windows_of(splits, config.replace(training_windows="all"))
     seen = [(user, event) for user, start, end in windows for event in range(start + 1, end)]
     expected = [
         (user, event)

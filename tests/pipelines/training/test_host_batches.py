@@ -60,7 +60,7 @@ def test_a_model_of_target_events_is_asked_with_those_alone(log, config):
     splits = split(log)
     target = log.behaviors.target_id
     inputs, _ = next(
-        questions_of(splits, config.replace(events="target"))
+        questions_of(splits, config.replace(input_behaviors="target"))
         .unbatch()
         .batch(1000)
         .as_numpy_iterator()

@@ -81,7 +81,7 @@ def test_columns_beyond_the_rank_stay_random(datasets):
 
 def test_a_model_of_the_target_behaviour_starts_from_its_events_alone(log, config, tmp_path):
     config = config.replace(
-        events="target", epochs=1, item_start="cooccurrence", learning_rate=1e-12
+        input_behaviors="target", epochs=1, item_start="cooccurrence", learning_rate=1e-12
     )
     trained = train(split(log), config, RunDirectory.create(tmp_path / "a", {}, config), seed=0)
     keras.utils.set_random_seed(0)

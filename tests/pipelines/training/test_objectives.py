@@ -116,7 +116,7 @@ def test_users_and_times_are_those_of_the_events(way, log, order):
     times = 1_700_000_000_000 + np.cumsum(gaps)
     log = dataclasses.replace(log, timestamps=times)
     splits = split(log)
-    config = NextItemConfig(log.num_items, log.behaviors, order=order)
+    config = NextItemConfig(log.num_items, log.behaviors, training_order=order)
     objective = NextItem.of(config)
     tried = 0
     for inputs, _ in batches(way, log, objective, FEATURES):

@@ -14,13 +14,13 @@ SHOP = Behaviors(("view", "cart", "buy"), target="buy")
 # What an earlier version wrote for every model: one class had all settings.
 EARLIER = {
     "num_items": 30, "behaviors": {"names": ["view", "cart", "buy"], "target": "buy"},
-    "model": "sasrec", "events": "target", "holdout": "target", "dim": 8, "max_length": 6,
+    "model": "sasrec", "input_behaviors": "target", "holdout": "target", "dim": 8, "max_length": 6,
     "num_heads": 1, "num_behavior_blocks": 1, "num_sequence_blocks": 2, "dropout": 0.2,
     "indicators": True, "variant": "paper", "num_neighbors": 0, "neighbor_weight": 1.0,
     "item_buckets": 0, "item_start": "random", "loss": "bce", "gbce_calibration": 0.75,
     "alpha": {"view": 1.0, "cart": 1.0, "buy": 1.0}, "beta": 1.0, "theta": 0.1,
-    "num_negatives": 1, "shared_negatives": False, "targets": "all", "windows": "last",
-    "order": "time", "optimizer": "lazy_adam", "learning_rate": 0.001,
+    "num_negatives": 1, "shared_negatives": False, "labels": "all", "training_windows": "last",
+    "training_order": "time", "optimizer": "lazy_adam", "learning_rate": 0.001,
     "learning_rate_schedule": "constant", "adam_beta_2": 0.98, "batching": "by_length",
     "batch_size": 16, "epochs": 3, "patience": 10,
 }  # fmt: skip
@@ -71,7 +71,13 @@ def test_what_is_wrong_is_named(changes, message):
 
 def test_what_one_class_wrote_is_read():
     config = RunConfig.from_dict(EARLIER)
-    settings = {"dim": 8, "max_length": 6, "events": "target", "batch_size": 16, "epochs": 3}
+    settings = {
+        "dim": 8,
+        "max_length": 6,
+        "input_behaviors": "target",
+        "batch_size": 16,
+        "epochs": 3,
+    }
     assert config == RunConfig.of(30, SHOP, model="sasrec", **settings)
     # Of a model that has them they are kept.
     hmar = RunConfig.from_dict({**EARLIER, "model": "hmar", "theta": 0.4})

@@ -26,7 +26,7 @@ def padded(rows, length):
 @pytest.mark.parametrize("windows", ["last", "all"])
 def test_an_epoch_is_what_the_log_says(way, log, config, windows, batching):
     config = config.replace(
-        windows=windows, batching=batching, num_negatives=3, max_length=20, batch_size=5
+        training_windows=windows, batching=batching, num_negatives=3, max_length=20, batch_size=5
     )
     splits = split(log)
     data = data_of(way, splits, config, 3, few_lengths=False)
@@ -152,7 +152,7 @@ def test_shared_negatives_are_one_set_a_window(way, log, config, batching):
 def test_new_items_alone_are_ranked(way, datasets, config):
     users = [[(1, 1), (2, 2), (1, 3), (3, 1), (2, 3), (4, 3), (9, 3), (9, 3)]]
     splits = split(datasets["make"](users, num_items=12))
-    config = config.replace(targets="new_items", max_length=10)
+    config = config.replace(labels="new_items", max_length=10)
     ((inputs, targets),) = epochs_of(data_of(way, splits, config, 0), 0, 1)
     assert inputs["candidate_ids"][0, -5:, 0].tolist() == [2, 1, 3, 2, 4]
     # What has been touched is no answer: the item that the position is on is a negative, too.
@@ -165,12 +165,14 @@ def test_new_items_alone_are_ranked(way, datasets, config):
 def test_a_model_of_target_events_trains_on_those_alone(way, log, config):
     splits = split(log)
     target = log.behaviors.target_id
-    seen = epochs_of(data_of(way, splits, config.replace(events="target")), 0, 1)
+    seen = epochs_of(data_of(way, splits, config.replace(input_behaviors="target")), 0, 1)
     assert {row for inputs, _ in seen for row in np.unique(inputs["behavior_ids"])} == {0, target}
 
 
 def test_items_in_random_order_keep_their_events(way, log, config):
-    config = config.replace(order="random", targets="new_items", max_length=20, batch_size=5)
+    config = config.replace(
+        training_order="random", labels="new_items", max_length=20, batch_size=5
+    )
     splits = split(log)
     data = data_of(way, splits, config, 0)
     windows = {}

@@ -15,14 +15,14 @@ def test_precedence_rises_from_preset_to_epochs(log, tmp_path):
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"dim": 16, "dropout": 0.1, "alpha": {"view": 0.2}}))
     config = build_config(
-        log, "movielens", file, ["dropout=0.3", "alpha.cart=0.5", "windows=all"], epochs=7
+        log, "movielens", file, ["dropout=0.3", "alpha.cart=0.5", "training_windows=all"], epochs=7
     )
     preset = RunConfig.preset("movielens", log.num_items, log.behaviors)
     assert config == preset.replace(
         dim=16,
         dropout=0.3,
         alpha={"view": 0.2, "cart": 0.5, "buy": preset.model.alpha["buy"]},
-        windows="all",
+        training_windows="all",
         epochs=7,
     )
 

@@ -49,7 +49,9 @@ def test_what_is_held_out_is_never_trained_on(rows, windows, length, write_log, 
         return
     assert len(splits.test) == sum(count >= 3 for count in buys.values())
 
-    config = RunConfig.of(dataset.num_items, dataset.behaviors, max_length=length, windows=windows)
+    config = RunConfig.of(
+        dataset.num_items, dataset.behaviors, max_length=length, training_windows=windows
+    )
     trained = np.zeros(dataset.num_events, int)
     for _, start, end in windows_of(splits, config):
         trained[start:end] += 1

@@ -8,6 +8,7 @@ import time
 import h5py
 import keras
 import numpy as np
+from keras import ops
 
 from hmar_keras.models import SequentialRecommender, compile_arguments
 from hmar_keras.schema import NEGATIVE_IDS
@@ -38,23 +39,23 @@ def train(
 ) -> SequentialRecommender:
     """Trains until the validation score has not improved for `patience` epochs.
 
-    Continues after the last finished epoch of the run, on the same hardware with the same
-    result, bit for bit, as if it had never been interrupted. Where the last checkpoint is damaged,
-    it continues from the best one, with the same result.
+    Resumes after the last finished epoch of the run; on the same hardware the result is the same,
+    bit for bit, as without the interruption. If the last checkpoint is damaged, training resumes
+    after the best epoch, with the same result.
 
     Args:
         splits: the split dataset.
         config: the settings.
         run: where checkpoints and history are kept.
-        seed: of the initial weights, the order, the negatives and the dropout.
-        hardware: what to train on; several devices must have been prepared.
-        until: stop after this epoch for now, if it has not been time before; None for the end.
+        seed: seed of the initial weights, the order, the negatives and the dropout.
+        hardware: what to train on; call its `prepare` first if there are several devices.
+        until: pause after this epoch, if training has not finished by then; None for the end.
 
     Returns:
         the model with the weights of the best epoch, in float32, also saved as `model.keras`.
 
     Raises:
-        InputError: if the backend or the machine cannot do what is asked for, another process
+        InputError: if the backend or the machine cannot do what is requested, another process
             trains the run, its files are damaged, or the disk is full.
     """
     hardware = (hardware or Hardware()).resolved()
@@ -64,23 +65,23 @@ def train(
         if len(history) < last and not _is_finished(history, config.training):
             _fit(splits, config, run, seed, hardware, last, _continuable(run, history))
         history = run.history()
-        # A process that is killed between its last epoch and this has not done it.
+        # A process killed right after its last epoch leaves more checkpoints behind.
         run.keep_checkpoints(len(history), best_epoch(history))
         return save_best(run, config)
 
 
 def _continuable(run, history):
-    """The epochs to continue after: all, or those up to the best if the last one is damaged.
+    """Returns the epochs to resume after: all, or up to the best if the last is damaged.
 
     Raises:
-        InputError: if no checkpoint will do.
+        InputError: if no checkpoint can be used.
     """
     if not history:
         return history
     best = best_epoch(history)
     _check_checkpoint(run, best, "start a new run: the best weights are lost")
     try:
-        _check_checkpoint(run, len(history), "an older checkpoint is taken")
+        _check_checkpoint(run, len(history), "an older checkpoint is used")
     except InputError as error:
         say(f"warning: {error} Continuing after epoch {best}.")
         return history[:best]
@@ -89,7 +90,7 @@ def _continuable(run, history):
 
 def _check_checkpoint(run, epoch, advice):
     with reading(run.checkpoint(epoch), advice), h5py.File(run.checkpoint(epoch)) as file:
-        # A file without a checksum shows its damage when it is read.
+        # Without a checksum, damage only shows when the file is read.
         file.visititems(lambda name, node: _read_array(node))
 
 
@@ -108,13 +109,13 @@ def _fit(splits, config, run, seed, hardware, last, history):
     with devices.building():
         steps = data.steps_per_execution(hardware.steps_per_execution)
         compile_model(model, config.training, hardware, steps)
-        # Built within the first step, it would hold one more copy of the item table.
+        # If built within the first step, it would hold one more copy of the item table.
         model.optimizer.build(model.trainable_variables)
         if scores:
             _load_state(model, run, len(scores))
         else:
             prepare(model, splits)
-    require_room(run.path, _checkpoint_size(model), libraries=True)  # rather than after an epoch
+    require_room(run.path, _checkpoint_size(model), libraries=True)  # not only after an epoch
     progress = TrainingProgress(last, data.steps_per_epoch, MONITORED, scores)
     interruption = Interruption()
     callbacks = [
@@ -126,6 +127,8 @@ def _fit(splits, config, run, seed, hardware, last, history):
         interruption,
     ]
     fed = data.fit_arguments(callbacks, initial_epoch=len(scores))
+    if hardware.devices == 1 and keras.backend.backend() == "tensorflow":
+        _build_losses(model, fed["x"].element_spec)
     fed["x"] = devices.distribute(fed["x"])
     try:
         with interruption.listening(), devices.training(), gradients_forgotten():
@@ -141,14 +144,14 @@ def training_data(
     seed: int,
     hardware: Hardware,
 ):
-    """The batches of a training: `DeviceBatches` where they are made on the device.
+    """Returns the batches of a training: `DeviceBatches` if they are made on the device.
 
     Args:
         splits: the split dataset.
-        model: what is trained.
-        training: how it is trained.
-        seed: of the order and the negatives.
-        hardware: resolved.
+        model: the model to train.
+        training: settings of the training.
+        seed: seed of the order and the negatives.
+        hardware: what to train on, resolved.
 
     Raises:
         InputError: if the dataset cannot be trained on.
@@ -161,29 +164,29 @@ def training_data(
 
 
 def prepare(model: SequentialRecommender, splits: Splits) -> None:
-    """Lets a new model take from the training events what it begins with.
+    """Lets a new model prepare itself with the training events.
 
     Args:
-        model: with initial weights.
+        model: the model, with initial weights.
         splits: the split dataset.
 
     Raises:
-        InputError: if the model lacks what its settings ask for.
+        InputError: if the model lacks what its settings require.
     """
     config, kind = model.config, type(model)
     starts = getattr(config, "item_start", "random") == "cooccurrence"
     if starts and kind.item_table is SequentialRecommender.item_table:
         raise InputError(
-            f"{kind.__name__} must define item_table, which item_start=cooccurrence writes into; "
-            "or set item_start=random."
+            f"{kind.__name__} must define item_table, which item_start=cooccurrence fills; "
+            "define it, or set item_start=random."
         )
     model.prepare(SplitLog(splits, config.input_behaviors))
 
 
 def learning_rate(training: TrainingConfig, epoch: int) -> float:
-    """The learning rate of an epoch, counted from 0.
+    """Returns the learning rate of an epoch, counted from 0.
 
-    A function of the epoch alone, so that a training that resumes goes on as it would have.
+    It depends on the epoch alone, so a training that resumes has the same learning rates.
     """
     if training.learning_rate_schedule == "constant":
         return training.learning_rate
@@ -193,7 +196,7 @@ def learning_rate(training: TrainingConfig, epoch: int) -> float:
 def _load_state(model, run, epoch):
     with reading(
         run.checkpoint(epoch),
-        "start a new run, as an earlier version wrote it or it is damaged",
+        "start a new run, because it is damaged or from an earlier version",
     ):
         model.load_weights(run.checkpoint(epoch))
 
@@ -201,12 +204,12 @@ def _load_state(model, run, epoch):
 def compiled_model(
     config: RunConfig, hardware: Hardware, steps_per_execution: int = 1
 ) -> SequentialRecommender:
-    """The model with initial weights, ready for `fit`; to be called within `Devices.building`.
+    """Returns the model with initial weights, ready for `fit`. Call it within `Devices.building`.
 
     Args:
         config: the settings.
-        hardware: resolved.
-        steps_per_execution: steps without Keras between them.
+        hardware: what to train on, resolved.
+        steps_per_execution: steps per execution, without Keras between them.
     """
     model = config.build_model(hardware.precision)
     compile_model(model, config.training, hardware, steps_per_execution)
@@ -219,21 +222,21 @@ def compile_model(
     hardware: Hardware,
     steps_per_execution: int = 1,
 ) -> None:
-    """Compiles a model for a training; to be called within `Devices.building`.
+    """Compiles a model for a training. Call it within `Devices.building`.
 
     Args:
         model: the model.
-        training: how it is trained.
-        hardware: resolved.
-        steps_per_execution: steps without Keras between them.
+        training: settings of the training.
+        hardware: what to train on, resolved.
+        steps_per_execution: steps per execution, without Keras between them.
 
     Raises:
-        InputError: if the model's objective asks what its graph does not give.
+        InputError: if the model's graph does not fit its objective.
     """
     _check_graph(model)
     arguments = compile_arguments(model, training)
     if hardware.precision == "mixed_float16":
-        # By itself Keras does so only for a model whose heads, too, are mixed.
+        # Keras does so by itself only if the model's heads are mixed as well.
         arguments["optimizer"] = keras.optimizers.LossScaleOptimizer(arguments["optimizer"])
     for output, loss in arguments["loss"].items():
         arguments["metrics"][output].append(LossOverEvents(loss))
@@ -247,8 +250,24 @@ def compile_model(
     )
 
 
+def _build_losses(model, spec):
+    """Creates the variables of the losses and metrics.
+
+    Keras creates them within the first step, which TensorFlow then traces twice.
+    """
+
+    def zeros(tensor):
+        return ops.zeros([size or 2 for size in tensor.shape], tensor.dtype)
+
+    inputs, labels = keras.tree.map_structure(zeros, spec)
+    outputs = keras.tree.map_structure(zeros, model.output)
+    model.compute_loss(inputs, labels, outputs)
+    model.compute_metrics(inputs, labels, outputs)
+    model.reset_metrics()
+
+
 def _check_graph(model):
-    """Keras would leave out an input too many, and with it all that is to be learned."""
+    """Checks the graph's inputs and outputs: Keras silently drops inputs that it does not have."""
     objective, name = model.objective(), type(model).__name__
     if objective.shared_negatives != (NEGATIVE_IDS in model.input):
         raise InputError(
@@ -257,7 +276,7 @@ def _check_graph(model):
         )
     if set(objective.outputs) != set(model.output):
         raise InputError(
-            f"the outputs of {name} are {', '.join(sorted(model.output))}, and its objective names "
+            f"the outputs of {name} are {', '.join(sorted(model.output))}, but its objective has "
             f"{', '.join(sorted(objective.outputs))}; make them the same."
         )
 
@@ -278,7 +297,7 @@ def save_best(run: RunDirectory, config: RunConfig) -> SequentialRecommender:
 
 
 def size_of(variables) -> int:
-    """Bytes that variables take."""
+    """Returns the size of variables in bytes."""
     return sum(
         math.prod(each.shape) * np.dtype(keras.backend.standardize_dtype(each.dtype)).itemsize
         for each in variables
@@ -290,7 +309,7 @@ def _checkpoint_size(model):
 
 
 def best_epoch(history: list[dict]) -> int:
-    """The epoch (from 1) with the best validation score, the earliest of equals."""
+    """Returns the epoch (from 1) with the best validation score, the earliest if several tie."""
     return int(np.argmax([epoch[MONITORED] for epoch in history])) + 1
 
 
@@ -302,12 +321,14 @@ def _is_finished(history, training):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """After every epoch: save, and stop when it is time. To stand behind `Validation`.
+    """Saves after every epoch, and stops training when `patience` or `epochs` is reached.
+
+    Must come after `Validation` in the callback list.
 
     Args:
         training: the settings.
         run: where to save.
-        history: the epochs before.
+        history: the epochs finished before.
     """
 
     def __init__(self, training: TrainingConfig, run: RunDirectory, history: list[dict]):
@@ -318,18 +339,18 @@ class Checkpoint(keras.callbacks.Callback):
         self._started = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Notes the time."""
+        """Records the start time."""
         self._started = time.monotonic()
 
     def on_epoch_end(self, epoch, logs):
-        """Saves and decides."""
+        """Saves the epoch and decides whether to stop."""
         seconds = round(time.monotonic() - self._started, 2)
         entry = {name: float(value) for name, value in logs.items()}
         self._history.append({"epoch": epoch + 1, **entry, "seconds": seconds})
         path = self._run.checkpoint(epoch + 1)
         with written(path, _checkpoint_size(self.model), libraries=True) as temporary:
             self.model.save_weights(temporary)
-        remove(self._run.model)  # of a shorter training; the best checkpoint stands
+        remove(self._run.model)  # from a shorter training; the best checkpoint stays
         self._run.write_json("history.json", self._history)  # from here on the epoch counts
         self._run.keep_checkpoints(epoch + 1, best_epoch(self._history))
         if _is_finished(self._history, self._training):

@@ -78,6 +78,13 @@ def test_the_same_seed_gives_the_same_run(whole, tmp_path, log):
     assert other.history()[0]["loss"] != run.history()[0]["loss"]
 
 
+def test_the_step_is_traced_once(tmp_path, log, monkeypatch):
+    step, traces = HMAR.train_step, []
+    monkeypatch.setattr(HMAR, "train_step", lambda *args: traces.append(1) or step(*args))
+    run_once(tmp_path / "run", log, small_config(log), epochs=2)
+    assert len(traces) == 1
+
+
 @pytest.mark.parametrize("stop", [1, 3])
 def test_resuming_is_exact(whole, tmp_path, log, stop):
     run, model, state = whole

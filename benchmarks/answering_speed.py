@@ -1,4 +1,4 @@
-"""How fast a model is evaluated, and answers when it is exported; see `speed.py`."""
+"""Speed of evaluation and of an exported model; see `speed.py` for the sections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipelines.protocol.training_counts import item_popularity
 
 
 def evaluation(size: Size) -> list[Row]:
-    """Users a second, of a model with d = 64 and length 50."""
+    """Measures evaluated users per second, with d = 64 and length 50."""
     rates = size.machine()
     dataset = workload.shop(2 * size.questions, size.evaluated_items)
     config = HMARConfig(dataset.num_items, dataset.behaviors, dim=64, max_length=50)
@@ -51,7 +51,7 @@ def evaluation(size: Size) -> list[Row]:
 
 
 def _encoding_work(config, dataset, questions):
-    """Histories to states: the forward third of what training computes of them."""
+    """Counts the work from histories to states: the forward third of that in training."""
     inputs = history_features(dataset, questions, config.max_length)
     inputs[CANDIDATE_IDS] = np.zeros((*inputs[ITEM_IDS].shape, 1), np.int32)
     work = training_work(config, Counts.of(inputs))
@@ -60,7 +60,7 @@ def _encoding_work(config, dataset, questions):
 
 
 def serving(size: Size) -> list[Row]:
-    """The SavedModel's `recommend`, request by request, with whole histories."""
+    """Measures the SavedModel's `recommend`, request by request, with full histories."""
     rates = size.machine()
     splits, run_config = workload.load(size)
     config = run_config.model
@@ -80,7 +80,7 @@ def serving(size: Size) -> list[Row]:
 
 
 def _latencies(recommend, splits, config, batch, requests):
-    """Milliseconds of each request; the first one is left out."""
+    """Measures the milliseconds of each request, except the first."""
     rng, samples = np.random.default_rng(SEED), []
     top, seen_too = tf.constant(10), tf.constant(False)
     for _ in range(requests + 1):
@@ -94,7 +94,7 @@ def _latencies(recommend, splits, config, batch, requests):
 
 
 def _strings(dataset, questions, max_length):
-    """Histories by name, no longer than the longest of them needs."""
+    """Returns histories by name, no longer than the longest of them needs."""
     longest = int((questions.ends - questions.starts).max())
     ids = history_features(dataset, questions, min(longest, max_length))
     names = {ITEM_IDS: dataset.items.tolist(), BEHAVIOR_IDS: dataset.behaviors.names}

@@ -1,4 +1,4 @@
-"""How long the epochs of a `fit` take."""
+"""The durations of the epochs of a `fit`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import keras
 
 
 class EpochClock(keras.callbacks.Callback):
-    """Seconds of every epoch, in `seconds`.
+    """Records the seconds of every epoch in `seconds`.
 
     Args:
-        wait: called before an epoch's time is taken, for backends whose steps may still run then.
+        wait: called before the clock stops, for backends whose steps may still be running.
     """
 
     def __init__(self, wait: Callable[[], object] = lambda: None):
@@ -25,6 +25,6 @@ class EpochClock(keras.callbacks.Callback):
         self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Stops it."""
+        """Stops the clock and records its time."""
         self._wait()
         self.seconds.append(time.perf_counter() - self._start)

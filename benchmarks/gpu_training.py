@@ -1,16 +1,21 @@
-"""Training at Taobao's full size on one GPU under JAX, against the plain model on the same GPU.
+"""Training at Taobao's full size on one GPU under JAX, compared with the plain model.
 
     python benchmarks/gpu_training.py                        # on one GPU, about four minutes
-    python benchmarks/gpu_training.py --scale 0.01 --settings '{"dim": 8}'   # a try on a CPU
+    python benchmarks/gpu_training.py --scale 0.01 --settings '{"dim": 8}'  # a quick try on a CPU
     python benchmarks/gpu_training.py --json gpu.json --profile profile/
     python benchmarks/gpu_training.py --only device --precisions mixed_bfloat16
 
-Needs keras, numpy and JAX with CUDA, but neither TensorFlow nor data: 147,894 users whose histories
-are as long as the log's (about 41 of at most 150 events) and 99,037 items, ids drawn by Zipf's law,
-the preset `taobao`. Rows: `device` is `model.fit` over batches that are made on the device, as
-`hmar train` does on a GPU under JAX; `host` is `fit` over batches that lie in the host's memory;
-`program` has an epoch's batches on the device, and all steps of a length are one program, without
-`fit`: the least that the device can take; `batches` are those of `device` without a model.
+Needs Keras, NumPy and JAX with CUDA, but neither TensorFlow nor data. The log is simulated: 147,894
+users with histories as long as Taobao's (about 41 of at most 150 events), and 99,037 items, drawn
+by Zipf's law. The settings are those of the preset `taobao`. Rows:
+
+- `device`: `model.fit` over batches made on the device, as in `hmar train` on a GPU under JAX.
+- `host`: `fit` over batches in the host's memory.
+- `program`: no `fit`, an epoch's batches on the device, all steps of a length as one program: the
+  least time that the device needs.
+- `batches`: the batches of `device`, without a model.
+- `plain`: `fit` of the plain model over padded batches in the host's memory.
+
 `speed.py` measures the input pipeline of the host.
 """
 
@@ -43,12 +48,12 @@ from pipelines.training.run_config import RunConfig
 USERS, ITEMS, MEAN_EVENTS = 147_894, 99_037, 41
 BEHAVIORS = Behaviors(("view", "favorite", "cart", "buy"), "buy")
 SHARES = (0.89, 0.03, 0.055, 0.025)  # of the behaviours among the events
-PLAIN_STEPS = 100  # of an epoch of the plain model; all its batches are of one size
+PLAIN_STEPS = 100  # of an epoch of the plain model, whose batches all have one size
 WAYS = ["batches", "host", "device", "program", "plain"]
 
 
 def simulated(users: int, items: int, max_length: int) -> Splits:
-    """A log to train on, every user's last event only a target; 2 to `max_length + 1` events."""
+    """Simulates a log with 2 to `max_length + 1` events per user, the last of them only a label."""
     rng = np.random.default_rng(0)
     lengths = rng.lognormal(np.log(MEAN_EVENTS) - 0.35, 0.9, users).astype(int)
     lengths = np.clip(lengths, 1, max_length) + 1
@@ -73,13 +78,13 @@ def simulated(users: int, items: int, max_length: int) -> Splits:
 
 
 def on_host(data: DeviceBatches, number: int | None = None) -> list:
-    """An epoch's batches, or the first ones, as NumPy."""
+    """Returns an epoch's batches, or the first ones, as NumPy arrays."""
     count = data.num_batches if number is None else min(number, data.num_batches)
     return [jax.tree.map(np.asarray, data[index]) for index in range(count)]
 
 
 def fit_seconds(model: keras.Model, data) -> tuple[float, list[float]]:
-    """Seconds of an epoch that also compiles, and of three more."""
+    """Measures the seconds of an epoch that also compiles, and of three more."""
     clock = EpochClock(lambda: jax.block_until_ready([v.value for v in model.weights]))
     if isinstance(data, DeviceBatches):
         model.fit(**data.fit_arguments([clock]), epochs=4, verbose=0)
@@ -90,7 +95,7 @@ def fit_seconds(model: keras.Model, data) -> tuple[float, list[float]]:
 
 
 def batches_seconds(data: DeviceBatches) -> tuple[float, list[float]]:
-    """Of making an epoch's batches and no more, the first time with compiling."""
+    """Measures the seconds of only making an epoch's batches, the first time with compiling."""
     epochs = itertools.count()
 
     def epoch():
@@ -101,7 +106,7 @@ def batches_seconds(data: DeviceBatches) -> tuple[float, list[float]]:
 
 
 def program_epoch(model: keras.Model, training: TrainingConfig, batches: list):
-    """A function that trains an epoch from batches on the device, and returns the weights.
+    """Returns a function that trains an epoch from batches on the device and returns weights.
 
     All steps of one shape are one program.
     """
@@ -129,7 +134,7 @@ def program_epoch(model: keras.Model, training: TrainingConfig, batches: list):
         for found in by_shape.values()
     ]
     groups = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
-    # Copies, because the first epoch gives its arguments' memory away.
+    # Copies, because the first epoch donates the memory of its arguments.
     state = tuple([v.value + 0 for v in group] for group in groups)
 
     def epoch():
@@ -143,7 +148,7 @@ def program_epoch(model: keras.Model, training: TrainingConfig, batches: list):
 
 
 def seconds_of(function, repeats: int) -> tuple[float, list[float]]:
-    """Of the first call, which compiles, and of the others."""
+    """Measures the seconds of the first call, which compiles, and of the others."""
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
@@ -153,7 +158,7 @@ def seconds_of(function, repeats: int) -> tuple[float, list[float]]:
 
 
 def row(name: str, users: int, steps: int, first: float, seconds: list[float], share=1.0) -> dict:
-    """A line of the table; `share` is how much of an epoch was run."""
+    """Returns a row of the table; `share` is the part of an epoch that was run."""
     median = statistics.median(seconds)
     return {
         "name": name,
@@ -167,7 +172,7 @@ def row(name: str, users: int, steps: int, first: float, seconds: list[float], s
 
 
 def kernels(path: Path) -> list[tuple[str, float]]:
-    """What the device spent its time on in a profile: names and shares, longest first."""
+    """Returns what the device spent its time on in a profile: names and shares, longest first."""
     totals: dict[str, float] = {}
     for file in path.rglob("*.xplane.pb"):
         for plane in jax.profiler.ProfileData.from_file(str(file)).planes:
@@ -182,7 +187,7 @@ def kernels(path: Path) -> list[tuple[str, float]]:
 
 
 def measure(options: argparse.Namespace) -> dict:
-    """All lines, and the profile's top items."""
+    """Measures all rows, and the top kernels of the profile."""
     items, users = (max(100, round(size * options.scale)) for size in (ITEMS, USERS))
     config = RunConfig.preset("taobao", items, BEHAVIORS, **json.loads(options.settings))
     training = config.training
@@ -236,10 +241,10 @@ def _short(value):
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures, prints, and writes JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scale", type=float, default=1.0, help="share of the users and items")
-    parser.add_argument("--settings", default="{}", help="JSON, what differs from the preset")
+    parser.add_argument("--settings", default="{}", help="JSON of settings to change")
     parser.add_argument("--only", nargs="+", choices=WAYS, default=WAYS, help="rows to measure")
     parser.add_argument("--precisions", nargs="+", default=["float32", "mixed_bfloat16"])
     parser.add_argument("--profile", help="folder for a profile of an epoch of `program`")

@@ -1,13 +1,13 @@
-"""Memory and time of catalogues up to ten million items, with a row an item and hashed.
+"""Memory and time of up to ten million items, with a row per item and hashed into buckets.
 
     python benchmarks/large_catalogue.py                    # about five minutes, up to 10 GB
     python benchmarks/large_catalogue.py --items 1000000 --json large.json
 
-Every line is measured in a process of its own, on synthetic ids that are drawn from the whole
-catalogue, so that hardly any item of a batch is in the next. On paper: the item table, its
-moment and a number a row. Measured: what the process held at most beyond what it held before
-there was a model. A training step or a ranking that copied the table, or made a gradient as large,
-would show in both numbers.
+Each row is measured in a separate process, on synthetic ids drawn from the whole catalogue, so that
+consecutive batches share hardly any items. `table + moment` is what the item table, its moment and
+a number per row take on paper. `measured` is the peak memory of the process beyond what it held
+before the model was built. A training step or a ranking that copied the table, or made a gradient
+as large, would show in both memory and time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 DIM, MAX_LENGTH, BATCH, CANDIDATES, BEHAVIORS = 64, 50, 128, 100, 4
 STEPS, SHARE_OF_BUCKETS = 20, 20
 OVERHEAD_BYTES = 1.5e9  # of TensorFlow and the compiled functions
-MOST_BYTES = 12e9  # a process that holds more ends itself
+MOST_BYTES = 12e9  # a process that holds more exits
 COLUMNS = (
     *("items", "buckets", "parameters", "table + moment, GB", "measured, GB"),
     *("first step, ms", "step, ms", "ranking 100, ms"),
@@ -32,7 +32,7 @@ COLUMNS = (
 
 
 def measure(items: int, buckets: int) -> dict:
-    """One line of the table, measured in this process."""
+    """Measures one row of the table in this process."""
     threading.Thread(target=_end_when_too_large, daemon=True).start()
     import numpy as np
     from measuring import peak_memory, time_calls
@@ -50,7 +50,7 @@ def measure(items: int, buckets: int) -> dict:
     before = _held()
     model = HMAR(config)
     model.compile(**compile_arguments(model), jit_compile=False)
-    # In the first step, where Keras would do it, making the moments takes one more table.
+    # Keras would build the moments in the first step, where that takes one more table.
     model.optimizer.build(model.trainable_variables)
     batches = [_batch(rng, items) for _ in range(STEPS + 1)]
     first = time_calls(model.train_on_batch, batches[:1])
@@ -74,7 +74,7 @@ def measure(items: int, buckets: int) -> dict:
 
 
 def _batch(rng, items):
-    """Arguments of a training step: full histories, and one negative a position."""
+    """Returns the arguments of a training step: full histories, one negative per position."""
     ids = rng.integers(1, items + 1, (3, BATCH, MAX_LENGTH), dtype="int32")
     behaviors = rng.integers(1, BEHAVIORS + 1, (2, BATCH, MAX_LENGTH), dtype="int32")
     inputs = {
@@ -86,18 +86,18 @@ def _batch(rng, items):
 
 
 def _question(rng, items):
-    """Histories, and the candidates of the sampled protocol after their last event."""
+    """Returns histories and, after their last event, candidates of the sampled protocol."""
     (inputs, _), shape = _batch(rng, items), (BATCH, 1, CANDIDATES)
     return {**inputs, "candidate_ids": rng.integers(1, items + 1, shape, dtype="int32")}
 
 
 def _held() -> int:
-    """Bytes that this process holds now."""
+    """Returns the bytes that this process holds."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _available() -> int:
-    """Bytes that a new process may take without another one's being ended for it."""
+    """Returns the bytes that a new process may take without another being killed for it."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
 
@@ -110,7 +110,7 @@ def _end_when_too_large():
 
 
 def measure_apart(items: int, buckets: int) -> dict:
-    """As `measure`, in a process of its own."""
+    """Runs `measure` in a separate process."""
     needed = 12 * DIM * (2 * buckets or items) + OVERHEAD_BYTES
     if needed > min(_available(), MOST_BYTES):
         raise SystemExit(f"{items:,} items need {needed / 1e9:.1f} GB of free memory.")
@@ -126,7 +126,7 @@ def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, nargs="+", default=[1_000_000, 5_000_000, 10_000_000])
-    parser.add_argument("--json", type=Path, help="write the numbers there, too")
+    parser.add_argument("--json", type=Path, help="file to write the numbers to")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:

@@ -1,7 +1,7 @@
-"""Clients that ask a server as fast as it answers, in a process of their own: `serving_load.py`.
+"""Clients that send requests as fast as a server answers, for `serving_load.py`.
 
-Requests are made once and sent as bytes, and answers are not read, so that the clients take as
-little of the machine as they can.
+They run in a separate process. Requests are serialised once and answers are not parsed, so that the
+clients take as little of the machine as possible.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _TIMEOUT_SECONDS = 60.0
 
 
 def connect(front: str, address: str, model: str) -> Callable[[bytes], bytes]:
-    """A connection to a server, as a function from the bytes of a request to those of an answer.
+    """Returns a connection to a server: a function from request bytes to answer bytes.
 
-    It raises an error, named as `error_name` has it, where there is no answer.
+    It raises an error, which `error_name` names, if there is no answer.
 
     Args:
         front: `GRPC` or `REST`.
         address: HOST:PORT.
-        model: its name.
+        model: name of the model.
     """
     if front == GRPC:
-        # Each client its own connection, not one that they share.
+        # Each client gets its own connection instead of a shared one.
         channel = grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
         predict = channel.unary_unary(_PREDICT)
         return lambda request: predict(request, timeout=_TIMEOUT_SECONDS)
@@ -57,23 +57,23 @@ def connect(front: str, address: str, model: str) -> Callable[[bytes], bytes]:
 
 
 def error_name(error: Exception) -> str:
-    """What to count an error under."""
+    """Returns the name to count an error under."""
     if isinstance(error, grpc.RpcError):
         return error.code().name
     return str(error) if type(error) is http.client.HTTPException else type(error).__name__
 
 
 class Clients:
-    """Clients at work; a context manager.
+    """Clients that send requests; a context manager.
 
     Args:
         front: `GRPC` or `REST`.
-        address: HOST:PORT of it.
-        model: its name.
-        requests: bytes; asked in turn.
-        count: how many requests to make, all clients together.
-        clients: how many ask at a time, each one request after another.
-        endless: whether they go on beyond `count` until `finish`.
+        address: HOST:PORT of the front.
+        model: name of the model.
+        requests: bytes, sent in turn.
+        count: number of requests of all clients together.
+        clients: number of clients, each of which sends one request after another.
+        endless: whether they continue beyond `count` until `finish`.
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class Clients:
             daemon=True,
         )
         self._process.start()
-        theirs.close()  # or the end of the process would not be seen
+        theirs.close()  # or the end of the process would go unnoticed
         self.result: dict = {}
 
     def progress(self) -> Iterator[int]:
-        """How many requests have been made, again and again, to the end.
+        """Yields, until the end, how many requests have been made.
 
         Then `result` has `requests`, float64 pairs of the time of an answer (`time.monotonic`) and
         the milliseconds that it took; `errors`, a count by name; and `seconds`, `cpu_seconds`.
@@ -114,19 +114,19 @@ class Clients:
                 self.result = report
 
     def finish(self) -> None:
-        """Lets them end once they have made their requests."""
+        """Lets the clients stop once they have made their requests."""
         self._may_end.set()
 
     def __enter__(self) -> Clients:
         return self
 
     def __exit__(self, *error) -> None:
-        self._process.kill()  # after `progress` there is nothing left to do
+        self._process.kill()  # after `progress`, nothing is left to do
         self._process.join()
 
 
 def _work(reports, may_end, place, requests, count, clients):
-    """The process: threads that ask, and the first one, which reports."""
+    """Runs the process: threads of clients, and the main thread, which reports."""
     numbers, start = itertools.count(), threading.Barrier(clients + 1)
     answered, errors = [[] for _ in range(clients)], collections.Counter()
 

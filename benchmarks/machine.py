@@ -1,4 +1,4 @@
-"""What the machine can do at best: the rates that floors are computed with."""
+"""The machine's peak rates, from which floors are computed."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ class Machine:
     """Measured rates.
 
     Args:
-        flops: of a large float32 matrix product, a second.
-        bandwidth: bytes read and written a second by all cores copying.
+        flops: floating-point operations per second of a large float32 matrix product.
+        bandwidth: bytes read and written per second while all cores copy.
     """
 
     flops: float
     bandwidth: float
 
     def floor(self, flops: float, moved: float) -> float:
-        """Milliseconds that it takes at least, if computing and moving overlap wholly."""
+        """Returns the least time in milliseconds, if computing and moving overlap fully."""
         return 1e3 * max(flops / self.flops, moved / self.bandwidth)
 
 
 def machine_rows(width: int, mebibytes: int, repeats: int) -> list[Row]:
-    """Both rates as rows: GFLOP/s and GB/s.
+    """Measures both rates as rows, in GFLOP/s and GB/s.
 
     Args:
-        width: of the square matrices.
-        mebibytes: that are copied.
+        width: width of the square matrices.
+        mebibytes: MiB to copy.
         repeats: samples of each.
     """
     return [
@@ -44,7 +44,7 @@ def machine_rows(width: int, mebibytes: int, repeats: int) -> list[Row]:
 
 
 def machine_of(rows: list[Row]) -> Machine:
-    """The rates of `machine_rows`."""
+    """Returns the rates from `machine_rows`."""
     product, copy = rows
     return Machine(product.median * 1e9, copy.median * 1e9)
 
@@ -67,4 +67,4 @@ def _copy_rates(size, repeats):
             list(pool.map(lambda part: np.copyto(*part), parts))
             # Every byte is read once and written once.
             rates.append(2 * size / (time.perf_counter() - start) / 1e9)
-    return rates[1:]  # the first one also asks the system for the memory
+    return rates[1:]  # the first one also allocates the memory

@@ -1,4 +1,4 @@
-"""Times and what they are held against: one row of the table a number."""
+"""Measurements and what they are compared with: one row of the table per number."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """What a row must show.
+    """A bound that a row must meet.
 
     Args:
         of: `"median"` or `"ratio"`.
-        most: the median or ratio must not be above it; None for no bound.
-        least: nor below it.
+        most: upper bound of the median or ratio; None for no bound.
+        least: lower bound; None for no bound.
     """
 
     of: str
@@ -25,7 +25,7 @@ class Limit:
     least: float | None = None
 
     def is_met(self, row: Row) -> bool:
-        """Whether the row shows it."""
+        """Tells whether the row meets the limit."""
         value = getattr(row, self.of)
         return (self.most is None or value <= self.most) and (
             self.least is None or value >= self.least
@@ -34,14 +34,14 @@ class Limit:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A number that was measured several times, or counted once.
+    """A number that is measured several times, or counted once.
 
     Args:
         name: what it is.
         unit: e.g. `"ms"`.
         samples: the repeats.
         reference: the row of the same run that it is compared with.
-        limit: what it must show, if that is laid down.
+        limit: the bound that it must meet, if there is one.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Row:
 
     @property
     def median(self) -> float:
-        """The middle of the repeats."""
+        """The median of the samples."""
         return statistics.median(self.samples)
 
     @property
@@ -61,7 +61,7 @@ class Row:
         return None if self.reference is None else self.median / self.reference.median
 
     def to_dict(self) -> dict:
-        """For JSON: with median and spread, and the reference by name."""
+        """Returns the row for JSON, with median and spread, and the reference by name."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -77,13 +77,13 @@ class Row:
 
 
 def interleaved(repeats: int, jobs: dict[str, tuple[Callable, Iterable]]) -> dict[str, list]:
-    """Milliseconds a call of every job, repeat by repeat.
+    """Measures milliseconds per call of every job, repeat by repeat.
 
-    The jobs take turns, so that a change of the machine's speed meets them all.
+    The jobs take turns, so that a change in the machine's speed affects all of them.
 
     Args:
         repeats: samples of each.
-        jobs: by name a function and the tuples of arguments that it is called with. All calls are
+        jobs: by name, a function and the tuples of arguments that it is called with. All calls are
             made once beforehand, so that nothing is traced or allocated for the first time.
     """
     samples = {name: [] for name in jobs}
@@ -96,7 +96,7 @@ def interleaved(repeats: int, jobs: dict[str, tuple[Callable, Iterable]]) -> dic
 
 
 def time_calls(function: Callable, calls: Iterable) -> float:
-    """Milliseconds a call, over all of `calls`."""
+    """Measures milliseconds per call, over all of `calls`."""
     calls = list(calls)
     start = time.perf_counter()
     for arguments in calls:
@@ -106,7 +106,7 @@ def time_calls(function: Callable, calls: Iterable) -> float:
 
 
 def peak_memory() -> float:
-    """GiB that this process has held at most, on Linux."""
-    # getrusage's peak begins with what the parent process held when it forked.
+    """Returns the peak memory of this process in GiB, on Linux."""
+    # getrusage's peak starts from what the parent process held when it forked.
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) / 2**20 for line in file if line.startswith("VmHWM"))

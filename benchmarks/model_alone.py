@@ -1,4 +1,4 @@
-"""An exported model called in the process itself, and what it does with the item matrix."""
+"""An exported model called in this process, and what it does with the item matrix."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-# What gives the variable itself, and not a copy of it.
+# Operations that return the variable itself, not a copy.
 _READS = ("ReadVariableOp", "VarHandleOp", "Identity", "_Arg")
 _OPERATION = re.compile(r" = (\w+)\(")
 
 
 def alone(version: Path, batches: dict[int, tuple], dim: int, calls: int) -> dict[str, list[float]]:
-    """Milliseconds of `recommend` and of what it cannot do without, in turns.
+    """Measures milliseconds of `recommend` and of the part that it cannot do without, in turns.
 
-    The latter is one product of vectors with the item matrix and the ten best of each row. Were the
-    matrix copied in every request, `recommend` would take a multiple of it.
+    This part is one product of vectors with the item matrix and the ten best of each row. If every
+    request copied the matrix, `recommend` would take a multiple of it.
 
     Args:
         version: directory of the export.
-        batches: items and behaviours, string tensors, by the number of their rows.
-        dim: of the model.
+        batches: items and behaviours, string tensors, by their number of rows.
+        dim: width of the model.
         calls: samples of each.
 
     Returns:
         samples by name: "recommend to 1", "product and top 10 of 1".
     """
-    model = tf.saved_model.load(str(version))  # kept, or its variables would be collected
+    model = tf.saved_model.load(str(version))  # referenced, or its variables would be collected
     recommend = model.signatures["recommend"]
     count = (version / "assets" / "items.txt").read_bytes().count(b"\n")
     table = tf.Variable(tf.random.stateless_normal([count + 1, dim], [0, 0]))
@@ -57,7 +57,7 @@ def _product(table):
 
 
 def in_turns(jobs: dict[str, Callable], calls: int) -> dict[str, list[float]]:
-    """Milliseconds of every call of every job, one after the other, so many times."""
+    """Measures milliseconds of every call of every job, in turns, `calls` times each."""
     samples = {name: [] for name in jobs}
     for call in range(calls + 2):
         for name, job in jobs.items():
@@ -69,21 +69,21 @@ def in_turns(jobs: dict[str, Callable], calls: int) -> dict[str, list[float]]:
 
 
 def large_operations(version: Path, request: tuple, dim: int) -> list[str]:
-    """The operations of one `recommend` that write something as large as the item matrix.
+    """Returns the operations of a `recommend` that write something as large as the item matrix.
 
-    They are those that were executed, of the graph as TensorFlow has optimised it, in a session as
-    both `hmar serve` and TensorFlow Serving have one.
+    These are the executed operations of the graph that TensorFlow has optimised, in a session, as
+    in both `hmar serve` and TensorFlow Serving.
 
     Args:
         version: directory of the export.
         request: items and behaviours of a single history, string arrays.
-        dim: of the model.
+        dim: width of the model.
 
     Returns:
-        for instance `["Transpose [64, 100001]"]`; none, if the matrix is only read.
+        for instance `["Transpose [64, 100001]"]`; none if the matrix is only read.
     """
     size = (version / "assets" / "items.txt").read_bytes().count(b"\n") * dim
-    tf.get_logger().setLevel(logging.ERROR)  # what its own server does is deprecated
+    tf.get_logger().setLevel(logging.ERROR)  # hides that what its own server does is deprecated
     graph = tf.Graph()
     with tf.compat.v1.Session(graph=graph) as session:
         with graph.as_default():
@@ -114,6 +114,6 @@ def large_operations(version: Path, request: tuple, dim: int) -> list[str]:
 
 
 def _operation(node):
-    """The kind of an executed operation; its label is "name = Kind(inputs)"."""
+    """Returns the kind of an executed operation, whose label is "name = Kind(inputs)"."""
     found = _OPERATION.search(node.timeline_label)
     return found.group(1) if found else node.timeline_label

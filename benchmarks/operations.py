@@ -26,10 +26,10 @@ _ELSE = "elementwise and sums"
 
 
 def operation_times(function: Callable, calls: Iterable) -> dict[str, float]:
-    """Milliseconds a call in operations of each kind, all threads added up.
+    """Measures milliseconds per call in operations of each kind, added up over all threads.
 
     Args:
-        function: what is profiled.
+        function: the function to profile.
         calls: the tuples of arguments that it is called with.
     """
     calls = list(calls)
@@ -50,7 +50,7 @@ def operation_times(function: Callable, calls: Iterable) -> dict[str, float]:
 
 
 def kind(name: str) -> str:
-    """The kind of the operation with the profiler's name `"path/of/node:Operation"`."""
+    """Returns the kind of an operation that the profiler names `"path/of/node:Operation"`."""
     path, operation = _OPERATION.match(name).groups()
     if _OPTIMIZER.match(path):
         return "optimiser"
@@ -61,7 +61,7 @@ def kind(name: str) -> str:
 
 
 def _operations(plane, line):
-    """(start, duration, name) of the operations of one thread, by start, outer before inner."""
+    """Returns (start, duration, name) of a thread's operations, by start, outer before inner."""
     events = [
         (event.offset_ps, event.duration_ps, plane.event_metadata[event.metadata_id].name)
         for event in line.events
@@ -71,7 +71,7 @@ def _operations(plane, line):
 
 
 def own_times(events):
-    """(name, duration) of each event without the events inside it."""
+    """Returns (name, duration) of each event without the events inside it."""
     own = [duration for _, duration, _ in events]
     open_events = []
     for place, (start, duration, _) in enumerate(events):

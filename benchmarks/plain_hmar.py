@@ -1,9 +1,9 @@
-"""HMAR as one would write it from the paper's equations in stock Keras 3: the yardstick of speed.
+"""HMAR written straight from the paper's equations in stock Keras 3: the reference for speed.
 
 K behaviour encoders one after another, every candidate encoded by Eq. 1 to 3, batches padded to
-`max_length`, `keras.optimizers.Adam`. Counting the indicators, which is no layer of Keras, and the
-losses are hmar_keras's own, so they favour neither side. It gives the same values and gradients as
-`hmar_keras.HMAR`, which a test holds.
+`max_length`, `keras.optimizers.Adam`. The indicators, for which Keras has no layer, and the losses
+are hmar_keras's own, so they favour neither side. Values and gradients are those of
+`hmar_keras.HMAR`, which a test checks.
 """
 
 import keras
@@ -76,11 +76,11 @@ class PlainBehaviorEncoder(keras.layers.Layer):
 
 
 class PlainHMAR(keras.Model):
-    """Inputs and outputs as of `hmar_keras.HMAR`.
+    """A plain model with the inputs and outputs of `hmar_keras.HMAR`.
 
     Args:
-        config: settings with one block of each encoder and the paper's variant, as all presets of
-            HMAR have.
+        config: settings with one block of each encoder and the paper's variant, as in all presets
+            of HMAR.
     """
 
     features = (ITEM_IDS, BEHAVIOR_IDS)
@@ -111,7 +111,7 @@ class PlainHMAR(keras.Model):
         super().build(input_shape)
 
     def call(self, inputs, training=None):
-        """Logits of the candidates and of what is done to the first one."""
+        """Computes the logits of the candidates and of the behaviour on the first candidate."""
         item_ids, behavior_ids = inputs[ITEM_IDS], inputs[BEHAVIOR_IDS]
         candidate_ids = inputs[CANDIDATE_IDS]
         states = self._states(item_ids, behavior_ids, training)
@@ -126,7 +126,7 @@ class PlainHMAR(keras.Model):
         }
 
     def objective(self) -> Objective:
-        """Returns what HMAR is trained on, Eq. 18."""
+        """Returns the objective of HMAR, Eq. 18."""
         behavior = Output(BehaviorLoss(), self.config.theta, lambda: [BehaviorAccuracy()])
         return NextItem.of(self.config).with_output(BEHAVIOR, behavior)
 
@@ -151,13 +151,13 @@ class PlainHMAR(keras.Model):
 
 
 def plain_compile_arguments(model: PlainHMAR, training: TrainingConfig) -> dict:
-    """As `hmar_keras.compile_arguments`, but with the Adam that Keras ships."""
+    """Returns those of `hmar_keras.compile_arguments`, but with Keras's own Adam."""
     adam = keras.optimizers.Adam(training.learning_rate, beta_2=training.adam_beta_2)
     return {**compile_arguments(model, training), "optimizer": adam}
 
 
 def _not_later(keys):
-    """Bool `[batch, query, key]`: the keys of `[batch, length]` that do not come later."""
+    """Returns which keys of `[batch, length]` do not come later: bool `[batch, query, key]`."""
     length = ops.shape(keys)[1]
     causal = ops.arange(length)[:, None] >= ops.arange(length)[None, :]
     return ops.logical_and(causal[None], keys[:, None, :])

@@ -1,10 +1,11 @@
-"""How fast, and in how much memory, a log of the synthetic shop is prepared and loaded again.
+"""Time and memory to prepare a log of the synthetic shop, and to load it again.
 
     python benchmarks/prepare_log.py                        # 19.6 million events, Parquet
     python benchmarks/prepare_log.py --form csv --users 20000
 
-The log is written first and is not part of the times. Preparing and loading run in a process each,
-TensorFlow's import included; peak memory is the operating system's figure for that process.
+Writing the log is not timed. Preparing and loading run in a separate process each, in which the
+import of TensorFlow is timed on its own; peak memory is the operating system's figure for that
+process.
 """
 
 import argparse
@@ -63,7 +64,7 @@ def write(path: Path, users: int, items: int) -> None:
 
 
 def load(path: Path, cache: Path) -> dict:
-    """Loads the log in a process of its own; prepares it if the cache is empty."""
+    """Loads the log in a separate process, which prepares it if the cache is empty."""
     process = subprocess.run(
         [sys.executable, "-c", LOAD, str(path), str(cache)],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -90,8 +91,8 @@ def main() -> None:
             found = load(path, Path(folder) / "cache")
             rate = found["events"] / found["load_s"]
             print(
-                f"{what}: {found['events']:,} events in {found['load_s']:.1f} s, {rate:,.0f} a "
-                f"second; import {found['import_s']:.1f} s, peak {found['peak_gib']:.2f} GiB"
+                f"{what}: {found['events']:,} events in {found['load_s']:.1f} s, {rate:,.0f} "
+                f"per second; import {found['import_s']:.1f} s, peak {found['peak_gib']:.2f} GiB"
             )
 
 

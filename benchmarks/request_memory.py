@@ -1,9 +1,9 @@
-"""Peak memory of the largest requests that `hmar serve` reads: MiB that this process grows by.
+"""Memory of the largest requests that `hmar serve` reads: peak growth of this process in MiB.
 
     python benchmarks/request_memory.py
 
-The bodies are as large as the limit allows and hold whatever takes most memory once it is parsed;
-the tensors are of a few bytes and declare a large shape. On Linux.
+The bodies are as large as the limit allows and hold whatever takes the most memory once parsed; the
+tensors have a few bytes and declare a large shape. Needs Linux.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from pipelines.runtime.terminal import prepare_keras
 
 
 def fill(part: str, size: int, before: str = '{"inputs": [', after: str = "0]}") -> bytes:
-    """JSON of at most `size` bytes, that repeats a part."""
+    """Returns JSON of at most `size` bytes that repeats a part."""
     count = (size - len(before) - len(after)) // (len(part) + 1)
     return (before + (part + ",") * count + after).encode()
 
 
 def json_bodies(size: int) -> dict[str, bytes]:
-    """Bodies by what they hold."""
+    """Returns bodies by what they hold."""
     nested = '{"":' * 500 + "0" + "}" * 500
     return {
         "numbers": fill("12345", size),
@@ -43,7 +43,7 @@ def json_bodies(size: int) -> dict[str, bytes]:
 
 
 def _field(number, content):
-    """A field of protobuf that holds bytes."""
+    """Encodes a protobuf field that holds bytes."""
     size, varint = len(content), bytearray()
     while True:
         varint.append(size & 127 | (128 if size > 127 else 0))
@@ -53,7 +53,7 @@ def _field(number, content):
 
 
 def messages(size: int) -> dict[str, bytes]:
-    """`PredictRequest`s by what they hold."""
+    """Returns `PredictRequest`s by what they hold."""
     count = (size - 200) // 2
 
     def with_tensor(tensor):
@@ -75,7 +75,7 @@ def messages(size: int) -> dict[str, bytes]:
 
 
 def declared(name: str, dtype: int, *sizes: int) -> bytes:
-    """A `PredictRequest` of one short value that declares a shape."""
+    """Returns a `PredictRequest` of one short value that declares a shape."""
     from pipelines.export.warmup import predict_request
 
     request = predict_request(MODEL, "recommend", [[("item-1", "view")]])
@@ -91,17 +91,17 @@ def declared(name: str, dtype: int, *sizes: int) -> bytes:
 
 
 def growth(act: Callable[[], str]) -> tuple[float, str]:
-    """MiB that the process holds more at the peak of `act`, and what that gives."""
+    """Measures by how many MiB the process grows at the peak of `act`; returns its result, too."""
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # or memory that was used before would not count
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins at what is held now
+    ctypes.CDLL(None).malloc_trim(0)  # or memory that is reused would not count
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is held now
     before = peak_memory()
     told = act()
     return (peak_memory() - before) * 2**10, told
 
 
 def measure(items: int, size: int) -> dict[str, tuple[float, str]]:
-    """Growth and answer by request."""
+    """Measures growth and returns it with the answer, by request."""
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2
     from werkzeug.test import Client
@@ -148,7 +148,7 @@ def measure(items: int, size: int) -> dict[str, tuple[float, str]]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures, prints a line for each, and writes JSON if asked to."""
+    """Measures, prints a line for each, and writes JSON if requested."""
     from pipelines.serving.limits import MAX_BYTES
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -1,12 +1,12 @@
-"""`recommend` by every `--retrieval` that loads: latency in turns, and memory of a batch.
+"""Latency and memory of `recommend` with every available `--retrieval`.
 
     python benchmarks/retrieval.py                           # about ten minutes, up to 4 GB
     python benchmarks/retrieval.py --items 100000 --json retrieval.json
 
-A model with random weights (K = 4 behaviours, d = 64, length 50) is exported once a retrieval and
-called in this process, with full histories and k = 10. Memory is that of a process of its own:
-what it held at most during a few calls of 64 histories beyond what it held before them, and the
-model was loaded.
+A model with random weights (K = 4 behaviours, d = 64, length 50) is exported once per retrieval.
+The exports are called in turns in this process, with full histories and k = 10. Memory is measured
+in a separate process: its peak during a few calls of 64 histories, beyond what it held before them
+with the model loaded.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MEMORY_CALLS = 5
 
 
 def measure(items: int, calls: int) -> dict:
-    """Latencies by retrieval and batch, and MiB by retrieval, of one catalogue."""
+    """Measures latencies by retrieval and batch, and MiB by retrieval, of one catalogue."""
     from model_alone import in_turns
 
     results = {"items": items, "dim": DIM, "length": LENGTH, "calls": calls}
@@ -59,7 +59,7 @@ def measure(items: int, calls: int) -> dict:
 
 
 def export_all(folder: Path, items: int) -> dict[str, Path]:
-    """One model, exported by every retrieval that there is."""
+    """Exports one model with every available retrieval."""
     import keras
 
     from hmar_keras import HMAR, Behaviors, HMARConfig
@@ -85,7 +85,7 @@ def _load(version):
 
 
 def _shares(loaded, items):
-    """How many of the ten items of the first retrieval, which is exact, each one finds."""
+    """Returns the share of the top ten of the first, exact retrieval that each one finds."""
     answers = [_ask(model, items, max(BATCHES))["items"].numpy() for model in loaded.values()]
     exact = answers[0]
     return {
@@ -110,7 +110,7 @@ def _ask(loaded, items, rows):
 
 
 def _memory_apart(version: Path) -> float:
-    """MiB, measured in a process of its own."""
+    """Measures MiB in a separate process."""
     command = [sys.executable, __file__, "--memory", str(version)]
     ran = subprocess.run(command, capture_output=True, text=True)
     if ran.returncode:
@@ -119,12 +119,12 @@ def _memory_apart(version: Path) -> float:
 
 
 def _memory(version: Path) -> float:
-    """MiB that calls of the largest batch take at most."""
+    """Measures the MiB that calls of the largest batch take at most."""
     items = (version / "assets" / "items.txt").read_bytes().count(b"\n")
     loaded = _load(version)
     _ask(loaded, items, 1)
     before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     for _ in range(_MEMORY_CALLS):
         _ask(loaded, items, max(BATCHES))["scores"].numpy()
     return _status("VmHWM") - before
@@ -136,7 +136,7 @@ def _status(name):
 
 
 def table(results: list[dict]) -> Table:
-    """The results for the terminal."""
+    """Returns the results as a table for the terminal."""
     first = results[0]
     title = f"recommend, d = {first['dim']}, length {first['length']}, {first['cores']} cores"
     shown = Table(title=title, title_justify="left", box=box.SIMPLE)
@@ -157,10 +157,10 @@ def table(results: list[dict]) -> Table:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures, prints a table, and writes JSON if asked to."""
+    """Measures, prints a table, and writes JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, nargs="+", default=[100_000, 1_000_000])
-    parser.add_argument("--calls", type=int, default=50, help="of each retrieval and batch")
+    parser.add_argument("--calls", type=int, default=50, help="calls of each retrieval and batch")
     parser.add_argument("--json", type=Path, help="file to write")
     parser.add_argument("--memory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

@@ -1,18 +1,19 @@
 """The least work of a training step: what its real positions need, counted from the equations.
 
-Floating-point operations are those of the matrix products, a multiplication and an addition each:
-forward 2 n i o for n positions through a kernel `[i, o]`, and as much again twice for the gradients
-of inputs and kernel. Attention over p pairs (query, key not later; in the behaviour encoders of the
-query's behaviour) is 2 products of 2 p d forward and 4 backward. Eq. 1 to 3, 14 and 16 are counted
-as multiplied out, as `hmar_keras` computes them. Elementwise work, dropout's random numbers and
-counting indicators are taken to be free.
+Floating-point operations are the multiplications and additions of the matrix products: 2 n i o
+forward for n positions through a kernel `[i, o]`, and as many again for each of the gradients of
+inputs and kernel. Attention over p pairs (query, key not later; in the behaviour encoders, both of
+one behaviour) takes 2 products of 2 p d forward and 4 backward. Eq. 1 to 3, 14 and 16 are counted
+multiplied out, as `hmar_keras` computes them. Elementwise work, dropout's random numbers and
+counting the indicators are taken to be free.
 
-Bytes are those that must pass between memory and cores when everything else stays in a cache:
-activations that the backward pass needs, written once and read once (attention's weights too);
-every dense weight read forward and backward and its gradient written; of every looked-up row the
-read, the copy, its use backward, and its gradient written and read; and by the optimiser the
-gradient read and weight and both moments read and written; of the touched rows of the item table
-alone, with one moment and a step.
+Bytes are those that must pass between memory and cores if everything else stays in a cache:
+
+- activations that the backward pass needs, including attention's weights: written and read once;
+- dense weights: read forward and backward, and the gradient written;
+- looked-up rows: read, copied, used backward, and the gradient written and read;
+- the optimiser: the gradient read, the weight and both moments read and written; for the item
+  table only the touched rows, with one moment and a step.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ _BACK_TOO = 3  # one product forward, two backward
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """What a batch holds, without padding; of several batches the mean.
+    """What a batch holds without padding, or the mean over several batches.
 
     Args:
-        positions: events of the histories.
+        positions: events in the histories.
         pairs: (query, key) of one history, the key not later.
-        behavior_pairs: those of one behaviour.
-        candidates: of all positions; one of them is the next item.
-        touched: rows of the item table.
-        padded: positions with padding.
-        padded_pairs: all (query, key), with padding and later keys.
+        behavior_pairs: pairs of one behaviour.
+        candidates: of all positions; one per position is the next item.
+        touched: rows of the item table that are looked up.
+        padded: positions including padding.
+        padded_pairs: all (query, key), including padding and later keys.
     """
 
     positions: float
@@ -54,7 +55,7 @@ class Counts:
 
     @classmethod
     def of(cls, inputs: dict) -> Counts:
-        """Counts a batch as `TrainingData` gives it."""
+        """Counts what a batch of `TrainingData` holds."""
         items, behaviors = (np.asarray(inputs[name]) for name in (ITEM_IDS, BEHAVIOR_IDS))
         candidates = np.asarray(inputs[CANDIDATE_IDS])
         rows, length = items.shape
@@ -76,7 +77,7 @@ class Counts:
 
     @classmethod
     def mean(cls, batches: Iterable[dict]) -> Counts:
-        """The mean over batches."""
+        """Returns the mean over batches."""
         counts = [dataclasses.astuple(cls.of(inputs)) for inputs in batches]
         return cls(*np.mean(counts, axis=0).tolist())
 
@@ -100,7 +101,7 @@ class Work:
 
 
 def training_work(config: HMARConfig, counts: Counts) -> dict[str, Work]:
-    """The work of a step, part by part."""
+    """Counts the work of a step, part by part."""
     d, k = config.dim, config.num_behaviors
     is_projected = config.variant == "paper"
     behavior_weights = is_projected * (d * d + d) + k * (_attention_and_feed_forward(d) + 1)
@@ -110,13 +111,13 @@ def training_work(config: HMARConfig, counts: Counts) -> dict[str, Work]:
     sequence_weights = _attention_and_feed_forward(d)
     n, c = counts.positions, counts.candidates
     rows = 5 * (n + c) * d * FLOAT  # of the table
-    # Saved are what Eq. 3, and its matrices' two factors, make of an item, and the sum of Eq. 4.
+    # Saved for the backward pass: one vector per position, the sum of Eq. 4.
     items = _dense(n, d * d + k * d, saved=d, weights=item_weights) + Work(0, rows)
     behavior = _encoder(n, counts.behavior_pairs, d, config.num_heads, behavior_weights)
     if is_projected:
         behavior += _dense(n, d * d, saved=d, weights=0)
     sequence = _encoder(n, counts.pairs, d, config.num_heads, sequence_weights)
-    # Once the states times Eq. 3's matrix, once the next item through it, for the classifier.
+    # Eq. 3's matrix twice: on the states and, for the classifier, on the next item.
     heads = _dense(n, 2 * (d * d + k * d) + classifier, saved=3 * d, weights=head_weights)
     heads += _dense(c, d + k, saved=0, weights=0)
     blocks, sequence_blocks = config.num_behavior_blocks, config.num_sequence_blocks
@@ -133,26 +134,26 @@ def training_work(config: HMARConfig, counts: Counts) -> dict[str, Work]:
 
 
 def _attention_and_feed_forward(dim):
-    """Weights of Eq. 6 and 7."""
+    """Counts the weights of Eq. 6 and 7."""
     return 5 * dim * dim + 2 * dim
 
 
 def _dense(positions, weights_used, saved, weights):
-    """Products of `weights_used` multiplications a position; `saved` floats of each are kept."""
+    """Counts products with `weights_used` weights, which save `saved` floats per position."""
     moved = 2 * positions * saved + 3 * weights
     return Work(_BACK_TOO * 2 * positions * weights_used, moved * FLOAT)
 
 
 def _encoder(positions, pairs, dim, heads, weights):
-    """Attention and feed-forward network: saved are Q, K, V, both outputs, and the hidden units."""
+    """Counts attention and feed-forward network; saves Q, K, V, both outputs and hidden units."""
     dense = _dense(positions, 5 * dim * dim, saved=6 * dim, weights=weights)
     return dense + Work(6 * 2 * pairs * dim, 2 * pairs * heads * FLOAT)
 
 
 def catalog_work(config: HMARConfig, questions: int) -> Work:
-    """Scoring the whole catalogue for `questions` states: one product, the table read once.
+    """Counts scoring the whole catalogue for `questions` states: one product.
 
-    The scores are written and read once.
+    The table is read once, and the scores are written and read once.
     """
     cells = questions * config.num_items
     moved = (config.num_items * config.dim + 2 * cells) * FLOAT
@@ -161,12 +162,12 @@ def catalog_work(config: HMARConfig, questions: int) -> Work:
 
 @dataclasses.dataclass(frozen=True)
 class Floors:
-    """Milliseconds that work takes at least.
+    """The least time of some work, in milliseconds.
 
     Args:
-        classic: the larger of computing and moving all of it: the roofline as it is usually meant.
+        classic: the larger of computing and moving all of it, the usual roofline.
         by_part: the same part by part, added up.
-        one_by_one: computing and moving never overlap.
+        one_by_one: computing and moving without overlap.
     """
 
     classic: float
@@ -175,7 +176,7 @@ class Floors:
 
     @classmethod
     def of(cls, work: dict[str, Work], machine: Machine) -> Floors:
-        """The floors of all parts together."""
+        """Computes the floors of all parts together."""
         total = sum(work.values(), Work(0, 0))
         return cls(
             machine.floor(total.flops, total.moved),

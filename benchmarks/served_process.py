@@ -1,4 +1,4 @@
-"""`hmar serve` as a process of its own, watched from outside; on Linux."""
+"""`hmar serve` in a separate process, watched from outside; needs Linux."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ServedProcess:
     """A server on free ports; a context manager.
 
     Args:
-        directory: of the model's versions.
-        seconds: how long to wait for it to answer.
+        directory: directory of the model's versions.
+        seconds: how long to wait until it answers.
         descriptors: how many files and connections it may open; None for as many as this process.
     """
 
@@ -52,22 +52,22 @@ class ServedProcess:
         self.addresses = dict(zip(("grpc", "rest"), ready.groups(), strict=True))
 
     def said(self, text: str) -> float | None:
-        """When it said a line with `text`, as `time.monotonic`; None if it has not."""
+        """Returns when it printed a line with `text`, as `time.monotonic`; None if it has not."""
         return next((moment for moment, line in self._lines if text in line), None)
 
     def close_stderr(self) -> None:
-        """Stops reading what the server says: its standard error becomes a closed pipe."""
+        """Stops reading what the server prints: its standard error becomes a closed pipe."""
         self._is_deaf.set()
         self._reader.join()
 
     def memory(self) -> float:
-        """MiB that it holds now."""
+        """Returns the MiB that it holds."""
         status = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) / 2**10 for line in status if line.startswith("VmRSS"))
 
     def cpu_seconds(self) -> float:
-        """What it has computed so far, on all cores together."""
-        # The name of the program stands in brackets and may hold spaces.
+        """Returns its CPU time so far, on all cores together."""
+        # The name of the program is in parentheses and may contain spaces.
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

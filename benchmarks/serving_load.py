@@ -1,4 +1,4 @@
-"""`hmar serve` under load: latency, requests a second, memory, and a version swapped meanwhile.
+"""`hmar serve` under load: latency, requests per second, memory, and a swap of versions.
 
     python benchmarks/serving_load.py                                # about ten minutes
     python benchmarks/serving_load.py --requests 5000 --front grpc --json load.json
@@ -6,10 +6,11 @@
 
 A model with random weights (K = 4 behaviours, d = 64, length 50) is exported twice. First the
 SavedModel alone is called in this process, next to one product with the item matrix, which shows
-whether that is copied. Then the server runs in a process of its own, and its clients in another,
-each of which sends its next request as soon as the last one is answered. They share the machine's
-cores; `taskset -c 0,1` leaves two of more. Half-way through the first front's requests, the second
-version is copied in and renamed to its number. The second front gets a tenth of the requests.
+whether the matrix is copied. Then the server runs in a separate process, and its clients in
+another; each client sends its next request as soon as the last one is answered. They share the
+machine's cores; `taskset -c 0,1` limits them to two. Halfway through the first front's requests,
+the second version is copied in and renamed to its number. The second front gets a tenth of the
+requests.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from pipelines.runtime.terminal import prepare_keras, say
 
 BEHAVIORS = ("view", "favourite", "cart", "buy")
 DIM, LENGTH = 64, 50
-HISTORIES = 256  # asked in turn
+HISTORIES = 256  # requested in turn
 MODEL = "load"
 _SWAP_SECONDS = 120.0
 _MEDIANS = ("p50", "p99", "longest", "per_second", "server_cpu_ms", "client_cpu_ms")
@@ -47,12 +48,12 @@ class Load:
 
     Args:
         items: size of the catalogue.
-        clients: how many ask at a time.
-        requests: of the first front; of the second a tenth, or as many with `rounds`.
+        clients: number of concurrent clients.
+        requests: to the first front; the second gets a tenth, or as many with `rounds`.
         fronts: `GRPC`, `REST` or both.
         calls: samples of the model alone.
-        rounds: in how many parts the fronts get their requests in turns; 0 for one after the
-            other, with a swap.
+        rounds: number of rounds in which the fronts take turns; 0 for one after the other, with a
+            swap.
     """
 
     items: int
@@ -64,7 +65,7 @@ class Load:
 
 
 def export_two(folder: Path, items: int) -> tuple[Path, Path]:
-    """Two versions with different weights: one that is served, one that waits elsewhere."""
+    """Exports two versions with different weights: one to serve, one that waits elsewhere."""
     import keras
 
     from hmar_keras import HMAR, Behaviors, HMARConfig
@@ -81,7 +82,7 @@ def export_two(folder: Path, items: int) -> tuple[Path, Path]:
 
 
 def quantiles(milliseconds) -> dict[str, float]:
-    """Median, p99 and longest."""
+    """Returns median, p99 and longest."""
     return {
         "p50": float(np.median(milliseconds)),
         "p99": float(np.quantile(milliseconds, 0.99)),
@@ -90,7 +91,7 @@ def quantiles(milliseconds) -> dict[str, float]:
 
 
 def random_histories(items: int, count: int) -> list[list[tuple[str, str]]]:
-    """Full histories."""
+    """Draws full histories."""
     rng = np.random.default_rng(0)
     numbers = rng.integers(1, items + 1, (count, LENGTH))
     behaviors = rng.choice(BEHAVIORS, (count, LENGTH)).tolist()
@@ -101,13 +102,13 @@ def random_histories(items: int, count: int) -> list[list[tuple[str, str]]]:
 
 
 def columns(histories) -> tuple[np.ndarray, np.ndarray]:
-    """Items and behaviours of histories, `[batch, events]`."""
+    """Returns items and behaviours of histories, `[batch, events]`."""
     pairs = np.array(histories, dtype=object)
     return pairs[:, :, 0], pairs[:, :, 1]
 
 
 def request_bytes(front: str, history) -> bytes:
-    """A request for ten items, as it is sent."""
+    """Serialises a request for ten items."""
     from pipelines.export.warmup import predict_request
 
     if front == GRPC:
@@ -118,7 +119,7 @@ def request_bytes(front: str, history) -> bytes:
 
 
 def answered_items(front: str, answer: bytes) -> list[str]:
-    """The items of an answer."""
+    """Parses the items of an answer."""
     if front == REST:
         return json.loads(answer)["outputs"]["items"][0]
     from tensorflow_serving.apis import predict_pb2
@@ -128,9 +129,9 @@ def answered_items(front: str, answer: bytes) -> list[str]:
 
 
 def measure(load: Load) -> dict:
-    """Everything, as it is written to JSON."""
-    # TensorFlow is imported inside functions: the clients' process, which imports this module, has
-    # no use for it.
+    """Measures everything, and returns it as it is written to JSON."""
+    # TensorFlow is imported inside functions, because the clients' process imports this module but
+    # does not need it.
     import tensorflow as tf
     from model_alone import alone, large_operations
 
@@ -159,7 +160,7 @@ def measure(load: Load) -> dict:
 
 
 def fronts_in_turns(server: ServedProcess, histories, load: Load) -> list[dict]:
-    """What `front_results` gives of every front, round by round."""
+    """Returns the `front_results` of every front, round by round."""
     requests = {front: [request_bytes(front, row) for row in histories] for front in load.fronts}
     count = max(load.clients, load.requests // load.rounds)
     return [
@@ -175,9 +176,9 @@ class Swap:
     """The next version, put into the directory of a server.
 
     Args:
-        server: which finds it there.
+        server: the server, which finds it there.
         place: the directory of the new version.
-        version: what is copied to it.
+        version: the version to copy to it.
     """
 
     def __init__(self, server: ServedProcess, place: Path, version: Path):
@@ -187,7 +188,7 @@ class Swap:
         self.begin: float | None = None
 
     def start(self) -> None:
-        """Copies it under another name, then renames it."""
+        """Copies the version under another name, then renames it."""
         temporary = self._place.with_name(f".{self._place.name}")
         shutil.copytree(self._version, temporary)
         self.begin = time.monotonic()
@@ -195,11 +196,11 @@ class Swap:
 
     @property
     def end(self) -> float | None:
-        """When the server answered from it alone; None if it does not yet."""
+        """When the server started to answer from it alone; None if it does not yet."""
         before = int(self._place.name) - 1
         end = self._server.said(f"version {before} is no longer served")
         if end is None and self.begin and time.monotonic() > self.begin + _SWAP_SECONDS:
-            raise SystemExit(f"hmar serve does not take version {self._place.name}.")
+            raise SystemExit(f"hmar serve does not take over version {self._place.name}.")
         return end
 
 
@@ -211,7 +212,7 @@ def front_results(
     clients: int,
     swap: Swap | None = None,
 ) -> dict:
-    """One front under load; the swap's figures only with a swap."""
+    """Measures one front under load, and the swap if there is one."""
     address = server.addresses[front]
     ask, cpu = connect(front, address, MODEL), server.cpu_seconds()
     before = [answered_items(front, ask(request)) for request in requests]
@@ -244,7 +245,7 @@ def front_results(
 
 
 def _watch(server, clients, front, count, swap):
-    """Shows how far the clients are, swaps half-way; MiB of the server by percent of requests."""
+    """Shows progress and swaps halfway; returns the server's MiB by percent of requests."""
     console, memory = Console(stderr=True), {}
     shown = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*shown, console=console, disable=not console.is_terminal)
@@ -266,7 +267,7 @@ def _watch(server, clients, front, count, swap):
 
 
 def table(results: dict) -> Table:
-    """The results for the terminal."""
+    """Returns the results as a table for the terminal."""
     title = (
         f"{results['items']:,} items, d = {results['dim']}, length {results['length']}, "
         f"{results['cores']} cores"
@@ -294,7 +295,7 @@ def table(results: dict) -> Table:
 
 
 def _front_rows(front, row, clients):
-    """The lines of a front."""
+    """Yields the rows of a front."""
     numbers = [f"{row['per_second']:,.0f}", f"{row['failed']:,}"]
     cpu = f"CPU: server {row['server_cpu_ms']:.1f} ms, client {row['client_cpu_ms']:.1f} ms each"
     yield (
@@ -312,7 +313,7 @@ def _front_rows(front, row, clients):
 
 
 def _rounds_rows(rounds, clients):
-    """A line a front: medians of its rounds."""
+    """Yields a row per front: medians of its rounds."""
     for front in rounds[0]:
         parts = [part[front] for part in rounds]
         middle = {name: np.median([part[name] for part in parts]) for name in _MEDIANS}
@@ -332,14 +333,14 @@ def _latencies(row):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures, prints a table, and writes JSON if asked to."""
+    """Measures, prints a table, and writes JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--clients", type=int, default=8, help="that ask at a time")
-    parser.add_argument("--requests", type=int, default=50_000, help="of the first front")
-    parser.add_argument("--front", choices=(GRPC, REST), help="one of them alone")
+    parser.add_argument("--clients", type=int, default=8, help="concurrent clients")
+    parser.add_argument("--requests", type=int, default=50_000, help="to the first front")
+    parser.add_argument("--front", choices=(GRPC, REST), help="only this front")
     parser.add_argument("--calls", type=int, default=200, help="samples of the model alone")
-    parser.add_argument("--rounds", type=int, default=0, help="of both fronts in turns, no swap")
+    parser.add_argument("--rounds", type=int, default=0, help="take turns in rounds, no swap")
     parser.add_argument("--json", type=Path, help="file to write")
     options = parser.parse_args(arguments)
     prepare_keras(backend="tensorflow")

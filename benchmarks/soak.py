@@ -1,14 +1,14 @@
-"""Puts `hmar serve` through requests, silent connections, broken versions and few descriptors.
+"""Stresses `hmar serve`: requests, silent connections, broken versions, few descriptors.
 
     python benchmarks/soak.py                       # about nine minutes on two cores
     python benchmarks/soak.py --requests 2000 --connections 100
 
-The first server answers clients of gRPC and REST while silent and half-sent connections are open to
-both ports, ten versions are put into its directory, three of them broken, and its standard error
-is closed half-way. One request in fifty asks for more than `k` may be, and must be refused. The
-second server may open 200 descriptors and gets more connections than that. Both run on free ports
-of this machine. It exits with 1, and says why, if a request is lost, memory grows by more than
-a tenth after the first twelfth of the requests, the newest whole version does not answer, or
+The first server answers gRPC and REST clients while silent and half-sent connections are open to
+both ports and ten versions, three of them broken, are put into its directory; halfway, its standard
+error is closed. One request in fifty exceeds the limit on `k` and must be refused. The second
+server may open 200 descriptors and gets more connections than that. Both run on free ports of this
+machine. The script exits with 1, and says why, if a request is lost, memory grows by more than a
+tenth after the first twelfth of the requests, the newest complete version does not answer, or
 `/healthz` is not 200.
 """
 
@@ -48,7 +48,7 @@ from pipelines.runtime.terminal import prepare_keras, say
 from pipelines.serving.limits import MAX_K, raise_descriptor_limit
 
 _REFUSED_EACH = 50
-_PARTS = 12  # of the requests: the first warms up, ten begin a takeover, the last follows them
+_PARTS = 12  # of the requests: the first warms up, ten start a takeover each, the last follows
 _SETTLING_SECONDS = 3.0
 _LONGEST_SECONDS = 3600.0
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -56,17 +56,17 @@ _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 @dataclasses.dataclass(frozen=True)
 class Soak:
-    """What is done, and what is allowed.
+    """The load and what is allowed.
 
     Args:
         items: size of the catalogue.
-        requests: of both fronts of the first server together.
-        clients: of each front, that ask at a time.
-        connections: silent ones to each port of the first server.
+        requests: to both fronts of the first server together.
+        clients: number of concurrent clients of each front.
+        connections: silent connections to each port of the first server.
         half_sent: connections that have sent half a request.
-        slow: clients that take two seconds to send one.
-        descriptors: of the second server; it gets as many silent connections to each port.
-        growth: percent that memory may grow.
+        slow: clients that take two seconds to send a request.
+        descriptors: limit of the second server; it gets as many silent connections to each port.
+        growth: percent by which memory may grow.
         versions: how many of `PLAN` are put into the directory.
     """
 
@@ -83,14 +83,14 @@ class Soak:
 
 @dataclasses.dataclass
 class Found:
-    """What became of one server.
+    """The results of one server.
 
     Args:
-        tally: of the requests.
-        connections: how many were silent at a time, and how many were opened in all.
+        tally: outcomes of the requests.
+        connections: number of silent connections at a time, and of all that were opened.
         memory: MiB after the warm-up, and at the end.
-        takeovers: what became of the versions, in words.
-        health: what `/healthz` says at the end, 200 or an error.
+        takeovers: outcome of the versions, in words.
+        health: answer of `/healthz` at the end, 200 or an error.
         failures: requirements that are not met, in words.
     """
 
@@ -103,7 +103,7 @@ class Found:
 
 
 def asked(front: str, history) -> list[bytes]:
-    """Requests, of which the last must be refused."""
+    """Returns requests, of which the last must be refused."""
     good = request_bytes(front, history)
     return [good] * (_REFUSED_EACH - 1) + [_too_large(front, good)]
 
@@ -123,7 +123,7 @@ def _too_large(front, request):
 
 
 def soak_versions(soak: Soak, home: Path, sources: tuple[Path, Path], history) -> Found:
-    """The first server: clients, silent connections, slow senders, versions."""
+    """Tests the first server: clients, silent connections, slow senders, versions."""
     kinds = [
         (soak.connections - soak.half_sent, SILENT),
         (soak.half_sent, HALF_SENT),
@@ -172,7 +172,7 @@ def soak_versions(soak: Soak, home: Path, sources: tuple[Path, Path], history) -
 
 
 class _Progress:
-    """How far the clients are."""
+    """Progress of the clients."""
 
     def __init__(self, requests: int):
         self.asked = 0
@@ -189,17 +189,17 @@ class _Progress:
 
     @property
     def part(self) -> int:
-        """How many twelfths have been asked."""
+        """How many twelfths of the requests have been made."""
         return _PARTS * self.asked // self._requests
 
 
 def slow_and_clients(slow: SlowSenders, clients: list[Clients], most: int) -> tuple[Tally, list]:
-    """What became of all requests, and whether the right ones were refused.
+    """Sums up the outcomes of all requests, and checks that the right ones were refused.
 
     Args:
-        slow: of them, and of
-        clients: all.
-        most: how many requests may be under way as clients end.
+        slow: the slow senders.
+        clients: the other clients.
+        most: how many requests may be in flight when clients stop.
     """
     tally, failures = slow.tally, []
     if tally.refused:
@@ -217,13 +217,13 @@ def slow_and_clients(slow: SlowSenders, clients: list[Clients], most: int) -> tu
 
 
 def soak_descriptors(soak: Soak, home: Path, history) -> Found:
-    """The second server: more connections than descriptors, and requests."""
+    """Tests the second server: more connections than descriptors, and requests."""
     silent = soak.descriptors
     count = max(soak.clients, soak.requests // 50)
     with ServedProcess(home, descriptors=soak.descriptors) as server:
         before = server.memory()
-        # gRPC has no places left until it closes those that have been silent for ten seconds. If
-        # they were opened again at once, its clients would come in by chance.
+        # gRPC has no room until it closes connections that have been silent for ten seconds. If
+        # they were reopened at once, its clients would only get in by chance.
         to_rest = [(silent - soak.half_sent, {REST: SILENT[REST]}), (soak.half_sent, HALF_SENT)]
         to_grpc = [(silent, {GRPC: SILENT[GRPC]})]
         with (
@@ -242,7 +242,7 @@ def soak_descriptors(soak: Soak, home: Path, history) -> Found:
 
 
 def _ask_all(soak, server, history, count):
-    """What becomes of `count` requests by clients of both fronts."""
+    """Tallies `count` requests by clients of both fronts."""
     tallies = [Tally() for _ in range(2 * soak.clients)]
     numbers = itertools.count()
 
@@ -258,7 +258,7 @@ def _ask_all(soak, server, history, count):
         for _ in range(soak.clients):
             channel = ends.enter_context(_patient_channel(server.addresses[GRPC]))
             predict = channel.unary_unary(_PREDICT)
-            # A request is sent once there is a connection, and counts from then on.
+            # Waits for a connection, because a request that is never sent is not lost.
             asks.append(lambda it=predict: it(bodies[GRPC], timeout=60, wait_for_ready=True))
         threads = [
             threading.Thread(target=work, args=pair) for pair in zip(tallies, asks, strict=True)
@@ -271,7 +271,7 @@ def _ask_all(soak, server, history, count):
 
 
 def _patient_channel(address):
-    """A connection of its own, tried again every second."""
+    """Opens a separate connection, which is retried every second."""
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 1000)]
     return grpc.insecure_channel(address, options)
 
@@ -296,7 +296,7 @@ def _failures(tally, health, memory, growth):
 
 
 def _version_failures(takeovers, server, history):
-    """Whether the newest whole version answers, by both fronts."""
+    """Checks that the newest complete version answers on both fronts."""
     if takeovers.error:
         return [f"a takeover failed: {takeovers.error}"]
     from tensorflow_serving.apis import predict_pb2
@@ -315,7 +315,7 @@ def _growth(memory):
 
 
 def table(found: list[Found], soak: Soak) -> Table:
-    """The results for the terminal."""
+    """Returns the results as a table for the terminal."""
     shown = Table(title=f"{soak.items:,} items", title_justify="left", box=box.SIMPLE)
     for heading in ("", "versions", f"{soak.descriptors} descriptors"):
         shown.add_column(heading, no_wrap=True)
@@ -337,7 +337,7 @@ def table(found: list[Found], soak: Soak) -> Table:
 
 
 def run(soak: Soak) -> list[Found]:
-    """Both servers, one after the other."""
+    """Tests both servers, one after the other."""
     raise_descriptor_limit()
     with tempfile.TemporaryDirectory() as folder:
         versions = export_two(Path(folder), soak.items)
@@ -347,16 +347,16 @@ def run(soak: Soak) -> list[Found]:
         )
         history = random_histories(soak.items, 1)[0]
         found = [soak_versions(soak, home, sources, history)]
-        say("the first server is through; the second has few descriptors")
+        say("the first server is done; the second has few descriptors")
         return [*found, soak_descriptors(soak, home, history)]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Prints a table; exits with 1 if a requirement is not met."""
+    """Tests, prints a table, and exits with 1 if a requirement is not met."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=2000)
-    parser.add_argument("--requests", type=int, default=50_000, help="of the first server")
-    parser.add_argument("--connections", type=int, default=1100, help="to each port, silent")
+    parser.add_argument("--requests", type=int, default=50_000, help="to the first server")
+    parser.add_argument("--connections", type=int, default=1100, help="silent, to each port")
     parser.add_argument("--growth", type=float, default=10, help="percent that memory may grow")
     parser.add_argument("--versions", type=int, default=len(PLAN), help="at most 10")
     options = parser.parse_args(arguments)

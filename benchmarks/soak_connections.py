@@ -1,4 +1,4 @@
-"""Connections that say nothing, or half of a request, for `soak.py`."""
+"""Connections that send nothing, or half of a request, for `soak.py`."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _REFUSALS = ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED")
 
 @dataclasses.dataclass
 class Tally:
-    """What became of requests.
+    """Outcomes of requests.
 
     Args:
-        answered: how many got an answer.
-        refused: how many got an error that blames them: 4xx, or its equals in gRPC.
-        lost: how many got nothing, or another error, by name.
+        answered: number of requests with an answer.
+        refused: number of requests with a client error: 4xx, or its equivalents in gRPC.
+        lost: number of requests with no answer or another error, by name.
         longest: seconds that the slowest answer took.
     """
 
@@ -47,7 +47,7 @@ class Tally:
 
     @property
     def requests(self) -> int:
-        """All of them."""
+        """Number of all requests."""
         return self.answered + self.refused + sum(self.lost.values())
 
     def add_answer(self, seconds: float) -> None:
@@ -56,7 +56,7 @@ class Tally:
         self.longest = max(self.longest, seconds)
 
     def add_error(self, name: str, count: int = 1) -> None:
-        """Counts errors, named as by `error_name`."""
+        """Counts errors of a name from `error_name`."""
         if name in _REFUSALS or name.startswith("HTTP 4"):
             self.refused += count
         else:
@@ -79,8 +79,8 @@ class Idle:
 
     Args:
         addresses: HOST:PORT by front.
-        kinds: how many connections send what, by front: pairs of a count and a dict.
-        stays_open: whether one that the server closes is opened again.
+        kinds: pairs of a number of connections and what each of them sends, by front.
+        stays_open: whether to reopen a connection that the server closes.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Idle:
 
     @property
     def wanted(self) -> int:
-        """How many are to be open."""
+        """Number of connections to keep open."""
         return len(self._wanted)
 
     def __enter__(self) -> Idle:
@@ -129,7 +129,7 @@ class Idle:
             if place in self._open or self._end.is_set():
                 continue
             host, port = self._addresses[front].rsplit(":", 1)
-            # The server may close it at any time, which is its right.
+            # The server is allowed to close it at any time.
             with contextlib.suppress(OSError):
                 one = socket.create_connection((host, int(port)), _CONNECT_SECONDS)
                 self._open[place] = one
@@ -148,13 +148,13 @@ def _is_closed(connection):
 
 
 class SlowSenders:
-    """Clients of REST that send a request in ten pieces, two seconds each; a context manager.
+    """REST clients that send each request in ten pieces over two seconds; a context manager.
 
     Args:
         address: HOST:PORT of REST.
-        model: its name.
-        body: of the request.
-        count: how many send at a time.
+        model: name of the model.
+        body: body of the request.
+        count: number of concurrent clients.
     """
 
     def __init__(self, address: str, model: str, body: bytes, count: int):
@@ -168,7 +168,7 @@ class SlowSenders:
 
     @property
     def tally(self) -> Tally:
-        """What became of all requests."""
+        """Outcomes of all requests."""
         return sum(self._tallies, Tally())
 
     def __enter__(self) -> SlowSenders:
@@ -193,7 +193,7 @@ class SlowSenders:
 
 
 def ask_once(tally: Tally, ask) -> None:
-    """Calls `ask` and counts what becomes of it."""
+    """Calls `ask` and counts its outcome."""
     begin = time.monotonic()
     try:
         ask()
@@ -204,7 +204,7 @@ def ask_once(tally: Tally, ask) -> None:
 
 
 def post(address: str, path: str, body) -> bytes:
-    """An answer over a connection of its own; `body` is bytes, or gives pieces of them."""
+    """Posts over a new connection and returns the answer; `body` is bytes or yields pieces."""
     connection = http.client.HTTPConnection(address, timeout=60)
     with contextlib.closing(connection):
         connection.connect()
@@ -213,7 +213,7 @@ def post(address: str, path: str, body) -> bytes:
             poll.register(connection.sock, select.POLLIN)
             if not poll.poll(0):
                 break
-            connection.close()  # the server did, before a request was sent
+            connection.close()  # the server closed it before a request was sent
             connection.connect()
         connection.request("POST", path, body)
         response = connection.getresponse()

@@ -1,4 +1,4 @@
-"""Versions, whole and broken, put into the directory of a server while it is asked: `soak.py`."""
+"""Versions, complete and broken, put into the directory of a server under load: `soak.py`."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _TAKEOVER_SECONDS = 120.0
 
 
 class Takeovers(threading.Thread):
-    """Makes the versions of `PLAN`, one after another, each once enough has been asked.
+    """Makes the versions of `PLAN`, one after another, each after enough requests.
 
-    `error` says what went wrong, and ends it.
+    It stops when something goes wrong, which `error` then says.
 
     Args:
-        server: which takes them.
-        home: the directory of its versions; it has version 1.
+        server: the server, which takes them over.
+        home: the directory of its versions, which holds version 1.
         sources: two exports, copied in turn.
-        is_due: of a takeover's number, from 0, whether it may begin.
-        plan: how each version comes into its place.
+        is_due: tells whether a takeover may begin, by its number from 0.
+        plan: how each version is put into place.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Takeovers(threading.Thread):
         self._server, self._home, self._sources, self._is_due = server, home, sources, is_due
 
     def run(self) -> None:
-        """Makes them all."""
+        """Makes all versions."""
         try:
             for place, kind in enumerate(self.plan):
                 while not self._is_due(place):
@@ -85,7 +85,7 @@ class Takeovers(threading.Thread):
         deadline = time.monotonic() + _TAKEOVER_SECONDS
         while not has_happened():
             if time.monotonic() > deadline:
-                raise TimeoutError("the server has not seen it")
+                raise TimeoutError("the server has not noticed it")
             time.sleep(_LOOK_SECONDS)
 
     def _served(self):
@@ -97,7 +97,7 @@ class Takeovers(threading.Thread):
 
 
 def put(source: Path, place: Path, kind: str) -> None:
-    """Makes a version of a kind of `PLAN`."""
+    """Puts a version into place in one of the ways of `PLAN`."""
     temporary = place.with_name(f".{place.name}")
     if kind in (RENAMED, TRUNCATED, GARBAGE):
         shutil.copytree(source, temporary)
@@ -121,10 +121,10 @@ def put(source: Path, place: Path, kind: str) -> None:
 
 
 def rest_json(server: ServedProcess, path: str) -> dict:
-    """What REST answers to a GET.
+    """Returns the JSON that REST answers to a GET.
 
     Raises:
-        OSError: if that is no 200.
+        OSError: if the status is not 200.
     """
     with urllib.request.urlopen(f"http://{server.addresses['rest']}{path}", timeout=60) as answer:
         return json.load(answer)

@@ -1,13 +1,13 @@
-"""How fast everything is, next to what it could be.
+"""The speed of training, evaluation and serving, next to what it could be.
 
     python benchmarks/speed.py                              # all sections, ten minutes
     python benchmarks/speed.py --only step,pipeline --json speed.json
-    python benchmarks/speed.py --quick                      # shows that it runs; means nothing
+    python benchmarks/speed.py --quick                      # only checks that it runs
 
-Every section is measured in a process of its own, and every number next to its reference in that
+Every section is measured in a separate process, and every number next to its reference in that
 process: the plain HMAR of `plain_hmar.py`, the step, or a floor that `roofline.py` computes from
 the rates of a large matrix product and of copying, measured just before. A ratio is the median
-over the reference's; what the project asks for (its issue "Speed") stands beside it.
+over the reference's, next to what the project requires (its issue "Speed").
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-# Section: its title, and module:function of what is measured, in a process each.
+# By section: its title, and module:function of each measurement, in a process each.
 SECTIONS = {
     "step": ("Training step, batches in memory", ["training_speed:step"]),
     "fit": ("Training end to end", ["training_speed:fit"]),
@@ -43,13 +43,13 @@ SECTIONS = {
 
 
 def section_function(name: str) -> Callable:
-    """The function of `module:function`. The modules import TensorFlow, so only now."""
+    """Imports the function of `module:function`, late because its module imports TensorFlow."""
     module, function = name.split(":")
     return getattr(importlib.import_module(module), function)
 
 
 def measure(function: str, quick: bool, changes: dict) -> list[dict]:
-    """The rows of `module:function`, measured in this process; `changes` are those of the size."""
+    """Measures the rows of `module:function` in this process; `changes` are to the size."""
     import workload
 
     size = dataclasses.replace(workload.QUICK if quick else workload.FULL, **changes)
@@ -57,7 +57,7 @@ def measure(function: str, quick: bool, changes: dict) -> list[dict]:
 
 
 def measure_apart(function: str, changes: dict) -> list[dict]:
-    """As `measure` at full size, in a process of its own."""
+    """Runs `measure` at full size in a separate process."""
     command = [sys.executable, __file__, "--function", function]
     for name, value in changes.items():
         command += [f"--{name.replace('_', '-')}", str(value)]
@@ -70,12 +70,12 @@ def measure_apart(function: str, changes: dict) -> list[dict]:
 
 
 def table(title: str, rows: list[dict]) -> Table:
-    """The rows of a section for the terminal."""
+    """Returns the rows of a section as a table for the terminal."""
     shown = Table(title=title, title_justify="left", box=box.SIMPLE)
     shown.add_column("", no_wrap=True)
     for heading in ("median", "lowest", "highest"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("", "ratio", "asked for", ""):
+    for heading in ("", "ratio", "required", ""):
         shown.add_column(heading, no_wrap=True)
     for row in rows:
         numbers = [_number(row[key]) for key in ("median", "low", "high")]
@@ -109,13 +109,13 @@ def _limit(row):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures, prints a table a section, and writes JSON if asked to."""
+    """Measures, prints a table per section, and writes JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas")
+    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, separated by commas")
     parser.add_argument("--json", type=Path, help="file to write")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, all in this process")
     parser.add_argument("--repeats", type=int, help="samples of each number")
-    parser.add_argument("--function", help=argparse.SUPPRESS)  # of the process of a section
+    parser.add_argument("--function", help=argparse.SUPPRESS)  # for the process of a section
     options = parser.parse_args(arguments)
     changes = {"repeats": options.repeats} if options.repeats is not None else {}
     if changes.get("repeats", 1) < 1:
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = options.only.split(",")
     unknown = sorted(set(chosen) - set(SECTIONS))
     if unknown:
-        parser.error(f"no such section: {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+        parser.error(f"no such section: {', '.join(unknown)}; choose from {', '.join(SECTIONS)}")
     console, results = Console(), {}
     if not console.is_terminal:
         console = Console(width=150)

@@ -1,4 +1,4 @@
-"""A training step cut into parts that can be timed by themselves."""
+"""A training step, split into parts that can be timed by themselves."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hmar_keras.schema import BEHAVIOR, BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS
 class StepParts:
     """The parts of a compiled, built `HMAR` with one block of each encoder.
 
-    Every part is a `tf.function`; those of layers are forward and backward in training.
+    Every part is a `tf.function`; the parts with layers run forward and backward, in training mode.
 
     Args:
         model: the model.
-        batch: any one, for its structure.
+        batch: any batch, for its structure.
     """
 
     def __init__(self, model: HMAR, batch: tuple[dict, dict]):
@@ -33,7 +33,7 @@ class StepParts:
         )
 
     def jobs(self, batches: list[tuple[dict, dict]]) -> dict[str, tuple[Callable, list]]:
-        """By `roofline.training_work`'s names: the parts and the calls that `batches` lead to."""
+        """Returns the parts and their calls on `batches`, named as in `roofline.training_work`."""
         embedded, encoded, states = [], [], []
         for inputs, _ in batches:
             items, behaviors = inputs[ITEM_IDS], inputs[BEHAVIOR_IDS]
@@ -106,15 +106,15 @@ class StepParts:
 
 
 class NoOptimizer(keras.optimizers.SGD):
-    """Has the gradients computed and moves no weight: what a step is without its optimiser."""
+    """Has the gradients computed but updates no weight, like a step without its optimiser."""
 
     def build(self, variables):
-        """Makes a place for what it is given."""
+        """Creates a variable for the number that it reads."""
         super().build(variables)
         self._seen = self.add_variable((), name="seen")
 
     def update_step(self, gradient, variable, learning_rate):
-        """Reads one number, for TensorFlow leaves out what nothing reads."""
+        """Reads one number, because TensorFlow does not compute what nothing reads."""
         values = getattr(gradient, "values", gradient)
         self.assign(self._seen, tf.reshape(values, [-1])[0])
 

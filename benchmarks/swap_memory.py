@@ -1,10 +1,10 @@
-"""Memory of `hmar serve` over many versions, each of which takes over while it is asked.
+"""Memory of `hmar serve` over many versions, each of which takes over under load.
 
     python benchmarks/swap_memory.py                          # about four minutes
     python benchmarks/swap_memory.py --swaps 40 --json swaps.json
 
 Two exports of a model with random weights (K = 4 behaviours, d = 64, length 50) become the next
-version in turn. A client asks ten times a second meanwhile.
+version in turn. Meanwhile, a client sends ten requests per second.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _SETTLING_SECONDS = 3.0
 
 
 class LightLoad:
-    """A client that asks now and then; a context manager.
+    """A client that sends a request now and then; a context manager.
 
     Args:
         address: HOST:PORT of gRPC.
-        requests: bytes, asked in turn.
+        requests: bytes, sent in turn.
     """
 
     def __init__(self, address: str, requests: list[bytes]):
@@ -53,7 +53,7 @@ class LightLoad:
 
     @property
     def failed(self) -> bool:
-        """Whether a request got no answer, after which it asks no more."""
+        """Whether a request has failed, after which the client stops."""
         return not self._thread.is_alive()
 
     def _run(self):
@@ -63,7 +63,7 @@ class LightLoad:
 
 
 def measure(items: int, swaps: int) -> dict:
-    """MiB of the server before the first swap and after each."""
+    """Measures the MiB of the server before the first swap and after each."""
     with tempfile.TemporaryDirectory() as folder:
         versions = export_two(Path(folder), items)
         waiting = [
@@ -96,7 +96,7 @@ def _swap(server, home, number, version):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures, prints a line, and writes JSON if asked to."""
+    """Measures, prints a line, and writes JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--swaps", type=int, default=20)
@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(
         f"{results['items']:,} items, {results['swaps']} swaps, {results['answered']:,} answers: "
         f"{memory[0]:,.0f} MiB before, {memory[1:].min():,.0f} to {memory.max():,.0f} after, "
-        f"{memory[-1]:,.0f} at last; {slope:+.1f} MiB a swap in the last half"
+        f"{memory[-1]:,.0f} at the end; {slope:+.1f} MiB per swap in the last half"
     )
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""How fast and in how much memory a model is trained; see `speed.py` for the sections."""
+"""Speed and memory of training; see `speed.py` for the sections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_MEMORY = Limit("median", most=1.5)
 
 
 def step(size: Size) -> list[Row]:
-    """The bare training step on batches in memory."""
+    """Measures the bare training step on batches in memory."""
     splits, config = workload.load(size)
     fast_model, plain_model = workload.fast_model(config), workload.plain_model(config)
     plain_training = workload.plain_training(config)
@@ -41,7 +41,7 @@ def step(size: Size) -> list[Row]:
 
 
 def fit(size: Size) -> list[Row]:
-    """`model.fit` on the input pipeline: whole epochs, of the plain model a few steps each."""
+    """Measures `model.fit` on the input pipeline: epochs, of the plain model a few steps each."""
     splits, config = workload.load(size)
     fast_model, plain_model = workload.fast_model(config), workload.plain_model(config)
     data = TrainingData(splits, fast_model, config.training, SEED)
@@ -61,9 +61,9 @@ def fit(size: Size) -> list[Row]:
 
 
 def _fit(model, data, repeats, steps=None):
-    """Milliseconds a step, epoch by epoch, after one epoch that also compiles.
+    """Measures milliseconds per step, epoch by epoch, after one epoch that also compiles.
 
-    One `fit` for all epochs, as in `hmar train`.
+    All epochs are one `fit`, as in `hmar train`.
     """
     steps = steps or data.steps_per_epoch
     clock = EpochClock()
@@ -79,7 +79,7 @@ def _fit(model, data, repeats, steps=None):
 
 
 def pipeline(size: Size) -> list[Row]:
-    """The input pipeline without a model, epoch by epoch, against the step that it feeds."""
+    """Measures the input pipeline without a model against the step that it feeds."""
     splits, config = workload.load(size)
     model = workload.fast_model(config)
     data = TrainingData(splits, model, config.training, SEED)
@@ -94,16 +94,16 @@ def pipeline(size: Size) -> list[Row]:
     held = workload.batches(splits, model, config.training, size.steps)
     train_step = workload.train_step(model, held[0])
     steps = interleaved(size.repeats, {"step": (train_step, _calls(held))})["step"]
-    step_row = Row("train_step beside it", "ms", steps)
+    step_row = Row("train_step that it feeds", "ms", steps)
     return [
         step_row,
         Row("a batch of the pipeline", "ms", wall[1:], step_row, FIFTH),
-        Row("its time on all cores", "ms", busy[1:], step_row),
+        Row("its CPU time on all cores", "ms", busy[1:], step_row),
     ]
 
 
 def roofline(size: Size) -> list[Row]:
-    """The step and its parts against the least that real positions need."""
+    """Measures the step and its parts against the least that real positions need."""
     rates = size.machine()
     splits, config = workload.load(size)
     model = workload.fast_model(config)
@@ -138,7 +138,7 @@ def roofline(size: Size) -> list[Row]:
 
 
 def _padding(counts):
-    """How much of what is computed is real."""
+    """Returns rows of how much of what is computed is real."""
     positions = Row("positions with padding", "a batch", [counts.padded])
     pairs = Row("pairs with padding and later keys", "a batch", [counts.padded_pairs])
     return [
@@ -157,12 +157,12 @@ def _traced(train_step, held):
 
 
 def large_catalog(size: Size) -> list[Row]:
-    """The optimiser's share of a step on the smaller of the large catalogues."""
+    """Measures the optimiser's share of a step on the smaller of the large catalogues."""
     return _optimizers(size, size.catalogs[0])
 
 
 def larger_catalog(size: Size) -> list[Row]:
-    """The same on the larger one."""
+    """Measures the optimiser's share of a step on the larger of the large catalogues."""
     return _optimizers(size, size.catalogs[1])
 
 
@@ -177,10 +177,10 @@ def _optimizers(size, num_items):
         model = workload.fast_model(config, optimizer=optimizer(training.learning_rate))
         jobs[name] = workload.train_step(model, held[0]), _calls(held)
     times = interleaved(size.repeats, jobs)
-    rows = [Row(f"{num_items:,} items, a step but for its optimiser", "ms", times["none"])]
+    rows = [Row(f"{num_items:,} items, a step without its optimiser", "ms", times["none"])]
     for name in optimizers:
         whole = Row(f"{num_items:,} items, {name}: train_step", "ms", times[name])
-        # Not the optimiser by itself: handing gradients over from Python takes 2 ms.
+        # Not timed by itself: passing the gradients from Python takes 2 ms.
         taken = [step - rest for step, rest in zip(times[name], times["none"], strict=True)]
         limit = FIFTH if name == training.optimizer else None
         rows += [whole, Row(f"{num_items:,} items, {name}: optimiser", "ms", taken, whole, limit)]
@@ -188,7 +188,7 @@ def _optimizers(size, num_items):
 
 
 def memory_fast(size: Size) -> list[Row]:
-    """An epoch of training in a process of its own."""
+    """Measures the memory of an epoch of training, in a separate process."""
     splits, config = workload.load(size)
     before = Row("peak memory, log loaded", "GiB", [peak_memory()])
     model = workload.fast_model(config)
@@ -198,7 +198,7 @@ def memory_fast(size: Size) -> list[Row]:
 
 
 def memory_plain(size: Size) -> list[Row]:
-    """Some steps of the plain model in a process of its own."""
+    """Measures the memory of some steps of the plain model, in a separate process."""
     splits, config = workload.load(size)
     before = Row("plain: peak memory, log loaded", "GiB", [peak_memory()])
     model = workload.plain_model(config)
@@ -208,5 +208,5 @@ def memory_plain(size: Size) -> list[Row]:
 
 
 def _calls(held):
-    """A batch is one argument of `train_step`."""
+    """Returns the calls of `train_step`, which takes a batch as one argument."""
     return [(batch,) for batch in held]

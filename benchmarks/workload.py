@@ -1,4 +1,4 @@
-"""What is measured: sizes, datasets, models and batches."""
+"""The workload: sizes, datasets, models and batches."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ SEED = 0
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How much is measured.
+    """The sizes of what is measured.
 
     Args:
-        dataset: the log that is trained on, with the preset `taobao`.
-        settings: what differs from the presets.
+        dataset: the log to train on, with the preset `taobao`.
+        settings: settings that differ from the presets.
         steps: batches that the bare step and its parts are timed on.
         plain_steps: batches of the plain model.
         repeats: samples of each number.
         matrix: width of the matrix product.
-        copy: MiB copied.
+        copy: MiB to copy.
         catalogs: items of the large catalogues, with the preset `tianchi`.
-        catalog_steps: batches of them.
-        catalog_users: users whose histories are drawn from them, and those of the evaluation.
-        evaluated_items: size of the catalogue that is evaluated on.
-        questions: users evaluated.
+        catalog_steps: batches of the large catalogues.
+        catalog_users: users whose histories are drawn from the large catalogues.
+        evaluated_items: items of the catalogue for the evaluation.
+        questions: number of evaluated users.
         requests: calls of the exported model.
     """
 
@@ -59,7 +59,7 @@ class Size:
     requests: int = 50
 
     def machine(self) -> list[Row]:
-        """The machine's rates, measured now."""
+        """Measures the machine's rates."""
         return machine_rows(self.matrix, self.copy, self.repeats)
 
 
@@ -82,14 +82,14 @@ QUICK = Size(
 
 
 def load(size: Size) -> tuple[Splits, RunConfig]:
-    """The log that is trained on, and the settings."""
+    """Loads the log to train on, and the settings."""
     dataset = load_dataset(size.dataset)
     config = RunConfig.preset("taobao", dataset.num_items, dataset.behaviors, **size.settings)
     return split(dataset), config
 
 
 def shop(num_users: int, num_items: int) -> InteractionDataset:
-    """A simulated shop of any size; its catalogue holds items that nobody has touched, too."""
+    """Simulates a shop of any size; its catalogue also holds items that nobody has touched."""
     sizes = {"num_users": num_users, "num_items": num_items}
     log = simulator.simulate(simulator.ShopConfig(**sizes, num_categories=max(2, num_items // 80)))
     return group_numbered(
@@ -108,23 +108,23 @@ def shop(num_users: int, num_items: int) -> InteractionDataset:
 def batches(
     splits: Splits, model: HMAR | PlainHMAR, training: TrainingConfig, count: int
 ) -> list[tuple[dict, dict]]:
-    """The first batches of an epoch, in memory."""
+    """Returns the first batches of an epoch, in memory."""
     return list(TrainingData(splits, model, training, SEED).dataset(0, 1).take(count))
 
 
 def fast_model(config: RunConfig, **changes) -> HMAR:
-    """A model compiled as `hmar train` does it on CPUs, apart from `changes`."""
+    """Returns a model compiled as in `hmar train` on CPUs, apart from `changes`."""
     model = HMAR(config.model)
     return _compiled(model, {**compile_arguments(model, config.training), **changes})
 
 
 def plain_training(config: RunConfig) -> TrainingConfig:
-    """The same training, with batches as the plain model has them."""
+    """Returns the same training with batches for the plain model."""
     return config.training.replace(batching="mixed")
 
 
 def plain_model(config: RunConfig) -> PlainHMAR:
-    """The plain model, compiled."""
+    """Returns the plain model, compiled."""
     model = PlainHMAR(config.model)
     return _compiled(model, plain_compile_arguments(model, config.training))
 
@@ -136,11 +136,11 @@ def _compiled(model, arguments):
 
 
 def train_step(model: keras.Model, batch: tuple[dict, dict]):
-    """The model's step as a function of a batch like this one, without Keras's loop around it."""
+    """Returns the model's step as a function of batches like this one, without Keras's loop."""
     model(batch[0])  # builds it
     return tf.function(model.train_step, [signature(batch)])
 
 
 def signature(batch: tuple[dict, dict]) -> tuple[dict, dict]:
-    """What batches of any size have in common: the specification of a function's arguments."""
+    """Returns the specification of batches like this one, but of any size."""
     return tf.nest.map_structure(lambda x: tf.TensorSpec([None] * x.ndim, x.dtype), batch)

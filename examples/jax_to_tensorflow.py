@@ -1,8 +1,8 @@
-"""Trained by JAX, served by TensorFlow: the same model and the same scores.
+"""Trained under JAX, served under TensorFlow: the same model and the same scores.
 
-A `.keras` file belongs to no backend. Keras takes its own when it is imported, so the training is
-a process of its own, of this same file. On the command line: `KERAS_BACKEND=jax hmar train ...
---output RUN`, then `hmar export RUN`.
+A `.keras` file is independent of the backend. Keras chooses its backend when it is imported, so the
+training is a separate process of this same file. On the command line: `KERAS_BACKEND=jax hmar train
+... --output RUN`, then `hmar export RUN`.
 
     python examples/jax_to_tensorflow.py
 """
@@ -29,14 +29,14 @@ from pipelines.training.host_batches import TrainingData
 
 
 # %% Under JAX
-# Nothing in it names a backend; the batches are tf.data's all the same.
+# Nothing here names a backend; the batches still come from tf.data.
 def train(folder):
-    """Trains, and keeps the model and its scores of every item after every test history."""
+    """Trains, and saves the model and its scores of every item after every test history."""
     keras.utils.set_random_seed(0)
     dataset = load_dataset("synthetic_shop/tiny")
     splits = split(dataset)
     model = HMAR(HMARConfig(dataset.num_items, dataset.behaviors, dim=16, max_length=16))
-    # One length of batches, because JAX compiles the step for every length anew.
+    # Batches of one length, because JAX compiles the step again for every length.
     training = TrainingConfig(batching="mixed", batch_size=16, epochs=3)
     model.compile(**compile_arguments(model, training))
     data = TrainingData(splits, model, training, seed=0)
@@ -55,18 +55,18 @@ def train(folder):
 
 # %% Under TensorFlow
 def serve(folder):
-    """Loads, compares, exports and asks; returns the largest difference of a score."""
+    """Loads, compares, exports and queries; returns the largest difference of a score."""
     model = keras.saving.load_model(folder / "hmar.keras", compile=False)
     dataset = load_dataset("synthetic_shop/tiny")
     splits = split(dataset)
-    # Column 0 is no item.
+    # Column 0 is padding, not an item.
     scores = model_scorer(model, dataset)(splits.test)[:, 1:]
     by_jax = np.load(folder / "scores.npy")[:, 1:]
     difference = np.abs(scores - by_jax).max()
     print(f"tensorflow: {scores.size:,} scores from {scores.min():.2f} to {scores.max():.2f}")
 
     # %% The SavedModel
-    # It answers in the catalogue's own names, and popular items where it knows no history.
+    # It answers with the catalogue's names, and with popular items if it knows no history.
     version = export(
         model, dataset.items, item_popularity(splits), folder / "shop", {"dataset": dataset.name}
     )
@@ -83,7 +83,7 @@ def serve(folder):
 
 
 def main():
-    """Starts this file again under JAX, then goes on under TensorFlow."""
+    """Starts this file again under JAX, then continues under TensorFlow."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, __file__, folder], check=True)
         difference = serve(Path(folder))

@@ -1,8 +1,8 @@
-"""A ranker of Keras Recommenders that knows what a user did to every candidate before.
+"""A Keras Recommenders ranker that knows the user's earlier behaviours on every candidate.
 
-Cross layers and a pairwise loss are those of keras-rs; the counters, the items and the encoder of
-each behaviour are this package's. Together they are a functional Keras model for stock `fit` and
-`save`. It needs the extra `rs`: pip install -e ".[rs]"
+The cross layers and the pairwise loss are from keras-rs; the indicators, the item embeddings and
+the behaviour encoders are from this package. Together they are a functional Keras model for stock
+`fit` and `save`. It needs the extra `rs`: pip install -e ".[rs]"
 
     python examples/keras_rs_ranker.py
 """
@@ -28,11 +28,11 @@ from pipelines.protocol.questions import history_features
 from pipelines.protocol.splits import EvaluationSet, event_users, split
 from pipelines.training.item_initialization import cooccurrence_embeddings
 
-LENGTH, DIM, OTHERS = 30, 32, 40  # events of a history, width, candidates beside the right one
+LENGTH, DIM, OTHERS = 30, 32, 40  # events per history, width, negatives per list
 
 # %% The data
 # Every purchase is a question: after these events, which of these items was bought? The others are
-# drawn from the whole catalogue, also from what the user knows.
+# drawn from the whole catalogue, including items that the user has touched.
 dataset = load_dataset("synthetic_shop/small")
 splits = split(dataset)
 users, num_behaviors = event_users(dataset), len(dataset.behaviors)
@@ -44,22 +44,22 @@ purchases = EvaluationSet(users[ends], starts, ends, bought)
 
 
 def model_inputs(questions, candidate_ids):
-    """The users' latest events, padded on the left, and the candidates of each."""
+    """Returns the users' latest events, padded on the left, and their candidates."""
     return {**history_features(dataset, questions, LENGTH), "candidate_ids": candidate_ids}
 
 
 others = np.random.default_rng(0).integers(1, dataset.num_items + 1, (len(purchases), OTHERS))
 candidates = np.concatenate([bought[:, None], others], axis=1)
-# The loss leaves out what is below 0: the right item where it was drawn once more.
+# The loss ignores labels below 0: the right item where it is drawn again.
 labels = np.where(candidates == bought[:, None], -1.0, 0.0)
 labels[:, 0] = 1.0
 
 # %% What is known of a candidate
-# Itself; how often the user did what to it; what the user touched that is like it; and what the
-# events of each behaviour say among themselves. Both latter come by attention, to the items of the
-# history and to what the behaviour encoder makes of them: its gates (Eq. 8) begin closed, so at
-# first the items themselves do not shine through it. On this log the counters raise the NDCG@10
-# below from 0.25 to 0.29; the encoder makes no difference that could be measured.
+# The item itself; how often the user did what to it; similar items in the history; and what the
+# events of each behaviour say in context. The last two come from attention, to the items of the
+# history and to the outputs of the behaviour encoder. Its gates (Eq. 8) start closed, so at first
+# the items themselves do not pass through it. On this log the indicators raise the NDCG@10 below
+# from 0.25 to 0.29; the encoder makes no measurable difference.
 names = ("item_ids", "behavior_ids", "candidate_ids")
 inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
 item_ids, behavior_ids, candidate_ids = inputs.values()
@@ -80,8 +80,8 @@ parts.append(items * parts[2])
 
 # %% The ranker
 # Two cross layers of a Deep & Cross Network over all of that, and a score for every candidate.
-# The items begin where the log says which of them go together; from chance, so few lists would
-# teach nothing of items that are new to a user.
+# The item embeddings start from co-occurrence in the log; from random values, so few lists would
+# teach nothing about items that are new to a user.
 features = crossed = ops.concatenate(parts, axis=-1)
 for _ in range(2):
     crossed = keras_rs.layers.FeatureCross(projection_dim=16)(features, crossed)
@@ -100,7 +100,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 def scores(questions, model=ranker):
-    """Scores of all items by their id, as the evaluation asks for them."""
+    """Returns the scores of all items by their id, as the evaluation expects them."""
     everything = np.arange(dataset.num_items + 1, dtype="int32")
     everything = np.broadcast_to(everything, (len(questions), len(everything)))
     return model.predict(model_inputs(questions, everything), batch_size=64, verbose=0)
@@ -110,9 +110,9 @@ some = splits.test.take(slice(100))
 np.testing.assert_array_equal(scores(some), scores(some, loaded))
 
 # %% Evaluation
-# keras-rs has ranking metrics, too. They order equal scores by chance and give credit to a right
-# item whose score is NaN: a model that says the same of everything gets an NDCG@10 of 0.22 among
-# 20 items, a broken one more. The project's evaluation counts both as misses.
+# keras-rs has ranking metrics, too. They order ties at random and give credit to a right item whose
+# score is NaN: a model that scores all items equally gets an NDCG@10 of 0.22 among 20 items, a
+# broken one more. The project's evaluation counts both as misses.
 evaluator = Evaluator(dataset, splits.test, seed=0)
 scorers = {"ranker": scores, "popularity": Popularity(splits), "history": RepeatHistory(splits)}
 ndcg = {

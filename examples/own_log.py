@@ -1,8 +1,8 @@
-"""Keras's own `compile` and `fit` on a log of your own, and whether it was worth it.
+"""Keras's own `compile` and `fit` on your own log, and a comparison with baselines.
 
-The log is made up here, so that the script runs as it is; in its place put a CSV, Parquet or
-JSON lines file with one event a row, and the names of its columns. On the command line all of it
-is `hmar run --log FILE --user ... --item ...`.
+The log is made up, so that the script runs as it is. Replace it with a CSV, Parquet or JSON Lines
+file with one event per row, and name its columns. On the command line, all of this is
+`hmar run --log FILE --user ... --item ...`.
 
     python examples/own_log.py
 """
@@ -29,10 +29,10 @@ from pipelines.workflow.settings import build_config
 
 
 # %% A log
-# A made-up shop with a habit to be learned: customers look at the product that comes after their
+# A made-up shop with a habit to learn: customers look at the product that comes after their
 # last purchase, sometimes put it in the cart, but mostly buy the one after that.
 def write_log(path, customers=400, products=80):
-    """Writes views, carts and purchases, one a row."""
+    """Writes views, carts and purchases, one per row."""
     draw = random.Random(0)
     with open(path, "w", newline="") as file:
         rows = csv.writer(file)
@@ -51,8 +51,8 @@ def write_log(path, customers=400, products=80):
 
 
 # %% Read it
-# Behaviours are ordered by frequency, the rarer the stronger, unless `behaviors=` names them; the
-# target is what shall be recommended. Without `cache_dir` what was read is kept in ~/.cache/hmar.
+# Behaviours are ordered by frequency, the rarer the stronger, unless `behaviors=` lists them; the
+# target is the behaviour to recommend for. Without `cache_dir`, the log is kept in ~/.cache/hmar.
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder, "shop.csv")
     write_log(path)
@@ -68,7 +68,7 @@ splits = split(dataset)
 
 # %% The model
 # A functional Keras model: `summary`, callbacks, `save` and the rest are Keras's. The settings are
-# those of `hmar run --log`, made smaller, as the log is small.
+# those of `hmar run --log`, made smaller because the log is small.
 config = build_config(dataset, epochs=8)
 config = config.replace(dim=32, max_length=24, batch_size=16, learning_rate=2e-3)
 keras.utils.set_random_seed(0)
@@ -84,16 +84,16 @@ history = model.fit(
     steps_per_epoch=data.steps_per_epoch,
     epochs=config.training.epochs,
     validation_data=validation,
-    shuffle=False,  # it comes shuffled, in an order of the seed
+    shuffle=False,  # it is already shuffled, by the seed
     verbose=0,
 )
 scores = history.history["val_ranking_ndcg@10"]
 print(f"validation NDCG@10 among random items, by epoch: {scores[0]:.4f} ... {scores[-1]:.4f}")
 
 # %% Test
-# Every test user's answer among the whole catalogue; and, where it is new to them, among what they
-# have not touched. Trained against what a user has not touched, a model puts what they know first.
-# Where it is seldom the answer, as here, ask with `exclude_seen`, which is the second column.
+# Ranks each test user's answer in the whole catalogue and, if it is new to the user, among items
+# that the user has not touched. Training negatives are untouched items, so a model ranks familiar
+# ones first. If these are rarely the answer, as here, use `exclude_seen`, as in the second column.
 test = Evaluator(dataset, splits.test, seed=0)
 print(f"{'test NDCG@10':20} catalogue  new items")
 new = {}

@@ -1,8 +1,8 @@
-"""A model of your own, from `hmar train` to an export that answers.
+"""A custom model, from `hmar train` to `hmar export`.
 
 GRU4Rec (B. Hidasi et al., "Session-based recommendations with recurrent neural networks", ICLR
-2016) reads a user's events one by one. Made of this package's layers it knows what was done to
-every item before, too, both to those that it reads and to those that it scores.
+2016) reads a user's events one by one. Built from this package's layers, it also knows the user's
+earlier behaviours on every item, both on those that it reads and on those that it scores.
 
     python examples/own_model.py
 """
@@ -20,9 +20,9 @@ from hmar_keras.models import recommender_inputs
 
 
 # %% The model
-# A constructor that builds a functional graph to the output `ranking` is all of it. Its settings
-# are those of `hmar_keras.NextItemConfig`, unless the class names others as `Settings`.
-# `register_model` gives it the name that `--model` knows it by.
+# All it takes is a constructor that builds a functional graph with the output `ranking`. Its
+# settings are those of `hmar_keras.NextItemConfig`, unless the class names others as `Settings`.
+# `register_model` gives it a name for `--model`.
 @register_model("gru4rec")
 class GRU4Rec(SequentialRecommender):
     """Encoded items, a GRU, and the product of its state with each candidate."""
@@ -31,7 +31,7 @@ class GRU4Rec(SequentialRecommender):
         indicators = HistoricalBehaviorIndicators(config.num_behaviors)
         encoder = ItemBehaviorEmbedding(config.num_items, config.dim, dtype=dtype)
         dropout = Dropout(config.dropout, dtype=dtype)
-        # Histories are padded on the left, which cuDNN's GRU does not take.
+        # Histories are padded on the left, which cuDNN's GRU does not support.
         gru = keras.layers.GRU(config.dim, return_sequences=True, use_cudnn=False, dtype=dtype)
 
         inputs = recommender_inputs(self.features, config.shared_negatives)
@@ -46,15 +46,15 @@ class GRU4Rec(SequentialRecommender):
 
 
 # %% The commands
-# `--import` has every command import this file, and with it the model. Evaluation and export load
-# the run that training wrote, each in a process of its own, here side by side.
+# `--import` makes every command import this file, and with it the model. Evaluation and export load
+# the run that training wrote; here, they run side by side.
 def hmar(*arguments):
-    """Starts the command with this file's model."""
+    """Starts a command that knows this file's model."""
     return subprocess.Popen(["hmar", "--import", __file__, *map(str, arguments)])
 
 
 def main():
-    """Trains, evaluates, exports and asks."""
+    """Trains, evaluates and exports."""
     with tempfile.TemporaryDirectory() as folder:
         run, models = Path(folder, "run"), Path(folder, "saved_models")
         data = ["--dataset", "synthetic_shop/tiny", "--model", "gru4rec"]

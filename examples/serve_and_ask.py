@@ -1,7 +1,7 @@
-"""A served model, asked in five ways that give one answer.
+"""A served model, queried in five ways that give the same answer.
 
 `hmar serve` answers as TensorFlow Serving does, over REST and gRPC, so all of this works against
-the real one, too. What clients send and get are names, of items and of behaviours.
+TensorFlow Serving, too. Clients send and get names, of items and of behaviours.
 
     python examples/serve_and_ask.py
 """
@@ -48,11 +48,11 @@ def export_model(directory):
 
 
 # %% The server
-# Port 0 is any free one; which, the server says on standard error as soon as it answers. Asked to
-# end by SIGTERM, it first answers what is in flight.
+# Port 0 means any free port; the server prints its choice on standard error when it is ready. On
+# SIGTERM, it first answers the requests in flight.
 @contextlib.contextmanager
 def serving(directory):
-    """Inside, a server runs; gives the address of gRPC and the URL of REST."""
+    """Runs a server inside the block; yields the address of gRPC and the URL of REST."""
     command = ["hmar", "serve", "--model", directory, "--port", "0", "--rest-port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:
@@ -66,7 +66,7 @@ def serving(directory):
 
 # %% REST, with nothing but Python
 def ask_rest(rest):
-    """The best items, of the URL that curl takes, too."""
+    """Returns the best items, from the URL that curl uses, too."""
     body = {"signature_name": "recommend", "inputs": inputs()}
     request = urllib.request.Request(f"{rest}/v1/models/shop:predict", json.dumps(body).encode())
     with urllib.request.urlopen(request, timeout=30) as response:
@@ -74,13 +74,13 @@ def ask_rest(rest):
 
 
 def inputs():
-    """One history; `k` and `exclude_seen` may be left out, or be given for each history."""
+    """Returns one history; `k` and `exclude_seen` are optional, or given for each history."""
     return {"items": [ITEMS], "behaviors": [BEHAVIORS], "k": [5], "exclude_seen": [False]}
 
 
 # %% REST, with curl
 def ask_curl(rest):
-    """The best items; None where there is no curl."""
+    """Returns the best items; None if there is no curl."""
     body = json.dumps({"signature_name": "recommend", "inputs": inputs()})
     command = ["curl", "-s", "-d", body, f"{rest}/v1/models/shop:predict"]
     print("$", shlex.join(command))
@@ -92,7 +92,7 @@ def ask_curl(rest):
 
 # %% gRPC, with TensorFlow Serving's own stubs
 def ask_grpc(address):
-    """The best items, of tensors in and tensors out."""
+    """Returns the best items; sends and gets tensors."""
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = "shop", "recommend"
     for name, values in inputs().items():
@@ -105,13 +105,13 @@ def ask_grpc(address):
 
 # %% This package's client, in Python and on the command line
 def ask_client(address):
-    """The best items; `rest=` instead of `address=` needs no TensorFlow."""
+    """Returns the best items; `rest=` instead of `address=` needs no TensorFlow."""
     (answer,) = Client("shop", address=address, timeout=30).recommend([HISTORY], k=5)
     return [item for item, _ in answer]
 
 
 def ask_command(rest):
-    """The best items: a line each, with the score after a tab."""
+    """Returns the best items; the command prints a line each, with the score after a tab."""
     history = ",".join(f"{item}:{behavior}" for item, behavior in HISTORY)
     command = ["hmar", "client", "--model", "shop", "--history", history, "-k", "5", "--rest", rest]
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -119,7 +119,7 @@ def ask_command(rest):
 
 
 def main():
-    """Exports, serves and asks."""
+    """Exports, serves and queries."""
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder, "shop")
         export_model(directory)

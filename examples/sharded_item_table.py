@@ -1,7 +1,8 @@
-"""An item table spread over devices, under JAX: every device holds a part of it.
+"""An item table sharded over devices under JAX: every device holds a part of it.
 
-The devices share each batch, too; all other weights are on every device. Here four logical devices
-are parts of one processor, so that the script runs anywhere; on GPUs leave `XLA_FLAGS` out.
+The devices share each batch, too; all other weights are on every device. Here, four logical devices
+share one CPU, so that the script runs anywhere. On GPUs, leave out `JAX_PLATFORMS` and `XLA_FLAGS`
+and list the devices of type `"gpu"`.
 
     python examples/sharded_item_table.py
 """
@@ -34,10 +35,10 @@ def sharded_item_table(devices):
 
 
 # %% Training
-# The same on one device and on four. A distribution is set before the model is made; weights are
-# saved and loaded as without it.
+# The same on one device and on four. The distribution must be set before the model is built;
+# weights are saved and loaded as without it.
 def train():
-    """Trains on random histories: the model, and the loss of each step."""
+    """Trains on random histories; returns the model and the loss of each step."""
     keras.utils.set_random_seed(0)
     shop = Behaviors(("view", "buy"), target="buy")
     model = HMAR(HMARConfig(ITEMS, shop, dim=8, max_length=LENGTH, dropout=0.0))
@@ -59,7 +60,7 @@ def train():
 
 
 def parts(variable):
-    """Shapes of what each device holds of a weight."""
+    """Returns the shapes of the parts of a weight that the devices hold."""
     return [part.data.shape for part in variable.value.addressable_shards]
 
 
@@ -72,7 +73,7 @@ def main():
     print(f"{len(devices)} devices, loss {losses[0]:.4f} ... {losses[-1]:.4f}")
 
     # %% What each device holds
-    # The table, its moment and when its rows were touched are spread, everything else is copied.
+    # The table, its moment and its rows' last steps are sharded; everything else is replicated.
     for variable in (*model.variables, *model.optimizer.variables):
         is_table = "item_table" in variable.path
         rows, *columns = variable.shape or (0,)

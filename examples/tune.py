@@ -1,7 +1,7 @@
-"""Alpha, beta and theta searched with one of KerasTuner's own tuners.
+"""A search for alpha, beta and theta with one of KerasTuner's own tuners.
 
-They weigh the losses: alpha the positives of every behaviour, beta the negatives (Eq. 15), theta
-the second task (Eq. 18). On the command line, with workers and resumption, such a search is
+They weight the losses: alpha the positives of every behaviour, beta the negatives (Eq. 15), theta
+the second task (Eq. 18). On the command line, with workers and resumption, this search is
 `hmar tune --over alpha --over beta --over theta --set loss=bce`.
 
     python examples/tune.py
@@ -24,8 +24,8 @@ from pipelines.training.run_config import RunConfig
 from pipelines.tuning import HMARHyperModel, SearchSpace
 
 # %% What is searched
-# All else stays as in `base`. Its loss is the paper's binary cross-entropy, which reads all three;
-# a sampled softmax has no beta. Without `over` the architecture is searched, too.
+# Everything else stays as in `base`. Its loss is the paper's binary cross-entropy, which uses all
+# three; a sampled softmax has no beta. Without `over`, the architecture is searched, too.
 dataset = load_dataset("synthetic_shop/tiny")
 splits = split(dataset)
 base = RunConfig.of(
@@ -35,8 +35,8 @@ base = RunConfig.of(
 hypermodel = HMARHyperModel(splits, SearchSpace.of(base, over=["alpha", "beta", "theta"]))
 
 # %% The search
-# `val_score` is NDCG@10 over the whole catalogue on validation; the test is not looked at. Any
-# tuner will do: with more trials `BayesianOptimization` or `Hyperband` chooses better.
+# `val_score` is NDCG@10 over the whole catalogue on validation; the test is not used. Any tuner
+# works: with more trials, `BayesianOptimization` or `Hyperband` choose better.
 with tempfile.TemporaryDirectory() as folder:
     tuner = keras_tuner.RandomSearch(
         hypermodel,
@@ -52,7 +52,7 @@ for name, value in sorted(trial.hyperparameters.values.items()):
     print(f"{name:15} {float(value):.4f}")
 
 # %% Where it began
-# Hyper-parameters that nobody has set yet hold what `base` says. It is trained as a trial is.
+# Hyper-parameters that are not set have the values of `base`, which is trained like a trial.
 values = keras_tuner.HyperParameters()
 model = hypermodel.build(values)
 keep_best = keras.callbacks.EarlyStopping(
@@ -63,12 +63,12 @@ print(f"validation: base {max(history.history['val_score']):.4f}, best {trial.sc
 
 # %% Was it worth it?
 # Four trials of four epochs and 196 test users say little, and what is best on validation need not
-# be on the test. A search worth its name takes more of everything.
+# be best on the test. A real search needs more of everything.
 test = Evaluator(dataset, splits.test, seed=0)
 
 
 def score(scorer):
-    """NDCG@10 over the whole catalogue."""
+    """Returns NDCG@10 over the whole catalogue."""
     return test(scorer)["full"]["ndcg@10"]
 
 

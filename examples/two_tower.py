@@ -1,7 +1,7 @@
-"""Two towers: HMAR reads the user, a table knows the items, a product of both finds what is next.
+"""Two towers: HMAR encodes users, a table encodes items, and their product finds the next item.
 
-The backbone of HMAR as the query tower of TensorFlow Recommenders, whose `Retrieval` task trains,
-whose `FactorizedTopK` evaluates and whose `BruteForce` index answers, in a SavedModel of its own.
+HMAR's backbone is the query tower of a TensorFlow Recommenders model: the `Retrieval` task trains
+it, `FactorizedTopK` evaluates it, and a `BruteForce` index answers, in a separate SavedModel.
 
     python examples/two_tower.py
 """
@@ -29,7 +29,7 @@ from pipelines.training.host_batches import TrainingData
 
 # %% The data
 # HMAR's own batches: 16 windows of up to 50 events. Every event is followed by another one, so each
-# gives hundreds of pairs of a user, as known at that time, and the item that came next.
+# batch has hundreds of pairs of a user, as known at that time, and the next item.
 dataset = load_dataset("synthetic_shop/small")
 splits = split(dataset)
 config = HMARConfig(dataset.num_items, dataset.behaviors, dim=32, max_length=50)
@@ -37,10 +37,10 @@ training = TrainingConfig(batch_size=16, epochs=6, learning_rate=0.005)
 data = TrainingData(splits, HMAR(config), training, seed=0)
 
 # %% The towers
-# The state of a position is the user's vector after that event. An item's vector is the same for
-# everybody: what was done to it before is known on the user's side alone, the price of retrieval
-# (HMAR itself, by `hmar run`, has HR@10 0.53 here). Text or pictures would enter the item tower.
-keras.utils.set_random_seed(0)  # here, as preparing data may draw random numbers, too
+# The state at a position is the user's vector after that event. An item's vector is the same for
+# everybody: only the user's side knows earlier behaviours on it, which is the price of retrieval
+# (HMAR itself, by `hmar run`, has HR@10 0.53 here). Text or images would enter the item tower.
+keras.utils.set_random_seed(0)  # here, because preparing data may draw random numbers
 query_tower = HMARBackbone(config)
 item_tower = ItemTable(dataset.num_items + 1, config.dim)
 item_tower.build()
@@ -48,9 +48,9 @@ variables = query_tower.trainable_variables + item_tower.trainable_variables
 
 # %% Training
 # The items of a batch are each other's negatives, with three corrections. Popular items are in more
-# batches, so their share of all events is taken out of the logits (without it the HR@10 below is
-# 0.22). No item is its own negative (`remove_accidental_hits`), and what else a user did in the
-# same window is no negative of that user (`score_mask`).
+# batches, so the logits are corrected for their share of all events (otherwise, HR@10 below is
+# 0.22). No item is its own negative (`remove_accidental_hits`), and the other items in a user's
+# window are not negatives of that user (`score_mask`).
 trained_items = dataset.item_ids[splits.training_events()]
 shares = tf.constant(np.bincount(trained_items) / len(trained_items), tf.float32)
 weights_by_behavior = tf.constant([0.0, *config.alpha_by_id])  # purchases count 0.7, others 0.1
@@ -60,7 +60,7 @@ optimizer = LazyAdam(training.learning_rate)
 
 @tf.function(reduce_retracing=True)
 def train_step(inputs, targets):
-    """One update; returns the mean loss of the pairs."""
+    """Updates the weights and returns the mean loss of the pairs."""
     history = {name: inputs[name] for name in ("item_ids", "behavior_ids")}
     is_pair = targets["ranking"] > 0  # the next behaviour; 0 where nothing comes next
     next_ids = inputs["candidate_ids"][:, :, 0][is_pair]
@@ -102,7 +102,7 @@ assert hit_rate > 3 * popularity
 
 # %% A SavedModel that takes names and answers with names
 def numbers(names):
-    """A table from names to ids, 0 for unknown ones."""
+    """Returns a table from names to ids, 0 for unknown ones."""
     ids = tf.range(1, len(names) + 1)
     pairs = tf.lookup.KeyValueTensorInitializer(tf.constant(names), ids)
     return tf.lookup.StaticHashTable(pairs, default_value=0)
@@ -112,10 +112,10 @@ item_numbers, behavior_numbers = numbers(dataset.items), numbers(dataset.behavio
 
 
 def recommend(items, behaviors, k):
-    """The best k items after each history, oldest event first, filled up with ""."""
+    """Returns the best k items after each history, oldest event first and padded with ""."""
     ids = tf.stack([item_numbers.lookup(items), behavior_numbers.lookup(behaviors)])
     known = tf.reduce_all(ids > 0, axis=0)
-    # Events that are not known go to the left, as padding. Without any other all scores are 0.
+    # Unknown events move to the left, as padding. If there are no others, all scores are 0.
     newest = tf.argsort(tf.cast(known, tf.int32), stable=True)[:, -config.max_length :]
     ids = [tf.gather(tf.where(known, part, 0), newest, batch_dims=1) for part in tf.unstack(ids)]
     states = query_tower({"item_ids": ids[0], "behavior_ids": ids[1]}, training=False)
@@ -127,7 +127,7 @@ archive = keras.export.ExportArchive()
 archive.track(item_numbers)
 archive.track(behavior_numbers)
 history = [tf.TensorSpec((None, None), tf.string, name) for name in ("items", "behaviors")]
-with portable_kernels():  # it may be served on a GPU
+with portable_kernels():  # so that it can be served on a GPU
     archive.add_endpoint("serving_default", recommend, [*history, tf.TensorSpec((), tf.int32, "k")])
 
 with tempfile.TemporaryDirectory() as folder:
@@ -139,10 +139,10 @@ with tempfile.TemporaryDirectory() as folder:
     )
     stored = tf.train.load_checkpoint(f"{folder}/variables/variables")
 
-# The same as by hand; and each weight stands in the file once, the item tower's in the index.
+# Same answers as by hand, and each weight is stored once, the item tower's in the index.
 best, places = tf.math.top_k(tf.matmul(queries, vectors[1:], transpose_b=True), 10)
 np.testing.assert_allclose(answer["scores"], best, rtol=1e-4, atol=1e-4)
-assert np.mean(answer["items"] == tf.gather(dataset.items, places)) > 0.999  # but for equal scores
+assert np.mean(answer["items"] == tf.gather(dataset.items, places)) > 0.999  # except for ties
 types, shapes = stored.get_variable_to_dtype_map(), stored.get_variable_to_shape_map()
 weights = sum(np.prod(shapes[name]) for name in shapes if types[name].is_floating)
 assert weights == query_tower.count_params() + dataset.num_items * config.dim

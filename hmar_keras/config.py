@@ -1,4 +1,4 @@
-"""Settings of models: what all of them have, what most share; each model's own stand beside it."""
+"""Settings that models share; the settings of a single model are in the file of that model."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from hmar_keras.settings import Settings, is_number, setting
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Settings):
-    """What every model knows of the log, and how much of it it sees.
+    """What every model knows about the log, and how much of the log it sees.
 
-    A model's own settings are a frozen dataclass that inherits from this class, or from
-    `NextItemConfig`, whose defaults are made by `hmar_keras.settings.setting`. Where it has a field
-    `num_users`, `hmar train` fills it in like `num_items`.
+    The settings of a model are a frozen dataclass that inherits from this class or from
+    `NextItemConfig`, with defaults declared by `hmar_keras.settings.setting`. If it has a field
+    `num_users`, `hmar train` fills it in, as it does `num_items`.
 
     Args:
-        num_items: size of the catalogue I; item ids run from 1 to I.
-        behaviors: names from weak to strong, and the target; also accepted as a dict with the
-            keys `names` and `target`.
-        input_behaviors: `"all"` events are the model's input, or those of the `"target"` behaviour
-            alone.
-        max_length: the most recent events of a user that the model sees.
+        num_items: size I of the catalogue; item ids run from 1 to I.
+        behaviors: names from weak to strong, and the target; a dict with the keys `names` and
+            `target` is accepted too.
+        input_behaviors: which events the model sees: `"all"`, or only those of the `"target"`
+            behaviour.
+        max_length: how many of a user's most recent events the model sees.
 
     Raises:
-        ValueError: if a setting is of the wrong kind or out of range, naming it and what would
-            do.
+        ValueError: if a setting has the wrong type or is out of range; the message names it and
+            the valid values.
     """
 
     num_items: int
@@ -48,7 +48,7 @@ class ModelConfig(Settings):
             raise ValueError(f"behaviors must be a Behaviors, got {self.behaviors!r}.")
         whole = isinstance(self.num_items, int) and not isinstance(self.num_items, bool)
         if not whole or self.num_items < 1:
-            raise ValueError(f"num_items must be a whole number from 1, got {self.num_items!r}.")
+            raise ValueError(f"num_items must be a whole number above 0, got {self.num_items!r}.")
         super().__post_init__()
 
     @property
@@ -57,50 +57,51 @@ class ModelConfig(Settings):
         return len(self.behaviors)
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings as plain numbers, strings, lists and dicts."""
+        """Returns all settings as plain numbers, strings, lists and dicts."""
         settings = super().to_dict()
         settings["behaviors"]["names"] = list(self.behaviors.names)
         return settings
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Self:
-        """The reverse of `to_dict`; also reads what earlier versions saved with a model.
+        """Creates settings from `to_dict()`, or from what earlier versions saved with a model.
 
         Raises:
-            ValueError: if a setting is unknown, missing or wrong.
+            ValueError: if a setting is unknown, missing or not valid.
         """
         return super().from_dict(saved_settings(settings, cls.names()))
 
 
 @dataclasses.dataclass(frozen=True)
 class NextItemConfig(ModelConfig):
-    """Settings of a model that is trained to tell the next item, see `hmar_keras.NextItem`.
+    """Settings of a model that is trained to predict the next item, see `hmar_keras.NextItem`.
 
-    What a model has for settings if it does not say otherwise.
+    The default `Settings` of a model.
 
     Args:
-        dim: width d of every embedding and layer.
+        dim: width d of all embeddings and layers.
         dropout: dropout rate, in [0, 1).
-        loss: of the ranking: `"bce"`, Eq. 15; `"gbce"`, its form for few negatives out of many
+        loss: ranking loss: `"bce"`, Eq. 15; `"gbce"`, its variant for few negatives out of many
             items (`hmar_keras.losses.GBCELoss`); or `"sampled_softmax"`.
         gbce_calibration: t of gBCE, in [0, 1].
-        alpha: weight of each behaviour's positives in the loss, by behaviour name. Behaviours left
-            out weigh 1.
+        alpha: weight of each behaviour's positives in the loss, by behaviour name. Behaviours that
+            are left out have weight 1.
         beta: weight of the negatives in Eq. 15 and gBCE; a softmax has none.
-        num_negatives: negatives a position in training.
-        shared_negatives: draw them once a window, for all its positions: hundreds then cost
-            little.
-        labels: `"all"` next items are labels of the ranking loss, or only `"new_items"`, which the
-            user has not touched before. The second is for questions about such items alone; every
-            item that the user has touched is then a negative.
+        num_negatives: negatives per position in training.
+        shared_negatives: draw the negatives once per window, for all its positions, so that
+            hundreds of them cost little.
+        labels: which next items are labels of the ranking loss: `"all"`, or only `"new_items"`,
+            which the user has not touched before. The latter suits evaluation on new items only;
+            with it, every item that the user has touched is a negative.
         training_windows: `"last"` trains on each user's most recent `max_length` events, as the
             paper does; `"all"` cuts the whole history into windows of that length.
-        training_order: of a window's events: `"time"`, or `"random"`, which keeps the events on an
-            item together and shuffles the items in every epoch, for logs whose held-out items are
-            not the last ones.
+        training_order: order of the events in a window: `"time"`, or `"random"`, which keeps the
+            events on an item together and shuffles the items in every epoch. The latter suits logs
+            whose held-out items are not the last ones.
 
     Raises:
-        ValueError: if a setting is of the wrong kind or out of range, naming it.
+        ValueError: if a setting has the wrong type or is out of range; the message names it and
+            the valid values.
     """
 
     dim: int = setting(64, above=0)
@@ -116,7 +117,7 @@ class NextItemConfig(ModelConfig):
     training_order: str = setting("time", choices=("time", "random"))
 
     def check(self) -> None:
-        """Completes `alpha`."""
+        """Checks `alpha` and adds the behaviours that it leaves out."""
         super().check()
         if not isinstance(self.alpha, Mapping):
             raise ValueError(f"alpha must map behaviour names to weights, got {self.alpha!r}.")
@@ -127,7 +128,9 @@ class NextItemConfig(ModelConfig):
                     f"{', '.join(self.behaviors.names)}."
                 )
             if not is_number(weight) or weight < 0:
-                raise ValueError(f"alpha of {name!r} must be a number from 0, got {weight!r}.")
+                raise ValueError(
+                    f"alpha of {name!r} must be a number of at least 0, got {weight!r}."
+                )
         complete = {
             name: float(self.alpha.get(name, self.usual_alpha(name)))
             for name in self.behaviors.names
@@ -135,40 +138,42 @@ class NextItemConfig(ModelConfig):
         object.__setattr__(self, "alpha", complete)
 
     def usual_alpha(self, behavior: str) -> float:
-        """The weight of a behaviour that `alpha` leaves out."""
+        """Returns the weight of a behaviour that `alpha` leaves out."""
         return 1.0
 
     @property
     def sampling_rate(self) -> float:
-        """Negatives a position over items that could be drawn; above 1 items are drawn twice."""
+        """Negatives per position divided by the items to draw from; above 1, items repeat."""
         return self.num_negatives / max(1, self.num_items - 1)
 
     @property
     def alpha_by_id(self) -> list[float]:
-        """The weights of the positives in the order of the behaviour ids, from id 1."""
+        """Weights of the positives in the order of the behaviour ids, from id 1."""
         return [self.alpha[name] for name in self.behaviors.names]
 
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig(NextItemConfig):
-    """Settings that HMAR and SASRec share: blocks of attention over a table of items.
+    """Settings that HMAR and SASRec share: attention blocks on top of an item table.
 
     Args:
-        num_heads: attention heads H of every encoder; must divide `dim`.
-        num_sequence_blocks: sequence encoders on top of each other.
-        num_neighbors: add to a candidate's score how alike it is to the items of the history, by
-            the users they share, for this many most alike items of each, see
-            `hmar_keras.layers.ItemNeighbors`. 0 for none. The model's `prepare` counts them.
-        neighbor_weight: how much it counts at first: 1 for what would predict the log best alone;
-            more leaves less to be learned beside it.
-        item_buckets: for catalogues too large for a row an item: hash each item to two of twice
-            this many rows, see `hmar_keras.layers.HashedItemTable`. 0 keeps a row an item.
-        item_start: where the item embeddings begin: `"random"`, or `"cooccurrence"`, at the leading
-            singular vectors of who touched what in training, which saves most of the epochs where
-            items are seldom; not with `item_buckets`. The model's `prepare` finds them.
+        num_heads: attention heads H of each encoder; must divide `dim`.
+        num_sequence_blocks: number of stacked sequence encoders.
+        num_neighbors: add to a candidate's score its similarity to the items of the history. Items
+            are similar if they share users; this many neighbours are kept per item, see
+            `hmar_keras.layers.ItemNeighbors`. 0 turns it off. The model's `prepare` counts them.
+        neighbor_weight: initial weight of the similarities. 1 is the weight at which they alone
+            predict the log best; more leaves less for the rest of the model to learn.
+        item_buckets: for catalogues too large for one row per item: hash each item to two rows out
+            of twice this many, see `hmar_keras.layers.HashedItemTable`. 0 keeps one row per item.
+        item_start: initial item embeddings: `"random"`, or `"cooccurrence"`, the leading singular
+            vectors of the training events as a matrix of users and items, which saves most of the
+            epochs where items are rare. Not with `item_buckets`. The model's `prepare` computes
+            them.
 
     Raises:
-        ValueError: if a setting is of the wrong kind or out of range, naming it.
+        ValueError: if a setting has the wrong type or is out of range; the message names it and
+            the valid values.
     """
 
     num_heads: int = setting(1, above=0)
@@ -179,7 +184,7 @@ class TransformerConfig(NextItemConfig):
     item_start: str = setting("random", choices=("random", "cooccurrence"))
 
     def check(self) -> None:
-        """Checks that the heads divide the width, and that a start has rows to write into."""
+        """Checks that the heads divide the width, and that `item_start` has rows to write to."""
         super().check()
         if self.dim % self.num_heads:
             raise ValueError(
@@ -188,6 +193,6 @@ class TransformerConfig(NextItemConfig):
             )
         if self.item_buckets and self.item_start == "cooccurrence":
             raise ValueError(
-                "item_start=cooccurrence needs a row an item; leave item_buckets at 0 or "
-                "item_start at random."
+                "item_start=cooccurrence needs one row per item; set item_buckets to 0 or "
+                "item_start to random."
             )

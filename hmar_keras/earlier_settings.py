@@ -1,4 +1,4 @@
-"""Settings that earlier versions wrote, in the terms of this one."""
+"""Translates settings that earlier versions wrote into settings of this version."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from hmar_keras.settings import RENAMED
 
-# What became `variant`.
+# The four switches that became `variant`.
 _PAPER = {
     "behavior_projection": "shared",
     "feed_forward_residual": False,
@@ -20,7 +20,7 @@ _RELEASE = {
     "layer_norm": True,
     "scale_embeddings": True,
 }
-# One class had the settings of every model and every training. Its first version wrote these:
+# Earlier versions kept the settings of all models and of training in one class. All wrote these:
 _FIRST = {"num_items", "behaviors", "epochs", "num_behavior_blocks", "theta"}
 _TRAINING = (
     *("model", "holdout", "optimizer", "learning_rate", "learning_rate_schedule", "adam_beta_2"),
@@ -36,18 +36,18 @@ _MODELS = (
 
 
 class EarlierVersionError(ValueError):
-    """Settings of an earlier version that have no equal; the message says what to do."""
+    """Settings of an earlier version have no equivalent; the message says what to do."""
 
 
 def translate(settings: Mapping[str, Any], known: Iterable[str] = ()) -> dict[str, Any]:
-    """Translates the settings of an earlier version; returns those of this version as they are.
+    """Translates the settings of an earlier version; returns those of this version unchanged.
 
     Args:
         settings: by name, all of them or some.
-        known: the names that the model has in this version, which mean what they mean to it.
+        known: names of the model's settings in this version; they keep their meaning.
 
     Raises:
-        EarlierVersionError: if this version has no settings that mean the same.
+        EarlierVersionError: if this version has no equivalent settings.
 
     Example:
 
@@ -56,34 +56,34 @@ def translate(settings: Mapping[str, Any], known: Iterable[str] = ()) -> dict[st
     """
     known = set(known)
     settings = _renamed(settings, known)
-    if "variant" in settings:  # the networks of earlier versions had none
+    if "variant" in settings:  # files with the four switches do not have it
         return settings
     retired = {"history_sum", *_PAPER} - known
     found = {name: settings.pop(name) for name in retired & set(settings)}
     if found.pop("history_sum", False):
         raise EarlierVersionError(
-            "history_sum=True is of an earlier version and has no equal in this one; train anew "
-            "with num_neighbors in its place."
+            "history_sum=True comes from an earlier version and has no equivalent in this one; "
+            "train again with num_neighbors instead."
         )
     if settings.get("optimizer") == "rowwise_adam":
         raise EarlierVersionError(
-            "optimizer=rowwise_adam is of an earlier version and has no equal in this one; train "
-            "anew with lazy_adam in its place."
+            "optimizer=rowwise_adam comes from an earlier version and has no equivalent in this "
+            "one; train again with lazy_adam instead."
         )
     if settings.get("holdout") == "any":
-        settings["holdout"] = "target"  # the dataset says where its held-out items are from
+        settings["holdout"] = "target"  # the dataset defines where its held-out items come from
     network = {name: found[name] for name in _PAPER if name in found}
     return {**settings, **_variant(network, settings.get("model", "hmar"))} if network else settings
 
 
 def without_others(settings: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """Leaves out what an earlier version wrote down for every model and a model has not.
+    """Drops settings of other models, which earlier versions wrote with every model.
 
-    Only of settings that were written as a whole; of others a name too many is a mistake.
+    Changes only complete sets of settings; in a partial set, an extra name is a mistake.
 
     Args:
-        settings: by name, in the terms of this version.
-        known: the names that may stay.
+        settings: by name, translated to this version.
+        known: names to keep.
     """
     if not set(settings) >= _FIRST:
         return dict(settings)
@@ -92,37 +92,37 @@ def without_others(settings: Mapping[str, Any], known: Iterable[str]) -> dict[st
 
 
 def in_this_version(settings: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """Settings of any version, in the terms of this one and without those of other models.
+    """Translates settings of any version and drops those of other models.
 
     Args:
         settings: by name, all of them or some.
-        known: the names that the model, or its run, has in this version.
+        known: names of the settings of the model, or of its run, in this version.
 
     Raises:
-        EarlierVersionError: if this version has no settings that mean the same.
+        EarlierVersionError: if this version has no equivalent settings.
     """
     known = set(known)
     return without_others(translate(settings, known), known)
 
 
 def saved_settings(settings: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """The settings of a model that any version saved, in the terms of this one.
+    """Translates the settings that any version saved with a model.
 
     Args:
-        settings: by name; earlier versions saved those of the training, too.
-        known: the names of the model's settings.
+        settings: by name; earlier versions saved the training settings as well.
+        known: names of the model's settings.
 
     Raises:
-        EarlierVersionError: if this version has no settings that mean the same.
+        EarlierVersionError: if this version has no equivalent settings.
     """
     known = set(known)
-    if "epochs" not in settings:  # of a version in which a model has settings of its own
+    if "epochs" not in settings:  # from a version with one settings class per model
         return _renamed(settings, known)
     return in_this_version(settings, known)
 
 
 def _renamed(settings: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
-    """With the new names, if all that have one bear the old: a user's own few are a mistake."""
+    """Renames settings of a complete set; in a partial set, an old name is a mistake."""
     old = {name for name, new in RENAMED.items() if new in known and name not in known}
     if not old or not set(settings) >= {"num_items", "behaviors", *old}:
         return dict(settings)
@@ -130,22 +130,22 @@ def _renamed(settings: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
 
 
 def _variant(network, model):
-    """What the four switches mean to a model, as settings."""
+    """Translates the four switches of a model to settings."""
     if model == "sasrec":
         if network.get("scale_embeddings") is not True:
             raise EarlierVersionError(
-                "model=sasrec without scale_embeddings=True is of an earlier version, in this one "
-                "SASRec always scales its embeddings; train anew."
+                "model=sasrec without scale_embeddings=True comes from an earlier version, and "
+                "SASRec always scales its embeddings in this one; train again."
             )
-        network = {**network, "scale_embeddings": network.get("layer_norm")}  # the others' variant
+        network = {**network, "scale_embeddings": network.get("layer_norm")}  # to match a variant
     found = {"paper": _PAPER, "release": _RELEASE}
     for name, switches in found.items():
         if network == switches:
             return {"variant": name}
-    if model != "hmar":  # to which they mean nothing
+    if model != "hmar":  # the switches mean nothing to other models
         return {}
     said = ", ".join(f"{name}={value}" for name, value in network.items())
     raise EarlierVersionError(
-        f"{said} is of an earlier version and neither variant=paper nor variant=release; train "
-        "anew with one of them."
+        f"{said} comes from an earlier version and equals neither variant=paper nor "
+        "variant=release; train again with one of them."
     )

@@ -1,6 +1,6 @@
-"""Attention weights, which layers compute but do not give: rebuilt from the layers' own weights.
+"""Attention weights, recomputed from the layers' weights because the layers do not return them.
 
-Works on a model that is called eagerly, and on one that is traced into a graph.
+Works on models that are called eagerly and on models that are traced into a graph.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from hmar_keras.layers import BehaviorEncoder, HistoricalBehaviorIndicators, Seq
 from hmar_keras.layers.self_attention import SelfAttention
 from hmar_keras.models import SequentialRecommender
 
-_FLOOR = -1e30  # of scores that do not count
+_FLOOR = -1e30  # the score of a masked key
 
 
 @dataclasses.dataclass(frozen=True)
 class AttentionCall:
-    """One call of a `SelfAttention`; its arguments and result are tensors.
+    """One call of a `SelfAttention` layer; its arguments and result are tensors.
 
     Args:
         layer: the layer.
         inputs: float [batch, length, dim].
         mask: bool [batch, query, key].
         behavior_ids: int [batch, length], or None.
-        outputs: float [batch, length, dim], what the layer gave.
+        outputs: float [batch, length, dim], what the layer returned.
     """
 
     layer: SelfAttention
@@ -40,9 +40,9 @@ class AttentionCall:
     outputs: Any
 
     def weights(self):
-        """softmax(Q K^T / sqrt(d)) under the mask: float32 [batch, heads, query, key].
+        """Returns softmax(Q K^T / sqrt(d)) under the mask: float32 [batch, heads, query, key].
 
-        A query that may attend to nothing has zeros.
+        The weights of a query that may attend to nothing are zero.
         """
         query, key, _ = self.projections()
         scores = ops.einsum("bqhd,bkhd->bhqk", query, key) / math.sqrt(query.shape[-1])
@@ -51,10 +51,10 @@ class AttentionCall:
         return ops.where(mask, weights, 0.0)
 
     def newest(self):
-        """What the newest events look at, the mean over the heads: float32 [batch, length].
+        """Returns the newest events' weights, averaged over the heads: float32 [batch, length].
 
-        With a set of projections a behaviour each behaviour's newest event looks at that
-        behaviour's events; otherwise there is one newest event, the last.
+        With one set of projections per behaviour, the newest event of each behaviour attends to the
+        events of that behaviour; otherwise there is one newest event, the last.
         """
         weights = ops.mean(self.weights(), axis=1)  # [batch, query, key]
         if self.behavior_ids is None:
@@ -74,34 +74,34 @@ class AttentionCall:
 
 
 def attending_layers(model: SequentialRecommender) -> list[BehaviorEncoder | SequenceEncoder]:
-    """The encoders of a model that have a `SelfAttention` as `attention`, in order."""
+    """Returns the encoders of a model whose `attention` is a `SelfAttention`, in order."""
     encoders = (BehaviorEncoder, SequenceEncoder)
     layers = [layer for layer in layers_in_order(model) if isinstance(layer, encoders)]
     return [layer for layer in layers if isinstance(layer.attention, SelfAttention)]
 
 
 def layers_in_order(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    """A layer and all layers within it, those of a model in the order of its graph."""
+    """Yields a layer and all layers inside it, those of a model in the order of its graph."""
     yield layer
     for inner in getattr(layer, "layers", None) or layer._layers:
         yield from layers_in_order(inner)
 
 
 def counts_behaviors(model: SequentialRecommender) -> bool:
-    """Whether a model has historical behaviour indicators and uses them."""
+    """Returns whether a model has historical behaviour indicators and uses them."""
     layers = layers_in_order(model)
     return any(isinstance(each, HistoricalBehaviorIndicators) and each.enabled for each in layers)
 
 
 @contextlib.contextmanager
 def recorded_attention(layers: list[SelfAttention]) -> Iterator[dict[str, AttentionCall]]:
-    """Within the block a model that is called leaves behind how its layers were called.
+    """Records the calls of some layers inside the block.
 
     Args:
-        layers: those to listen to.
+        layers: the layers to record.
 
     Yields:
-        a dict by the layers' paths, in the order of the calls, filled as they happen.
+        a dict of calls by the layers' paths, in the order of the calls, filled as they happen.
     """
     calls: dict[str, AttentionCall] = {}
     for layer in layers:

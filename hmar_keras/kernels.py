@@ -1,7 +1,7 @@
-"""Computations whose form depends on the backend or is chosen for its speed, each a function.
+"""Computations whose form depends on the backend or is chosen for speed, one function each.
 
-Both forms of a function give the same values and gradients. TensorFlow runs its operations one by
-one on a CPU, where products of exactly the size that is needed win; a compiler (XLA, so JAX too)
+Both forms of a function give the same values and gradients. On a CPU, TensorFlow runs operations
+one by one, and products of exactly the required size are fastest. A compiler (XLA, and so JAX)
 needs shapes that do not depend on the data, and a GPU prefers one large product to many small ones.
 """
 
@@ -16,41 +16,41 @@ from keras import ops
 
 
 def behavior_groups(inputs, behavior_ids):
-    """Positions in the order that suits products by behaviour.
+    """Groups positions for products with one kernel per behaviour.
 
     Args:
-        inputs: float `[batch, length, dim]`; tells where it is computed.
+        inputs: float `[batch, length, dim]`; the form depends on where it is computed.
         behavior_ids: int `[batch, length]`, from 1; 0 for padding.
 
     Returns:
-        an object whose `rows(inputs)` are `[rows, dim]` in that order, with
-        `matmul(rows, kernel, bias)` in between as often as is needed, and whose
-        `positions(rows)` are `[batch, length, dim]` again.
+        an object whose `rows(inputs)` returns grouped `[rows, dim]`, whose
+        `matmul(rows, kernel, bias)` can then be applied any number of times, and whose
+        `positions(rows)` returns `[batch, length, dim]` again.
     """
     form = SortedGroups if sizes_may_vary(inputs) else BlockGroups
     return form(behavior_ids)
 
 
 class BlockGroups:
-    """Rows in the order of the positions, and one product with K times the multiplications."""
+    """Rows in the order of the positions; one product with K times the multiplications."""
 
     def __init__(self, behavior_ids) -> None:
         self._shape = ops.shape(behavior_ids)
         self._ids = ops.reshape(behavior_ids, (-1,))
 
     def rows(self, inputs):
-        """`[batch, length, dim]` to `[rows, dim]`."""
+        """Reshapes `[batch, length, dim]` to `[rows, dim]`."""
         return ops.reshape(inputs, (-1, inputs.shape[-1]))
 
     def positions(self, rows):
-        """`[rows, dim]` to `[batch, length, dim]`."""
+        """Reshapes `[rows, dim]` to `[batch, length, dim]`."""
         return ops.reshape(rows, (*self._shape, rows.shape[-1]))
 
     def matmul(self, rows, kernel, bias=None):
-        """y_t = x_t W^b + B^b with b the behaviour of row t, and 0 where there is none.
+        """Computes y_t = x_t W^b + B^b with b the behaviour of row t, and 0 for padding.
 
-        x_t is written into block b of a row of K blocks, the rest zero, and the K kernels stand
-        below each other.
+        x_t becomes block b of a row of K blocks, the rest zero, and the K kernels are stacked on
+        top of each other.
 
         Args:
             rows: float `[rows, dim]`.
@@ -68,10 +68,11 @@ class BlockGroups:
 
 
 class SortedGroups:
-    """Rows sorted by behaviour, so that each behaviour's are a slice with a product of its own.
+    """Rows sorted by behaviour, so that each behaviour is a slice with its own product.
 
-    The gradients are written out because that of a gather is a scatter, which is far slower than
-    the gather that it is for a permutation, and that of a slice is as large as the whole.
+    The gradients are written out. By default, the gradient of a gather is a scatter, which is far
+    slower than the gather that suffices for a permutation, and the gradient of a slice is as large
+    as the whole array.
     """
 
     def __init__(self, behavior_ids) -> None:
@@ -81,16 +82,16 @@ class SortedGroups:
         self._places = ops.argsort(self._order)  # where each row went
 
     def rows(self, inputs):
-        """`[batch, length, dim]` to `[rows, dim]`, sorted; padding comes first."""
+        """Sorts `[batch, length, dim]` into `[rows, dim]`; padding comes first."""
         return _permute(ops.reshape(inputs, (-1, inputs.shape[-1])), self._order, self._places)
 
     def positions(self, rows):
-        """`[rows, dim]`, sorted, to `[batch, length, dim]`."""
+        """Puts sorted `[rows, dim]` back into `[batch, length, dim]`."""
         rows = _permute(rows, self._places, self._order)
         return ops.reshape(rows, (*self._shape, rows.shape[-1]))
 
     def matmul(self, rows, kernel, bias=None):
-        """As `BlockGroups.matmul`."""
+        """Computes y_t = x_t W^b + B^b as in `BlockGroups.matmul`, with one product per slice."""
         count, dim, units = kernel.shape
         behaviors = range(count)
         same = ops.equal(self._ids[:, None], ops.arange(count + 1, dtype=self._ids.dtype))
@@ -125,7 +126,7 @@ class SortedGroups:
 
 @ops.custom_gradient
 def _permute(rows, order, places):
-    """`rows[order]`, `places` being the inverse."""
+    """Returns `rows[order]`; `places` is the inverse of `order`."""
 
     def gradient(upstream):
         return ops.take(upstream, places, axis=0), None, None
@@ -134,12 +135,12 @@ def _permute(rows, order, places):
 
 
 def at_every_position(layer, inputs):
-    """`layer` as it is for matrices, at every position.
+    """Applies a layer to all positions as the rows of one matrix.
 
-    On TensorFlow the product, bias and activation of a dense layer are one operation then.
+    On TensorFlow, the product, bias and activation of a dense layer are then one operation.
 
     Args:
-        layer: of `[rows, dim]` to `[rows, units]`.
+        layer: maps `[rows, dim]` to `[rows, units]`.
         inputs: float `[..., dim]`.
 
     Returns:
@@ -150,23 +151,23 @@ def at_every_position(layer, inputs):
 
 
 def values_of_behaviors(values, behavior_ids):
-    """The value of every position's behaviour.
+    """Looks up the value of each position's behaviour.
 
-    Not a gather, whose gradient is a scatter, nor a matrix product, which GPUs may round.
+    Avoids a gather, whose gradient is a scatter, and a matrix product, which GPUs may round.
 
     Args:
         values: float `[K]`, in the order of the behaviour ids.
         behavior_ids: int `[batch, length]`, from 1; 0 for padding.
 
     Returns:
-        of the values' type, `[batch, length]`; 0 at padding.
+        `[batch, length]`, of the type of `values`; 0 at padding.
     """
     one_hot = ops.one_hot(behavior_ids, values.shape[0] + 1, dtype=values.dtype)[..., 1:]
     return ops.sum(one_hot * values, axis=-1)
 
 
 def dot_candidates(states, items):
-    """The products z . v of every state with its own candidates.
+    """Computes the products z . v of each state with its own candidates.
 
     Args:
         states: float `[batch, steps, dim]`.
@@ -182,7 +183,7 @@ def dot_candidates(states, items):
 
 @ops.custom_gradient
 def _dot_by_element(states, items):
-    """`dot_candidates` without a matrix product a state: so small, it is mostly overhead."""
+    """Computes `dot_candidates` without small matrix products, which are mostly overhead."""
 
     def gradient(upstream):
         upstream = upstream[..., None]
@@ -192,7 +193,7 @@ def _dot_by_element(states, items):
 
 
 def masked_attention(query, key, value, mask):
-    """softmax(Q K^T / sqrt(dim)) V, where a query sees the keys that its mask shows.
+    """Computes softmax(Q K^T / sqrt(dim)) V, where a query sees the keys that its mask allows.
 
     Args:
         query: float `[batch, length, heads, dim]`.
@@ -204,20 +205,20 @@ def masked_attention(query, key, value, mask):
         float `[batch, length, heads, dim]`; finite but meaningless for a query that sees nothing.
     """
     if keras.backend.backend() == "tensorflow":
-        # It has no fused attention, and its form of `dot_product_attention` is slower than this.
+        # It has no fused attention, and Keras's `dot_product_attention` on it is slower than this.
         return plain_attention(query, key, value, mask)
     return ops.dot_product_attention(query, key, value, mask=mask[:, None])
 
 
 def plain_attention(query, key, value, mask):
-    """`masked_attention` by two matrix products."""
+    """Computes `masked_attention` with two matrix products."""
     dtype, dim = query.dtype, query.shape[-1]
     query, key, value = (_swap_heads(x) for x in (query, key, value))
     scores = _dot_keys(query * (1 / math.sqrt(dim)), key)
-    # In half precision the sum of a long row would lose its last digits.
-    # Not `where` with two scalars: broadcasting these takes longer than what stands here.
+    # In float32, because in half precision the sum of a long row loses its last digits.
+    # Faster than `where`, which has to broadcast two scalars.
     scores = ops.cast(scores, "float32") + (ops.cast(mask[:, None], "float32") - 1) * 1e9
-    # Keras warns of a softmax over a single score.
+    # Keras warns about a softmax over a single score.
     weights = ops.softmax(scores) if scores.shape[-1] != 1 else ops.ones_like(scores)
     attended = ops.matmul(ops.cast(weights, dtype), value)
     return _swap_heads(attended)
@@ -225,14 +226,14 @@ def plain_attention(query, key, value, mask):
 
 @ops.custom_gradient
 def _dot_keys(query, key):
-    """Q K^T of `[batch, heads, length, dim]`.
+    """Computes Q K^T of `[batch, heads, length, dim]`.
 
-    The gradient is written out because TensorFlow's own keeps a transposed K, and transposes what
-    it finds for it. Here a transpose is only the way in which a product reads.
+    The gradient is written out because TensorFlow's own keeps a transposed K and transposes the
+    gradient of it. Here each transpose only changes the order in which a product reads its input.
     """
 
     def gradient(*arguments, upstream=None):
-        if upstream is None:  # on PyTorch Keras names it, and gives the inputs before it
+        if upstream is None:  # on PyTorch, Keras passes it by name, after the inputs
             (upstream,) = arguments
         return ops.matmul(upstream, key), ops.matmul(_transposed(upstream), query)
 
@@ -244,7 +245,7 @@ def _transposed(matrices):
 
 
 def _swap_heads(x):
-    """Swaps the second and third axis, which costs nothing where one of them is a single head."""
+    """Swaps the second and third axis, at no cost if one of them has length 1."""
     first, second, third, fourth = ops.shape(x)
     if x.shape[1] == 1 or x.shape[2] == 1:
         return ops.reshape(x, (first, third, second, fourth))
@@ -256,7 +257,7 @@ _portable = False
 
 @contextlib.contextmanager
 def portable_kernels():
-    """Inside, every form is one for any device: for graphs that will run somewhere else."""
+    """Selects, inside the block, the forms that run on any device, for graphs to be exported."""
     global _portable
     before, _portable = _portable, True
     try:
@@ -266,7 +267,7 @@ def portable_kernels():
 
 
 def take_rows(variable, rows):
-    """Rows of a weight, without reading all of it where that can be had.
+    """Returns rows of a weight, without reading all of it where the backend allows.
 
     Args:
         variable: a backend's variable or array, `[count, ...]`.
@@ -279,7 +280,7 @@ def take_rows(variable, rows):
 
 
 def sizes_may_vary(tensor):
-    """Whether `tensor` is computed by TensorFlow on CPUs, operation by operation."""
+    """Returns whether TensorFlow computes `tensor` on CPUs, operation by operation."""
     return (
         keras.backend.backend() == "tensorflow"
         and not _portable
@@ -294,7 +295,7 @@ def _has_accelerator():
 
 
 def _in_xla(tensor):
-    """Whether `tensor` is traced by TensorFlow for a function with `jit_compile=True`."""
+    """Returns whether TensorFlow traces `tensor` for a function with `jit_compile=True`."""
     graph = getattr(tensor, "graph", None)
     while graph is not None:
         context = graph._get_control_flow_context()
@@ -305,25 +306,25 @@ def _in_xla(tensor):
 
 
 def last_steps(states, candidates):
-    """The states that the candidates belong to: the last `steps` of `[batch, length, dim]`.
+    """Returns the states that candidates belong to: the last `steps` of `[batch, length, dim]`.
 
-    `candidates` is anything whose second axis is `steps`.
+    `candidates` is any tensor whose second axis is `steps`.
     """
     batch, length, dim = ops.shape(states)
     steps = ops.shape(candidates)[1]
-    # Not by indexing: on TensorFlow the gradient of that is several times slower.
+    # Not by indexing, because its gradient is several times slower on TensorFlow.
     return ops.slice(states, (0, length - steps, 0), (batch, steps, dim))
 
 
 def scores_shape(candidate_ids_shape, negative_ids_shape=None):
-    """The shape of the scores of candidates and, after them, of negatives that all steps share.
+    """Returns the shape of the scores of candidates, followed by negatives that all steps share.
 
     Args:
         candidate_ids_shape: `[batch, steps, candidates]`.
         negative_ids_shape: `[batch, negatives]`, or None for no negatives.
 
     Returns:
-        `[batch, steps, candidates + negatives]`, None where it is not known.
+        `[batch, steps, candidates + negatives]`, None where unknown.
     """
     widths = [candidate_ids_shape[2], negative_ids_shape[1] if negative_ids_shape else 0]
     return (*candidate_ids_shape[:2], None if None in widths else sum(widths))

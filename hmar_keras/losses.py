@@ -1,8 +1,8 @@
-"""The losses of Eq. 15 and 17, and others for the ranking. Eq. 18 is their weighted sum.
+"""The losses of Eq. 15 and 17, and alternatives for the ranking. Eq. 18 is their weighted sum.
 
-All take the behaviour of the next event as the truth: `[batch, steps]`, ids from 1, and 0 where
-there is nothing to predict. All are means over the positions that are not 0 of a batch, so that
-padding neither counts nor dilutes.
+The labels are the behaviours of the next events: `[batch, steps]`, ids from 1, and 0 where there is
+nothing to predict. Every loss is the mean over the positions of a batch whose label is not 0, so
+padding neither adds to it nor dilutes it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from hmar_keras.masks import event_weights
 
 
 class EventLoss(keras.losses.Loss):
-    """Mean over the positions whose truth is not padding; a subclass defines `call`.
+    """Mean over the positions whose label is not padding; a subclass defines `call`.
 
-    `call(y_true, y_pred)` gives float `[batch, steps]`, a loss for each truth, padded ones too.
+    `call(y_true, y_pred)` returns float `[batch, steps]`, a loss for each label, padding included.
 
     Args:
         name: name of the loss.
@@ -33,23 +33,23 @@ class EventLoss(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        """Leaves padding out of the mean. `sample_weight` may be `[batch]` or `[batch, steps]`."""
+        """Excludes padding from the mean. `sample_weight` may be `[batch]` or `[batch, steps]`."""
         y_true = ops.convert_to_tensor(y_true)
         weights = event_weights(y_true, sample_weight)
         return super().__call__(y_true, y_pred, sample_weight=weights)
 
 
 def _weights_of(y_true, weights):
-    """Of each behaviour in `y_true` its weight; 0 for padding."""
+    """Looks up the weight of each behaviour in `y_true`; 0 for padding."""
     weights = ops.convert_to_tensor(weights, "float32")
     return values_of_behaviors(weights, ops.cast(y_true, "int32"))
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class WeightedRankingLoss(EventLoss):
-    """-(alpha_b log y+ + beta log(1 - y-)), y = sigmoid(score), of Eq. 15.
+    """-(alpha_b log y+ + beta log(1 - y-)) with y = sigmoid(score), Eq. 15.
 
-    With several negatives their terms are averaged, so that beta means the same for any number.
+    The terms of several negatives are averaged, so that beta means the same for any number of them.
 
     Args:
         alpha: the weight of each behaviour's positives, in the order of the behaviour ids.
@@ -81,36 +81,36 @@ class WeightedRankingLoss(EventLoss):
         self.beta = float(beta)
 
     def call(self, y_true, y_pred):
-        """The loss of every position, `[batch, steps]`."""
+        """Returns the loss of each position, `[batch, steps]`."""
         alpha = _weights_of(y_true, self.alpha)
         y_pred = ops.cast(y_pred, "float32")
         positive = alpha * ops.softplus(-y_pred[..., 0])
         return positive + self.beta * ops.mean(ops.softplus(y_pred[..., 1:]), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "alpha": self.alpha, "beta": self.beta}
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class GBCELoss(EventLoss):
-    """-(alpha_b p log y+ + beta sum_j log(1 - y_j-)): binary cross-entropy, generalised.
+    """Generalised binary cross-entropy, -(alpha_b p log y+ + beta sum_j log(1 - y_j-)).
 
-    Eq. 15 with few negatives of many items teaches that every positive is certain. The power
-    p = r (t (1 - 1/r) + 1/r), with r the sampling rate, undoes that: with t = 1 the model learns
+    With few negatives out of many items, Eq. 15 makes a model overconfident. The power
+    p = r (t (1 - 1/r) + 1/r), with r the sampling rate, corrects that: with t = 1 the model learns
     true probabilities, with t = 0 it is plain binary cross-entropy, summed over the negatives.
     (A. Petrov and C. Macdonald, "gSASRec", RecSys 2023.)
 
     Args:
         alpha: as in `WeightedRankingLoss`.
-        beta: likewise.
-        sampling_rate: negatives a position over items that could be drawn; above 1 if
+        beta: the weight of the negatives.
+        sampling_rate: negatives per position divided by the items to draw from; above 1 if
             items are drawn several times.
         calibration: t, in [0, 1].
         name: name of the loss.
         **kwargs: as in `keras.losses.Loss`.
 
-    Call arguments: as of `WeightedRankingLoss`.
+    Call arguments: as in `WeightedRankingLoss`.
 
     Example:
 
@@ -139,18 +139,18 @@ class GBCELoss(EventLoss):
 
     @property
     def power(self):
-        """p, from the sampling rate (t = 1) to 1 (t = 0)."""
+        """The power p, from the sampling rate (t = 1) to 1 (t = 0)."""
         return self.sampling_rate * self.calibration + 1 - self.calibration
 
     def call(self, y_true, y_pred):
-        """The loss of every position, `[batch, steps]`."""
+        """Returns the loss of each position, `[batch, steps]`."""
         y_pred = ops.cast(y_pred, "float32")
         alpha = _weights_of(y_true, self.alpha)
         positive = alpha * self.power * ops.softplus(-y_pred[..., 0])
         return positive + self.beta * ops.sum(ops.softplus(y_pred[..., 1:]), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         settings = {"alpha": self.alpha, "beta": self.beta}
         settings |= {"sampling_rate": self.sampling_rate, "calibration": self.calibration}
         return {**super().get_config(), **settings}
@@ -158,19 +158,19 @@ class GBCELoss(EventLoss):
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class SampledSoftmaxLoss(EventLoss):
-    """-alpha_b log(e^s+ / (e^s+ + sum_j e^s_j- / r)): cross-entropy over the catalogue, sampled.
+    """Sampled cross-entropy over the catalogue, -alpha_b log(e^s+ / (e^s+ + sum_j e^s_j- / r)).
 
-    The negatives are uniform, so that their sum divided by the sampling rate r stands for that
+    The negatives are drawn uniformly, so their sum divided by the sampling rate r estimates the sum
     over all items (Y. Bengio and J.-S. Senecal, "Adaptive importance sampling", 2008).
 
     Args:
         alpha: as in `WeightedRankingLoss`.
-        sampling_rate: negatives a position over items that could be drawn; above 1 if
+        sampling_rate: negatives per position divided by the items to draw from; above 1 if
             items are drawn several times.
         name: name of the loss.
         **kwargs: as in `keras.losses.Loss`.
 
-    Call arguments: as of `WeightedRankingLoss`.
+    Call arguments: as in `WeightedRankingLoss`.
 
     Example:
 
@@ -194,15 +194,15 @@ class SampledSoftmaxLoss(EventLoss):
         self.sampling_rate = float(sampling_rate)
 
     def call(self, y_true, y_pred):
-        """The loss of every position, `[batch, steps]`."""
+        """Returns the loss of each position, `[batch, steps]`."""
         y_pred = ops.cast(y_pred, "float32")
         negatives = y_pred[..., 1:] - math.log(self.sampling_rate)
-        # Against the positive: log(1 + sum of e^difference), which no large logit overflows.
+        # log(1 + sum of e^(negative - positive)), which large logits do not overflow.
         differences = ops.logsumexp(negatives, axis=-1) - y_pred[..., 0]
         return _weights_of(y_true, self.alpha) * ops.softplus(differences)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         settings = {"alpha": self.alpha, "sampling_rate": self.sampling_rate}
         return {**super().get_config(), **settings}
 
@@ -224,8 +224,8 @@ class BehaviorLoss(EventLoss):
         super().__init__(name=name, **kwargs)
 
     def call(self, y_true, y_pred):
-        """The loss of every position, `[batch, steps]`."""
+        """Returns the loss of each position, `[batch, steps]`."""
         y_pred = ops.cast(y_pred, "float32")
-        columns = 1 + y_pred.shape[-1]  # that of padding is cut off
+        columns = 1 + y_pred.shape[-1]  # the column of padding is cut off
         truth = ops.one_hot(ops.cast(y_true, "int32"), columns, dtype="float32")[..., 1:]
         return -ops.sum(truth * ops.log_softmax(y_pred, axis=-1), axis=-1)

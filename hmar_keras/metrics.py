@@ -1,8 +1,8 @@
 """Ranking metrics with a stated tie rule, and the accuracy of the behaviour head.
 
 Candidate 0 is the positive. Its rank is the number of other candidates that score at least as
-high: ties count against the model, so a constant scorer earns nothing. A positive whose score is
-NaN or infinite ranks last, and another candidate whose score is NaN or infinite ranks above the
+high: ties count against the model, so a constant scorer scores 0. A positive whose score is NaN or
+infinite ranks last, and any other candidate whose score is NaN or infinite ranks above the
 positive: a broken score is never a hit.
 """
 
@@ -17,7 +17,7 @@ from hmar_keras.masks import event_weights
 
 
 def positive_rank(scores):
-    """Rank of candidate 0 from 0, pessimistic.
+    """Returns the pessimistic rank of candidate 0.
 
     Args:
         scores: float `[..., candidates]`.
@@ -34,13 +34,13 @@ def positive_rank(scores):
 
 
 class _MeanOverEvents(keras.metrics.Mean):
-    """Mean of `values` over the positions whose truth, a behaviour id, is not padding."""
+    """Mean of `values` over the positions whose label, a behaviour id, is not padding."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds `[batch, steps]` truths and `[batch, steps, ...]` predictions."""
+        """Adds labels `[batch, steps]` and predictions `[batch, steps, ...]`."""
         y_true = ops.convert_to_tensor(y_true)
         weights = ops.reshape(event_weights(y_true, sample_weight), (-1,))
-        # Flat: Keras's mean over a row would make an event count the less the longer its batch is.
+        # Flat, because Keras averages rows first, and events of longer batches would count less.
         values = ops.reshape(self.values(y_true, y_pred), (-1,))
         return super().update_state(values, sample_weight=weights)
 
@@ -53,12 +53,12 @@ class _RankingMetric(_MeanOverEvents):
         self.k = k
 
     def values(self, y_true, y_pred):
-        """What each position earns, `[batch, steps]`."""
+        """Returns the metric of each position, `[batch, steps]`."""
         rank = positive_rank(y_pred)
         return ops.where(ops.less(rank, self.k), self.gain(ops.cast(rank, "float32")), 0.0)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "k": self.k}
 
 
@@ -72,7 +72,7 @@ class HitRate(_RankingMetric):
         **kwargs: as in `keras.metrics.Metric`.
 
     `update_state` takes the next behaviours, int `[batch, steps]` with 0 for padding, and scores,
-    float `[batch, steps, candidates]`, candidate 0 being the positive.
+    float `[batch, steps, candidates]`, where candidate 0 is the positive.
 
     Example:
 
@@ -85,7 +85,7 @@ class HitRate(_RankingMetric):
     short_name = "hr"
 
     def gain(self, rank):
-        """1 wherever it stands in the list."""
+        """Returns 1 for every rank in the list."""
         return ops.ones_like(rank)
 
 
@@ -98,19 +98,19 @@ class NDCG(_RankingMetric):
         name: default `"ndcg@k"`.
         **kwargs: as in `keras.metrics.Metric`.
 
-    Takes what `HitRate` takes.
+    `update_state` takes the same arguments as that of `HitRate`.
     """
 
     short_name = "ndcg"
 
     def gain(self, rank):
-        """Less the lower it stands."""
+        """Returns 1 / log2(rank + 2)."""
         return 1.0 / ops.log2(rank + 2.0)
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class BehaviorAccuracy(_MeanOverEvents):
-    """How often the behaviour with the highest logit is the next event's.
+    """How often the behaviour with the highest logit is that of the next event.
 
     `update_state` takes the next behaviours, int `[batch, steps]` with 0 for padding, and logits,
     float `[batch, steps, K]`.
@@ -120,6 +120,6 @@ class BehaviorAccuracy(_MeanOverEvents):
         super().__init__(name=name, **kwargs)
 
     def values(self, y_true, y_pred):
-        """1 where right, `[batch, steps]`."""
+        """Returns 1 where the prediction is right, `[batch, steps]`."""
         guess = ops.cast(ops.argmax(y_pred, axis=-1), "int32") + 1
         return ops.cast(ops.equal(guess, ops.cast(y_true, "int32")), "float32")

@@ -1,8 +1,8 @@
-"""What a batch of training asks a model, with the losses, their weights, and the metrics.
+"""Training objectives: the inputs and labels of a batch, the losses, their weights and metrics.
 
-An objective is given windows of users' histories and makes of them a model's inputs and the truths
-of its outputs. It does not know who makes the batches: the same code runs in tf.data on the host
-and under JAX on the device, with the few functions that both have, `where`, `stack`, `concat`.
+An objective turns windows of users' histories into a model's inputs and the labels of its outputs.
+It does not know who makes the batches: the same code runs in tf.data on the host and under JAX on
+the device, and uses only functions that both have, such as `where`, `stack` and `concat`.
 """
 
 from __future__ import annotations
@@ -30,20 +30,21 @@ from hmar_keras.schema import (
 
 @dataclasses.dataclass(frozen=True)
 class TrainingWindows:
-    """Windows of histories, left-padded with 0, out of which a batch is made.
+    """Windows of histories, left-padded with 0, from which a batch is made.
 
     Args:
-        xp: `tensorflow` or `jax.numpy`, what the arrays are of.
+        xp: the namespace of the arrays, `tensorflow` or `jax.numpy`.
         features: names of the inputs that the model reads.
         item_ids: int32 `[rows, events]`.
         behavior_ids: int32 `[rows, events]`.
         is_first: bool `[rows, events]`, whether an event is its user's first on its item.
         user_ids: int32 `[rows]`, from 1; None unless the model reads them.
-        timestamps: float32 `[rows, events]`, since the window's first event; None unless the model
-            reads them.
-        negatives: gives int32 `[rows, events - lookahead, num_negatives]`, drawn at random from
-            what the user has not touched; with shared negatives `[rows, 1, num_negatives]`.
-        uniform: gives float32 `[rows, events]`, drawn at random in [0, 1).
+        timestamps: float32 `[rows, events]`, time since the window's first event; None unless the
+            model reads them.
+        negatives: returns int32 `[rows, events - lookahead, num_negatives]`, drawn at random from
+            the items that the user has not touched; with shared negatives
+            `[rows, 1, num_negatives]`.
+        uniform: returns float32 `[rows, events]`, drawn at random from [0, 1).
     """
 
     xp: Any
@@ -57,10 +58,10 @@ class TrainingWindows:
     uniform: Callable[[], Any]
 
     def inputs(self, leave_out: int = 0) -> dict[str, Any]:
-        """What the model reads of the windows, by name.
+        """Returns what the model reads of the windows, by name.
 
         Args:
-            leave_out: how many of the newest events are left out, which are to be predicted.
+            leave_out: how many of the newest events to leave out, because they are to be predicted.
         """
         stop = -leave_out if leave_out else None
         found = {
@@ -77,10 +78,10 @@ class Output:
     """One output of a model in training.
 
     Args:
-        loss: of truths `[rows, steps]`, 0 where there is nothing to learn, and the output.
-        weight: of the loss.
-        metrics: makes those of the same truths.
-        truth: of windows the truths; None for those of the objective.
+        loss: takes labels `[rows, steps]`, 0 where there is nothing to learn, and the output.
+        weight: weight of the loss.
+        metrics: creates the metrics, which take the same labels.
+        truth: computes the labels from the windows; None for the labels of the objective.
     """
 
     loss: keras.losses.Loss
@@ -90,17 +91,17 @@ class Output:
 
 
 class Objective:
-    """What a batch asks. A subclass says what the inputs, the candidates and the truths are.
+    """Base class of objectives; a subclass defines the inputs, candidates and labels of a batch.
 
     Args:
-        outputs: by the name of the model's output.
-        num_negatives: drawn for each position, or for each window if they are shared.
-        shared_negatives: whether a window's positions share them.
-        windows: `"last"` for each user's newest window alone, or `"all"` to cut the whole history.
-        order: of a window's events, `"time"` or `"random"`.
+        outputs: what is trained, by the name of the model's output.
+        num_negatives: negatives per position, or per window if they are shared.
+        shared_negatives: whether the positions of a window share negatives.
+        windows: `"last"` for each user's newest window only, or `"all"` to cut the whole history.
+        order: order of the events in a window, `"time"` or `"random"`.
 
     Attributes:
-        lookahead: how many events a window has beside those that the model reads.
+        lookahead: how many events a window has in addition to those that the model reads.
     """
 
     lookahead = 0
@@ -120,25 +121,26 @@ class Objective:
         self.order = order
 
     def with_output(self, name: str, output: Output) -> Self:
-        """Adds an output with its loss; returns the objective."""
+        """Adds an output with its loss, and returns the objective."""
         self.outputs[name] = output
         return self
 
     def batch(self, windows: TrainingWindows) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A batch as a model takes it.
+        """Returns a batch in the form that a model takes.
 
         Returns:
-            `(inputs, truths)`: what the model reads, `candidate_ids` `[rows, steps, candidates]`
-            with the answers first, and with shared negatives `negative_ids` `[rows, negatives]`;
-            and for each output `[rows, steps]`, 0 where there is nothing to learn.
+            `(inputs, labels)`. The inputs are what the model reads, `candidate_ids`
+            `[rows, steps, candidates]` with the positives first, and with shared negatives
+            `negative_ids` `[rows, negatives]`. The labels are `[rows, steps]` for each output, 0
+            where there is nothing to learn.
         """
         raise NotImplementedError(f"{type(self).__name__} must define batch.")
 
     def question(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """What the model is given to be asked what comes after a history; here the history.
+        """Returns the inputs that ask what follows a history; by default the history itself.
 
         Args:
-            inputs: by name, what the model reads, tensors.
+            inputs: tensors that the model reads, by name.
         """
         return inputs
 
@@ -151,7 +153,7 @@ class Objective:
         }
 
     def _candidates(self, xp, candidates, negatives):
-        """The inputs for answers `[rows, steps, 1 or more]` and negatives of either form."""
+        """Returns the inputs for positives `[rows, steps, 1 or more]` and their negatives."""
         if self.shared_negatives:
             return {CANDIDATE_IDS: candidates, NEGATIVE_IDS: negatives[:, 0]}
         return {CANDIDATE_IDS: xp.concat([candidates, negatives], axis=-1)}
@@ -165,15 +167,16 @@ class Objective:
 
 
 class NextItem(Objective):
-    """After every event the next one: its item among negatives, and what was done to it.
+    """Predicts the event that follows each event: its item among negatives, and its behaviour.
 
-    The truths are the next behaviours, `[rows, steps]`, 0 where nothing precedes them.
+    The labels are the behaviours of the next events, `[rows, steps]`, 0 where no event precedes
+    them.
 
     Args:
-        loss: of the output `ranking`.
-        only_new: learn to rank items that the user touches for the first time, and no others; what
-            has been touched is then a negative.
-        **kwargs: as of `Objective`.
+        loss: loss of the output `ranking`.
+        only_new: learn to rank only items that the user touches for the first time; touched items
+            are then negatives.
+        **kwargs: as in `Objective`.
 
     Example:
 
@@ -190,7 +193,7 @@ class NextItem(Objective):
 
     @classmethod
     def of(cls, config: NextItemConfig) -> Self:
-        """The objective that settings ask for."""
+        """Creates the objective that the settings describe."""
         return cls(
             ranking_loss(config),
             only_new=config.labels == "new_items",
@@ -201,14 +204,14 @@ class NextItem(Objective):
         )
 
     def batch(self, windows: TrainingWindows) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Makes a batch in which every event but the last is followed by the next one.
+        """Returns a batch in which each event predicts the next; see `Objective.batch`.
 
-        With `only_new` there is one more candidate, the position's own item; see `Objective.batch`.
+        With `only_new` there is one more candidate, the position's own item.
         """
         xp, items = windows.xp, windows.item_ids
         inputs, candidates = items[:, :-1], items[:, 1:, None]
         if self.only_new:
-            # What has been touched is no answer, and no other negative would tell the model so.
+            # A touched item is never a label, and no other negative teaches the model that.
             candidates = xp.stack([items[:, 1:], inputs], axis=-1)
         # Before the first event there is nothing to predict from.
         following = xp.where(inputs > 0, windows.behavior_ids[:, 1:], 0)
@@ -218,22 +221,22 @@ class NextItem(Objective):
 
 
 class MaskedItems(Objective):
-    """Some events' items are hidden behind the id `mask_id`; which are they?
+    """Predicts the items of some events, which are hidden behind the id `mask_id`.
 
-    The hidden event's behaviour stays in sight. A history is asked what follows by one more event
-    at its end, of the target behaviour and hidden. The truths are the hidden events' behaviours.
+    The behaviours of the hidden events stay visible, and are the labels. To ask what follows a
+    history, a hidden event of the target behaviour is appended to it.
 
     F. Sun et al., "BERT4Rec: Sequential recommendation with bidirectional encoder representations
     from Transformer", CIKM 2019.
 
     Args:
-        loss: of the output `ranking`.
-        mask_id: what stands for a hidden item, `num_items + 1`.
-        target_id: the target behaviour's.
-        share: of events that are hidden, in (0, 1]; of a window none of whose events are, the
-            newest is.
+        loss: loss of the output `ranking`.
+        mask_id: the id in place of a hidden item, `num_items + 1`.
+        target_id: id of the target behaviour.
+        share: share of events to hide, in (0, 1]; if no event of a window is drawn, the newest is
+            hidden.
         max_length: the most events that the model reads.
-        **kwargs: as of `Objective`.
+        **kwargs: as in `Objective`.
     """
 
     def __init__(
@@ -252,7 +255,7 @@ class MaskedItems(Objective):
         self.max_length = max_length
 
     def batch(self, windows: TrainingWindows) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Makes a batch in which some events' items are hidden; see `Objective.batch`."""
+        """Returns a batch in which some events' items are hidden; see `Objective.batch`."""
         xp, items = windows.xp, windows.item_ids
         hidden = (windows.uniform() < self.share) & (items > 0)
         none = xp.cumsum(xp.where(hidden, 1, 0), axis=1)[:, -1:] == 0
@@ -264,7 +267,7 @@ class MaskedItems(Objective):
         return inputs | asked, self._truths(windows, truths, truths)
 
     def question(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The history with a hidden event at its end, without its oldest where it is full."""
+        """Appends a hidden event to a history, and drops the oldest event if it is full."""
         added = {ITEM_IDS: self.mask_id, BEHAVIOR_IDS: self.target_id}
         kept = slice(1 - self.max_length, None) if self.max_length > 1 else slice(0)
         asked = {}
@@ -275,7 +278,7 @@ class MaskedItems(Objective):
             newest = values[:, -1:]
             more = ops.full_like(newest, added[name]) if name in added else newest
             asked[name] = ops.concatenate([values[:, kept], more], axis=1)
-        if TIMESTAMPS in asked:  # since the first event that is left; padding has 0
+        if TIMESTAMPS in asked:  # count from the first remaining event; padding has 0
             asked[TIMESTAMPS] = asked[TIMESTAMPS] - asked[TIMESTAMPS][:, :1]
         return asked
 
@@ -285,7 +288,7 @@ def _ranking_metrics():
 
 
 def ranking_loss(config: NextItemConfig) -> keras.losses.Loss:
-    """The loss of the ranking that settings ask for."""
+    """Creates the ranking loss that the settings describe."""
     if config.loss == "gbce":
         rate, calibration = config.sampling_rate, config.gbce_calibration
         return GBCELoss(config.alpha_by_id, config.beta, rate, calibration)

@@ -12,14 +12,14 @@ from hmar_keras.kernels import sizes_may_vary, take_rows
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class Adam(keras.optimizers.Adam):
-    """Adam as it is defined, also for embedding tables on TensorFlow.
+    """Adam as defined, also for embedding tables on TensorFlow.
 
-    There the gradient of a table comes as one row for every use of an item. Keras 3.15 squares
-    those rows one by one, so that the second moment of an item that occurs n times in a batch is
-    up to n times too small, and its step up to sqrt(n) times too large; other backends, which sum
-    first, train differently. Here the rows of an item are summed before anything else.
+    On TensorFlow, the gradient of a table has one row for every use of an item. Keras 3.15 squares
+    these rows one by one, so the second moment of an item that occurs n times in a batch is up to n
+    times too small, and its step up to sqrt(n) times too large. Other backends sum first, and so
+    train differently. This class sums the rows of each item before anything else.
 
-    Takes what `keras.optimizers.Adam` takes.
+    Takes the arguments of `keras.optimizers.Adam`.
     """
 
     def update_step(self, gradient, variable, learning_rate):
@@ -28,16 +28,16 @@ class Adam(keras.optimizers.Adam):
 
 
 def _summed(gradient, variable):
-    """The gradient of a whole weight, also where it comes as rows."""
+    """Returns the gradient of a whole weight, even if it comes as rows."""
     if not hasattr(gradient, "dense_shape"):
         return gradient
     return _sums(gradient.values, gradient.indices, variable.shape[0])
 
 
 def _sums(values, places, count):
-    """Sums of the `values` `[n, dim]` that belong to the same of `count` places: `[count, dim]`.
+    """Sums the `values` `[n, dim]` of each of `count` places: `[count, dim]`.
 
-    On TensorFlow's CPUs a scatter takes half the time of `ops.segment_sum`; both add in order.
+    On TensorFlow on CPUs, a scatter takes half the time of `ops.segment_sum`; both add in order.
     """
     return ops.scatter(places[:, None], values, (count, values.shape[-1]))
 
@@ -50,22 +50,23 @@ def _is_table(variable):
 class LazyAdam(Adam):
     """Adam that reads and writes only those rows of an embedding table that have a gradient.
 
-    Rows of tables move as under Adam with `beta_1 = 0`, whose second moments fade in every step,
-    touched or not: exactly, but computed when a row is touched, from the number of steps since it
-    was last. All other weights are Adam's. So a step costs what the batch touches and not what
-    the catalogue holds, and a table needs one moment instead of two.
+    Table rows are updated exactly as by Adam with `beta_1 = 0`, whose second moments decay in every
+    step, whether or not a row is touched. The decay is computed only when a row is touched, from
+    the number of steps since the last time. All other weights are updated by `Adam`. So the cost of
+    a step depends on the batch and not on the size of the catalogue, and a table needs one moment
+    instead of two.
 
-    A row that is seldom touched loses nothing by it: Adam moves it for many steps after each touch,
-    by its momentum, in sum about as far as here at once. An Adam whose moments rest where a row
-    is not touched, as other libraries have it under such names, moves it ten times less far. A
-    row of every batch goes without the momentum's smoothing.
+    Rarely touched rows lose nothing: after each touch, Adam's momentum moves a row for many steps,
+    in total about as far as this class does at once. If the moments rest while a row is not
+    touched, as under similar names in other libraries, the row moves only a tenth as far. Rows that
+    are in every batch lose the smoothing by the momentum.
 
-    An embedding table is a weight called `embeddings`, as `keras.layers.Embedding` has.
+    An embedding table is a weight named `embeddings`, as in `keras.layers.Embedding`.
 
     Args:
         *args: as in `keras.optimizers.Adam`, but without `amsgrad` and `weight_decay`, which move
             every row.
-        **kwargs: likewise.
+        **kwargs: as `*args`.
 
     Raises:
         ValueError: for `amsgrad` or `weight_decay`.
@@ -85,12 +86,12 @@ class LazyAdam(Adam):
         super().__init__(*args, name=name, **kwargs)
         if self.amsgrad or self.weight_decay:
             raise ValueError(
-                f"{type(self).__name__} has no amsgrad and no weight_decay, which move every row "
-                "of a table; use keras.optimizers.Adam for them."
+                f"{type(self).__name__} does not support amsgrad and weight_decay, which move "
+                "every row of a table; use keras.optimizers.Adam instead."
             )
 
     def build(self, variables):
-        """Creates the moments: of a table the second alone, and when each row was last touched."""
+        """Creates the moments; for a table, the second moment and the last step of each row."""
         if self.built:
             return
         keras.optimizers.Optimizer.build(self, variables)
@@ -102,11 +103,11 @@ class LazyAdam(Adam):
             table = _is_table(variable)
             momentum = None if table else self.add_variable_from_reference(variable, "momentum")
             self._momentums.append(momentum)
-            # Not an integer: TensorFlow cannot write single rows of those on a GPU.
+            # Not integers, because TensorFlow cannot write single rows of those on a GPU.
             self._last_steps.append(self._add_last_step(variable) if table else None)
 
     def _add_last_step(self, table):
-        """A number a row."""
+        """Creates one number per row: the last step that touched it."""
         name = f"{table.path.replace('/', '_')}_last_step"
         layout = getattr(table, "_layout", None)
         return self.add_variable((table.shape[0], 1), "zeros", "float32", name=name, layout=layout)
@@ -122,9 +123,9 @@ class LazyAdam(Adam):
             self._update_table(gradient, variable, learning_rate, index)
 
     def _update_rows(self, gradient, variable, learning_rate, index):
-        """Of a TensorFlow gradient that comes as rows (an `IndexedSlices`): reads and writes those.
+        """Updates the rows of a TensorFlow gradient that comes as rows (an `IndexedSlices`).
 
-        Without TensorFlow's name: variables and gradients bring what is needed.
+        Works without importing TensorFlow: variables and gradients have the methods needed.
         """
         rows, places = ops.unique(gradient.indices, sorted=False, return_inverse=True)
         sums = _sums(gradient.values, places, ops.shape(rows)[0])
@@ -141,7 +142,7 @@ class LazyAdam(Adam):
             self.assign(weight, value)
 
     def _moved(self, gradient, variable, velocity, last_step, learning_rate):
-        """The new rows `[rows, dim]`, their second moments and their last step."""
+        """Returns the new rows `[rows, dim]`, their second moments and their last step."""
         gradient, beta_2 = ops.cast(gradient, "float32"), ops.cast(self.beta_2, "float32")
         step = ops.cast(self.iterations + 1, "float32")
         velocity = velocity * ops.power(beta_2, step - last_step)

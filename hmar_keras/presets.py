@@ -1,4 +1,4 @@
-"""Settings by name: the paper's for its four datasets, and those of other models."""
+"""Presets: the paper's settings for its four datasets, and the settings of other models."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _SASREC = {
     **{"model": "sasrec", "dim": 64, "max_length": 200, "num_sequence_blocks": 2},
     **{"target_alpha": 1.0, "other_alpha": 1.0},
 }
-# One block, one head, batches of 128, beta 1 and one negative a position throughout: the
-# defaults of `HMARConfig` and `TrainingConfig`. The release trains for a fixed number of epochs;
-# here that is the most.
+# All presets of HMAR use one block, one head, batches of 128, beta 1 and one negative per
+# position, which are the defaults of `HMARConfig` and `TrainingConfig`. The release trains for a
+# fixed number of epochs; here that number is the maximum.
 PRESETS: dict[str, dict[str, Any]] = {
     "taobao": {
         "model": "hmar",
@@ -35,9 +35,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         **{"dim": 50, "max_length": 120, "learning_rate": 6e-4, "dropout": 0.4},
         **{"target_alpha": 0.8, "other_alpha": 0.1, "theta": 0.1, "epochs": 700},
     },
-    # Kang and McAuley 2018, as for MovieLens-1M, with a width that suits its length.
+    # Kang and McAuley 2018: their settings for MovieLens-1M, with a width that suits the length.
     "sasrec": _SASREC,
-    # Petrov and Macdonald 2023. Its negatives are drawn at every position, ours once a window.
+    # Petrov and Macdonald 2023. They draw negatives per position; here it is once per window.
     "gsasrec": {
         **_SASREC,
         **{"dim": 128, "loss": "gbce", "gbce_calibration": 0.75},
@@ -47,7 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def preset_parts(name: str) -> dict[str, Any]:
-    """What `PRESETS` has under a name, to be changed.
+    """Returns a copy of an entry of `PRESETS`, which may be changed.
 
     Raises:
         ValueError: if there is no such preset.
@@ -58,12 +58,13 @@ def preset_parts(name: str) -> dict[str, Any]:
 
 
 def preset_settings(name: str, behaviors: Behaviors) -> dict[str, Any]:
-    """The settings of a preset for some behaviours: `model`, the model's and the training's.
+    """Returns `model` and the settings of model and training that a preset has for a log.
 
     Args:
         name: a name in `PRESETS`.
-        behaviors: those of the log. The weights alpha go by role, target or not, so that a preset
-            serves any log of its kind; Yelp's, which go by name, where a name occurs.
+        behaviors: the behaviours of the log. The weights alpha go by role, target or not, so that a
+            preset works for any log of its kind; behaviours that Yelp's preset names get the
+            weights named there.
 
     Raises:
         ValueError: if there is no such preset.

@@ -1,7 +1,7 @@
 """Names and conventions shared by every layer, model and pipeline.
 
 Ids of items and behaviours start at 1; 0 is padding. Sequences are padded on the left, so the
-newest event always stands in the last column.
+newest event is always in the last column.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from collections.abc import Iterable
 
 PADDING_ID = 0
 
-# What a model may read of a user; it names what it reads.
+# What a model may read about a user; its `features` name what it reads.
 ITEM_IDS = "item_ids"  # int [batch, length], the history, oldest first
 BEHAVIOR_IDS = "behavior_ids"  # int [batch, length], what was done to each item
-USER_IDS = "user_ids"  # int [batch], users of the log from 1 on; 0 is a stranger
-# float [batch, length], in the log's own unit: how long after the first of these events each one
-# was; 0 at padding
+USER_IDS = "user_ids"  # int [batch], users of the log, from 1; 0 is a stranger, not in the log
+# float [batch, length], time since the first of these events, in the log's own unit; 0 at padding
 TIMESTAMPS = "timestamps"
 FEATURES = (ITEM_IDS, BEHAVIOR_IDS, USER_IDS, TIMESTAMPS)
 
-# What it is asked.
+# What a model scores.
 CANDIDATE_IDS = "candidate_ids"  # int [batch, steps, candidates], items to score
 # int [batch, negatives], more items to score at every step, none of which is in the history; only
-# of models whose objective has shared negatives
+# for models whose objective has shared negatives
 NEGATIVE_IDS = "negative_ids"
 
 # Model outputs; the output layers carry exactly these names.
@@ -33,7 +32,7 @@ BEHAVIOR = "behavior"  # float [batch, steps, behaviours], logits for candidate 
 
 @dataclasses.dataclass(frozen=True)
 class Behaviors:
-    """The kinds of interaction in a log, and the one that is to be predicted.
+    """The behaviours in a log, and the one to predict.
 
     Args:
         names: behaviour names from weak to strong, e.g. `("view", "cart", "buy")`. The id of
@@ -73,7 +72,7 @@ class Behaviors:
         return self.id_of(self.target)
 
     def id_of(self, name: str) -> int:
-        """The id (from 1) of a behaviour name.
+        """Returns the id (from 1) of a behaviour name.
 
         Raises:
             ValueError: if the name is not one of the behaviours.

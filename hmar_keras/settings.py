@@ -1,6 +1,6 @@
-"""Settings as frozen dataclasses that check themselves: each says what it must be beside its value.
+"""Settings as frozen dataclasses that check themselves, with bounds declared next to defaults.
 
-A model's settings are such a class of its own, and so are a training's.
+Each model has its own class of settings, and so does training.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BOUNDS = {
     "at_most": (operator.le, "at most"),
     "choices": (lambda value, choices: value in choices, "one of"),
 }
-# Settings by the names that they had in earlier versions.
+# Settings by their names in earlier versions.
 RENAMED = {
     "events": "input_behaviors",
     "targets": "labels",
@@ -40,15 +40,15 @@ def setting(
     at_most: float | None = None,
     choices: Iterable[str] | None = None,
 ) -> _Value:
-    """A field of a `Settings` class: its default, whose type its values have, and its bounds.
+    """Declares a field of a `Settings` class by its bounds and its default, which sets the type.
 
     Args:
         default: a bool, int, float or string.
-        above: values are greater.
-        at_least: values are this or greater.
-        below: values are less.
-        at_most: values are this or less.
-        choices: words, one of which a value is.
+        above: values must be greater than this.
+        at_least: values must be this or greater.
+        below: values must be less than this.
+        at_most: values must be this or less.
+        choices: the words that are valid.
 
     Example:
 
@@ -68,19 +68,19 @@ def setting(
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Base of all settings: checks, copies, and plain dicts of them.
+    """Base class of all settings, which checks and copies them and converts them to plain dicts.
 
     A subclass is a frozen dataclass too. Fields with a `setting`, or with a plain bool, int, float
-    or string as default, are checked by it; what concerns several fields is checked by `check`.
+    or string as default, are checked against it; `check` is for what concerns several fields.
 
     Raises:
-        TypeError: if there is no such setting, naming the closest.
-        ValueError: if a setting is of the wrong kind or out of range, naming it and what would
-            do.
+        TypeError: if a setting does not exist; the message names the closest ones.
+        ValueError: if a setting has the wrong type or is out of range; the message names it and
+            the valid values.
     """
 
     def __new__(cls, *args: Any, **settings: Any):
-        """Refuses unknown names; Python's own sentence names no other."""
+        """Refuses unknown names, with the closest ones, which Python's own message lacks."""
         for name in settings:
             if name not in cls.names():
                 raise TypeError(unknown_setting(name, cls.names()))
@@ -93,15 +93,15 @@ class Settings:
         self.check()
 
     def check(self) -> None:
-        """Checks what concerns several settings; a subclass calls its parent's, too.
+        """Checks what concerns several settings; a subclass also calls the `check` of its parent.
 
         Raises:
-            ValueError: if they do not do together.
+            ValueError: if the settings are not valid together.
         """
 
     def _check_kind(self, field):
         kind, value = type(field.default), getattr(self, field.name)
-        if kind is tuple and isinstance(value, list):  # as JSON has it
+        if kind is tuple and isinstance(value, list):  # JSON has no tuples
             object.__setattr__(self, field.name, tuple(value))
         if kind not in _KINDS:
             return
@@ -115,7 +115,7 @@ class Settings:
     def _check_bounds(self, field):
         value = getattr(self, field.name)
         for name, bound in field.metadata.items():
-            if name not in _BOUNDS:  # of somebody else
+            if name not in _BOUNDS:  # metadata of other code
                 continue
             keeps, words = _BOUNDS[name]
             if not keeps(value, bound):
@@ -124,7 +124,7 @@ class Settings:
 
     @classmethod
     def means_the_same(cls, name: str, other: type[Settings]) -> bool:
-        """Whether a setting of this name is of the same kind, with the same bounds, in both."""
+        """Returns whether a setting has the same type and bounds in both classes."""
         own, its = (kind.__dataclass_fields__.get(name) for kind in (cls, other))
         if own is None or its is None or own.metadata != its.metadata:
             return False
@@ -132,11 +132,11 @@ class Settings:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The names of all settings."""
+        """Returns the names of all settings."""
         return tuple(field.name for field in dataclasses.fields(cls))
 
     def replace(self: _Own, **changes: Any) -> _Own:
-        """A copy with some settings changed.
+        """Returns a copy with some settings changed.
 
         Raises:
             ValueError: if a setting is unknown or its value is out of range.
@@ -144,15 +144,15 @@ class Settings:
         return type(self).from_dict({**self.to_dict(), **changes})
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings as plain numbers, strings, lists and dicts."""
+        """Returns all settings as plain numbers, strings, lists and dicts."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls: type[_Own], settings: Mapping[str, Any]) -> _Own:
-        """The reverse of `to_dict`.
+        """Creates settings from `to_dict()`.
 
         Raises:
-            ValueError: if a setting is unknown, missing or wrong.
+            ValueError: if a setting is unknown, missing or not valid.
         """
         for name in settings:
             if name not in cls.names():
@@ -165,17 +165,17 @@ class Settings:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number, and no boolean."""
+    """Returns whether a value is a finite number and not a boolean."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
-    return abs(value) <= sys.float_info.max  # an integer may be more
+    return abs(value) <= sys.float_info.max  # an integer may be larger
 
 
 def unknown_setting(name: str, known: Iterable[str]) -> str:
-    """The sentence about a name that no setting has: with its new name, or the closest names."""
+    """Returns the message about an unknown setting, with its new name or the closest names."""
     known = list(known)
     if RENAMED.get(name) in known:
-        return f"the setting {name!r} is now called {RENAMED[name]!r}; write that."
+        return f"the setting {name!r} is now called {RENAMED[name]!r}; use the new name."
     close = difflib.get_close_matches(str(name), known)
-    advice = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}."
+    advice = f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(known)}."
     return f"unknown setting {name!r}; {advice}"

@@ -1,4 +1,4 @@
-"""Settings of a training, whatever the model."""
+"""Training settings, which are the same for all models."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ class TrainingConfig(Settings):
     """How a model is trained.
 
     Args:
-        optimizer: `"lazy_adam"` moves only those rows of the item table that a batch touches,
-            `"adam"` all rows, by a momentum. See `hmar_keras.optimizers`.
-        learning_rate: of Adam.
-        learning_rate_schedule: `"constant"`, or `"cosine"`: from epoch to epoch it falls along half
-            a cosine, to reach 0 after `epochs`.
+        optimizer: `"lazy_adam"` updates only the rows of the item table that a batch touches,
+            `"adam"` updates all rows, with momentum. See `hmar_keras.optimizers`.
+        learning_rate: learning rate of Adam.
+        learning_rate_schedule: `"constant"`, or `"cosine"`, which falls from epoch to epoch along
+            half a cosine and reaches 0 after `epochs`.
         adam_beta_2: second-moment decay of Adam.
-        batching: `"by_length"` puts windows of like length together and pads no further than
-            they need; `"mixed"` draws batches from all windows and pads them to `max_length`.
-        batch_size: windows a training step; by length, on average.
-        epochs: at most this many passes over the training windows.
+        batching: `"by_length"` puts windows of similar length together and pads only as far as they
+            need; `"mixed"` draws batches from all windows and pads them to `max_length`.
+        batch_size: windows per training step; with `"by_length"`, on average.
+        epochs: maximum number of passes over the training windows.
         patience: stop after this many epochs without a better validation score.
 
     Raises:
-        ValueError: if a setting is of the wrong kind or out of range, naming it and what would
-            do.
+        ValueError: if a setting has the wrong type or is out of range; the message names it and
+            the valid values.
 
     Example:
 
@@ -51,7 +51,7 @@ class TrainingConfig(Settings):
 
     @classmethod
     def preset(cls, name: str) -> TrainingConfig:
-        """The paper's settings of a training for one of its datasets, or another model's.
+        """Returns the training settings of a preset: the paper's or another model's.
 
         Args:
             name: a name in `hmar_keras.PRESETS`.
@@ -63,5 +63,5 @@ class TrainingConfig(Settings):
         return cls(**{name: value for name, value in settings.items() if name in cls.names()})
 
     def make_optimizer(self) -> keras.optimizers.Optimizer:
-        """The optimiser, at its first learning rate."""
+        """Creates the optimiser, with the initial learning rate."""
         return OPTIMIZERS[self.optimizer](self.learning_rate, beta_2=self.adam_beta_2)

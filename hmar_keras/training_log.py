@@ -1,4 +1,4 @@
-"""What a model's `prepare` is given: the events that it is trained on, and counts of them."""
+"""What a model's `prepare` receives: the events that it is trained on, and counts of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hmar_keras.schema import Behaviors
 
 
 class TrainingLog(Protocol):
-    """The training events that a model sees, and no others, every user's in time order.
+    """The training events that a model sees, and no others, by user and in time order.
 
     `pipelines.training.training_log.SplitLog` is one.
 
@@ -33,28 +33,29 @@ class TrainingLog(Protocol):
     timestamps: np.ndarray
 
     def popularity(self) -> np.ndarray:
-        """How often each item got the target behaviour: float64 [num_items + 1], in [0, 1)."""
+        """Counts the target behaviour by item, scaled to [0, 1): float64 [num_items + 1]."""
 
     def cooccurrence_start(self, embeddings: np.ndarray) -> np.ndarray:
-        """Embeddings whose products tell which items have users in common.
+        """Returns embeddings whose products show which items share users.
 
         Args:
-            embeddings: float32 [num_items + 1, dim], the random ones that they take the place of.
+            embeddings: float32 [num_items + 1, dim], the random embeddings to replace.
 
         Returns:
-            of the same shape.
+            float32 of the same shape.
         """
 
     def item_neighbors(
         self, count: int, max_length: int, weight: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Which items have most users in common.
+        """Finds, for each item, the items that share the most users with it.
 
         Args:
-            count: so many of each item.
-            max_length: the most recent events of a user that the model sees.
-            weight: of the similarities, 1 for what would predict the log best alone.
+            count: neighbours per item.
+            max_length: how many of a user's most recent events the model sees.
+            weight: weight of the similarities; 1 is the weight at which they alone predict the log
+                best.
 
         Returns:
-            what `ItemNeighbors.assign_neighbors` takes: ids, similarities and users' shares.
+            what `ItemNeighbors.assign_neighbors` takes: ids, similarities and user shares.
         """

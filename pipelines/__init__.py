@@ -1,1 +1,1 @@
-"""Files, datasets, training, evaluation, export and the command line around `hmar_keras`."""
+"""Datasets, training, evaluation, export, serving and the command line around `hmar_keras`."""

@@ -1,4 +1,4 @@
-"""Which behaviour the next event has, given its item (Eq. 16)."""
+"""The behaviour of the next event, given its item (Eq. 16)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hmar_keras.kernels import last_steps
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class BehaviorClassifier(keras.layers.Layer):
-    """concat(z, q) W_1 + B_1, then W_2 + B_2, as logits.
+    """Logits of the behaviours, (concat(z, q) W_1 + B_1) W_2 + B_2.
 
-    As in Eq. 16 no activation stands between the two layers; the softmax is in the loss.
+    As in Eq. 16, there is no activation between the two layers; the softmax is in the loss.
 
     Args:
         num_behaviors: number of behaviours K.
@@ -24,7 +24,7 @@ class BehaviorClassifier(keras.layers.Layer):
         candidates: float `[batch, steps, dim]` (q), one item for each of the last `steps` states.
 
     Returns:
-        float32 `[batch, steps, K]`, also under a mixed precision policy; column i belongs to
+        float32 `[batch, steps, K]`, even under a mixed precision policy; column i belongs to
         behaviour id i + 1.
     """
 
@@ -42,8 +42,8 @@ class BehaviorClassifier(keras.layers.Layer):
         self.output_dense.build((*states_shape[:-1], dim))
 
     def call(self, states, candidates):
-        """Logits of the behaviours."""
-        # Eq. 16 is linear, so its two layers are one, of K columns and not of d.
+        """Returns the logits of the behaviours."""
+        # Eq. 16 is linear, so its two layers are applied as one, with K columns instead of d.
         kernel = ops.matmul(self.hidden.kernel, self.output_dense.kernel)
         bias = ops.matmul(self.hidden.bias[None], self.output_dense.kernel)[0]
         dim = states.shape[-1]
@@ -52,13 +52,13 @@ class BehaviorClassifier(keras.layers.Layer):
         return logits + ops.matmul(candidates, kernel[dim:]) + bias + self.output_dense.bias
 
     def compute_mask(self, inputs, previous_mask=None):
-        """None: the losses know what to leave out."""
+        """Returns None, because the losses exclude padding themselves."""
         return None
 
     def compute_output_shape(self, states_shape, candidates_shape):
-        """`[batch, steps, K]`."""
+        """Returns `[batch, steps, K]`."""
         return (*candidates_shape[:-1], self.num_behaviors)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "num_behaviors": self.num_behaviors}

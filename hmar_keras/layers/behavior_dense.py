@@ -1,4 +1,4 @@
-"""A dense layer with weights of its own for every behaviour."""
+"""A dense layer with separate weights for each behaviour."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hmar_keras.kernels import behavior_groups
 class BehaviorDense(keras.layers.Layer):
     """y_t = x_t W^b + B^b with b the behaviour of position t.
 
-    These are K dense layers, each applied to the positions of its own behaviour; see
-    `kernels.behavior_groups` for how. Padding (behaviour 0) yields the activation of zero.
+    Equals K dense layers, each applied to the positions of its behaviour; for the computation see
+    `kernels.behavior_groups`. Padding (behaviour 0) yields the activation of zero.
 
     Args:
         num_behaviors: number of behaviours K.
         units: output width.
         activation: as in `keras.layers.Dense`.
         use_bias: whether to add B^b.
-        kernel_initializer: draws each behaviour's kernel `[dim, units]` on its own.
+        kernel_initializer: draws the kernel `[dim, units]` of each behaviour separately.
 
     Call arguments:
         inputs: float `[batch, length, dim]`.
@@ -54,7 +54,7 @@ class BehaviorDense(keras.layers.Layer):
         dim = inputs_shape[-1]
 
         def one_by_one(shape, dtype):
-            # A fresh draw a behaviour: fan-in and fan-out must not see the K.
+            # One draw per behaviour, because fan-in and fan-out must not include K.
             clones = [self.kernel_initializer.clone() for _ in range(shape[0])]
             return ops.stack([draw(shape[1:], dtype) for draw in clones])
 
@@ -67,30 +67,30 @@ class BehaviorDense(keras.layers.Layer):
             )
 
     def call(self, inputs, behavior_ids):
-        """Applies to every position its own behaviour's weights."""
+        """Applies the weights of its behaviour to each position."""
         groups = behavior_groups(inputs, behavior_ids)
         return groups.positions(self.apply_to_rows(groups.rows(inputs), groups))
 
     def apply_to_rows(self, rows, groups):
-        """As `call`, of positions that are in the order of `kernels.behavior_groups` already.
+        """Applies the layer to rows that are already grouped by `kernels.behavior_groups`.
 
         Args:
-            rows: float `[rows, dim]`, as of `groups.rows`.
-            groups: of the behaviours.
+            rows: float `[rows, dim]`, as returned by `groups.rows`.
+            groups: the groups of the behaviour ids.
 
         Returns:
             float `[rows, units]`.
         """
         weights = (self.kernel, self.bias) if self.use_bias else (self.kernel,)
-        weights = [ops.reshape(w, w.shape) for w in weights]  # of a variable its value
+        weights = [ops.reshape(w, w.shape) for w in weights]  # the values of variables
         return self.activation(groups.matmul(rows, *weights))
 
     def compute_output_shape(self, inputs_shape, behavior_ids_shape=None):
-        """`[batch, length, units]`."""
+        """Returns `[batch, length, units]`."""
         return (*inputs_shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_behaviors": self.num_behaviors,

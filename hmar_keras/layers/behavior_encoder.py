@@ -1,4 +1,4 @@
-"""The first stage of HMAR's attention: every behaviour by itself (Eq. 5 to 10)."""
+"""The first stage of HMAR's attention: each behaviour by itself (Eq. 5 to 10)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PROJECTIONS = ("shared", "none")
 class BehaviorEncoder(keras.layers.Layer):
     """All K masked behaviour encoders of one block, summed.
 
-    Encoder b sees only the positions of behaviour b (M_b), attends only to those not later, and
-    writes only to those (Eq. 9). Since every event has exactly one behaviour, the sum of Eq. 10
-    puts the K outputs side by side, and the K attentions are one attention under the mask "same
-    behaviour and not later". Blocks are stacked by feeding O back in as G.
+    Encoder b reads and writes only the positions of behaviour b (M_b, Eq. 9), and each of them
+    attends only to those that are not later. Since every event has exactly one behaviour, the K
+    outputs that Eq. 10 adds never overlap, and the K attentions are one attention under the mask
+    "same behaviour and not later". To stack blocks, pass O as the G of the next block.
 
     Args:
         num_behaviors: number of behaviours K.
@@ -42,8 +42,7 @@ class BehaviorEncoder(keras.layers.Layer):
         float `[batch, length, dim]` (O), zero at padding.
 
     Raises:
-        ValueError: if `projection` is neither of the two, or `num_heads` does not divide the
-            width.
+        ValueError: if `projection` is unknown, or `num_heads` does not divide the width.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class BehaviorEncoder(keras.layers.Layer):
             layer.build(inputs_shape)
 
     def call(self, inputs, behavior_ids, training=None):
-        """Encodes every behaviour's events among themselves."""
+        """Encodes the events of each behaviour among themselves."""
         encoded = inputs
         if self.projection == "shared":
             encoded = at_every_position(self.input_dense, inputs)  # Eq. 5
@@ -96,18 +95,18 @@ class BehaviorEncoder(keras.layers.Layer):
         encoded = self.attention(encoded, mask, behavior_ids)  # Eq. 6
         encoded = self.feed_forward(encoded, behavior_ids, training=training)  # Eq. 7
         encoded = self.rezero(inputs, encoded, behavior_ids)  # Eq. 8
-        # Eq. 9 and 10: what M_b leaves of each behaviour, summed, is everything but padding, which
-        # has no network and no gamma: without a residual it is 0 already.
+        # Eq. 9 and 10: the masked outputs add up to everything but padding. Padding has no network
+        # and no gamma, so without a residual it is 0 already.
         if self.feed_forward_residual:
             encoded = encoded * ops.cast(event_mask(behavior_ids)[..., None], encoded.dtype)
         return encoded
 
     def compute_output_shape(self, inputs_shape, behavior_ids_shape):
-        """Same as the input's."""
+        """Returns the shape of the input."""
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_behaviors": self.num_behaviors,

@@ -8,14 +8,14 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class Dropout(keras.layers.Dropout):
-    """As `keras.layers.Dropout`; on TensorFlow one random number of 32 bits decides several units.
+    """A `keras.layers.Dropout` that on TensorFlow draws one 32-bit number for several units.
 
-    There drawing the numbers is a good part of a step on a CPU. Four units share a number, eight
-    bits each, where that keeps the rate to within a fiftieth of itself: 0.45 becomes 115 / 256.
-    Otherwise two share it, and the rate is kept to within 2^-17. What is left is scaled by the
-    rate that was kept, so that its mean is right.
+    On a CPU, drawing the numbers is a large part of a TensorFlow step. Four units share a number,
+    eight bits each, if that changes the rate by at most a fiftieth of it: 0.45 becomes 115 / 256.
+    Otherwise two units share a number, which changes the rate by at most 2^-17. The kept units are
+    scaled by the actual rate, so that their mean is right.
 
-    Takes what `keras.layers.Dropout` takes, and returns what it returns.
+    Arguments and outputs are those of `keras.layers.Dropout`.
     """
 
     def call(self, inputs, training=False):
@@ -25,17 +25,17 @@ class Dropout(keras.layers.Dropout):
         if plain or not bits or not (training and self.rate):
             return super().call(inputs, training=training)
         shape = (*ops.shape(inputs)[:-1], inputs.shape[-1] * bits // 32)
-        # All integers of 32 bits: for a range TensorFlow divides, which takes half as long again.
+        # The full 32-bit range: for a smaller one TensorFlow divides, and takes 1.5 times as long.
         numbers = keras.random.randint(shape, None, None, "int32", self.seed_generator)
         limit = round(self.rate * 2**bits)
         units = ops.view(numbers, f"uint{bits}")
         kept = ops.greater_equal(units, ops.cast(limit, units.dtype))
-        # Not `where` with two scalars: broadcasting these takes longer than cast and product.
+        # Not `where` with two scalars: broadcasting them takes longer than a cast and a product.
         return inputs * (ops.cast(kept, inputs.dtype) * (2**bits / (2**bits - limit)))
 
 
 def _bits(rate, units):
-    """How many bits decide a unit; 0 if `units` of that many do not fill whole numbers."""
+    """Returns how many bits decide a unit; 0 if none suit the rate and the number of units."""
     exact_enough = abs(round(rate * 256) / 256 - rate) <= rate / 50
     if units and units % 4 == 0 and exact_enough and rate * 256 < 255.5:
         return 8

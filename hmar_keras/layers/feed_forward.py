@@ -13,14 +13,14 @@ from hmar_keras.layers.dropout import Dropout
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class FeedForward(keras.layers.Layer):
-    """FFN(x) = ReLU(x W_1 + B_1) W_2 + B_2 at every position, as wide as its input.
+    """FFN(x) = ReLU(x W_1 + B_1) W_2 + B_2 at every position, with the width of the input.
 
     Args:
-        dropout: dropout rate after each of the two layers. The paper does not say where its
-            dropout stands; the authors' release has it here.
+        dropout: dropout rate after each of the two layers. The paper does not say where it applies
+            dropout; the authors' release applies it here.
         residual: add the input to the output. The release does, the paper does not.
-        num_behaviors: None for one network (Eq. 13); K for one network a behaviour (Eq. 7),
-            each position using its own behaviour's.
+        num_behaviors: None for one network (Eq. 13); K for one network per behaviour (Eq. 7),
+            where each position uses the network of its behaviour.
         seed: seed of the dropout.
 
     Call arguments:
@@ -70,7 +70,7 @@ class FeedForward(keras.layers.Layer):
 
             outputs = at_every_position(network, inputs)
         else:
-            # Sorted by behaviour but once for both layers.
+            # Sorted by behaviour once, for both layers.
             groups = behavior_groups(inputs, behavior_ids)
             rows = self.hidden.apply_to_rows(groups.rows(inputs), groups)
             rows = self.output_dense.apply_to_rows(self.drop(rows, training=training), groups)
@@ -78,11 +78,11 @@ class FeedForward(keras.layers.Layer):
         return outputs + inputs if self.residual else outputs
 
     def compute_output_shape(self, inputs_shape, behavior_ids_shape=None):
-        """Same as the input's."""
+        """Returns the shape of the input."""
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "dropout": self.dropout,

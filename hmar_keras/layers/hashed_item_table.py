@@ -12,7 +12,7 @@ from hmar_keras.layers.item_table import ItemTable
 
 # 31 random bits for each value of each of an id's four bytes, for both hash functions,
 # [byte, value, function]. They are part of every trained hashed table and must never change;
-# NumPy keeps the numbers of a `RandomState` as they are (NEP 19).
+# NumPy never changes the numbers of a `RandomState` (NEP 19).
 _BITS = np.random.RandomState(0).randint(0, 2**31 - 1, size=(4, 256, 2), dtype=np.int32)
 
 
@@ -20,9 +20,9 @@ _BITS = np.random.RandomState(0).randint(0, 2**31 - 1, size=(4, 256, 2), dtype=n
 class HashedItemTable(ItemTable):
     """Looks an item up as the sum of two rows, each found by its own hash function.
 
-    Each hash function has `buckets` rows. Items share single rows, but seldom both: of I items, a
-    share of about I / `buckets`^2 has a twin with the same embedding, which is 1 in 25,000 for ten
-    million items in 500,000 buckets.
+    Each hash function has `buckets` rows. Items share single rows, but rarely both: of I items, a
+    share of about I / `buckets`^2 has the same embedding as another item. That is 1 in 25,000 for
+    ten million items in 500,000 buckets.
 
     Args:
         input_dim: number of ids, padding included.
@@ -57,26 +57,26 @@ class HashedItemTable(ItemTable):
         return ops.sum(self.read_rows(hashed_rows(inputs, self.buckets)), axis=-2)
 
     def dot_all_items(self, vectors):
-        """The products of `vectors`, `[batch, output_dim]`, with every id: `[batch, input_dim]`.
+        """Multiplies `vectors`, `[batch, output_dim]`, by every embedding: `[batch, input_dim]`.
 
-        Multiplies the rows of the table and adds up numbers, not embeddings.
+        Multiplies by the rows of the table and adds the products, not the embeddings.
         """
         products = super().dot_all_items(vectors)
         rows = hashed_rows(ops.arange(self.input_dim, dtype="int32"), self.buckets)
         return ops.take(products, rows[:, 0], axis=1) + ops.take(products, rows[:, 1], axis=1)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "buckets": self.buckets}
 
 
 def make_item_table(num_items: int, dim: int, buckets: int) -> ItemTable:
-    """Makes the table `item_table` of a catalogue, hashed if there are buckets.
+    """Creates the table `item_table` of a catalogue, hashed if there are buckets.
 
     Args:
         num_items: size of the catalogue; ids run from 1 to `num_items`, 0 is padding.
         dim: width of an embedding.
-        buckets: rows of each hash function, or 0 for one row an id.
+        buckets: rows of each hash function, or 0 for one row per id.
     """
     if buckets:
         return HashedItemTable(num_items + 1, dim, buckets, name="item_table")
@@ -84,11 +84,11 @@ def make_item_table(num_items: int, dim: int, buckets: int) -> ItemTable:
 
 
 def hashed_rows(item_ids, buckets):
-    """Returns both rows of each item in a table of `2 * buckets` rows, one from each half.
+    """Returns the two rows of each item in a table of `2 * buckets` rows, one from each half.
 
     Simple tabulation hashing: every byte of an id picks random bits, which are combined by
-    exclusive or. Without a product there is nothing to overflow in 32 bits, and so no backend or
-    device that would do so differently.
+    exclusive or. There is no multiplication that could overflow 32 bits, so all backends and
+    devices agree.
 
     Args:
         item_ids: int `[...]`, from 0.

@@ -1,4 +1,4 @@
-"""Encoding of an item together with its historical behaviour indicators (Eq. 1 to 3)."""
+"""Encoding of items together with their historical behaviour indicators (Eq. 1 to 3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hmar_keras.masks import event_mask
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class ItemBehaviorEmbedding(keras.layers.Layer):
-    """q = concat(v W_v + B_v, c W_c + B_c) W_r + B_r, for history and candidates alike.
+    """q = concat(v W_v + B_v, c W_c + B_c) W_r + B_r, for histories and candidates alike.
 
     Args:
         num_items: size of the catalogue; ids run from 1 to `num_items`, 0 is padding.
@@ -27,19 +27,18 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
     Call arguments:
         item_ids: int `[...]`, any shape.
         indicators: float `[..., K]`, see `HistoricalBehaviorIndicators`.
-        states: optional float `[batch, length, dim]`; with them `item_ids` are candidates,
+        states: optional float `[batch, length, dim]`; if given, `item_ids` are candidates,
             `[batch, steps, candidates]`, for the last `steps` states.
-        negative_ids: optional int `[batch, negatives]`, with `states`: more candidates, the same
-            for every step, that are not in the history, so that their counts are 0.
-        items: optional float32 `[..., dim]`, what `look_up(item_ids)` has given, for calls that
+        negative_ids: optional int `[batch, negatives]`, only with `states`: more candidates, the
+            same for every step, that are not in the history, so that their counts are 0.
+        items: optional float32 `[..., dim]`, the result of `look_up(item_ids)`, for calls that
             share a lookup.
 
     Returns:
         float `[..., dim]`, zero at padding; histories `[batch, length]` carry a Keras mask.
-        With `states`, float32 `[batch, steps, candidates + negatives]`:
-        z . q (Eq. 14), which needs no encoding of the candidates. It is the logit. The sigmoid of
-        Eq. 14 is monotone, so it changes no ranking, but in float32 it makes large scores equal;
-        the loss applies it where it is needed.
+        With `states`, float32 `[batch, steps, candidates + negatives]`: the logits z . q (Eq. 14),
+        computed without encoding the candidates. The sigmoid of Eq. 14 is left to the loss. It is
+        monotone, so it changes no ranking, but in float32 it makes large scores equal.
     """
 
     def __init__(
@@ -50,14 +49,14 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         item_buckets: int = 0,
         **kwargs: Any,
     ) -> None:
-        # Whatever it computes in, `items` come in float32, as the table has them.
+        # No autocast: `items` are float32 in every precision, as in the table.
         super().__init__(autocast=False, **kwargs)
         self.supports_masking = True
         self.num_items = num_items
         self.dim = dim
         self.scale_embeddings = scale_embeddings
         self.item_buckets = item_buckets
-        # W_v. The bias of Eq. 1 is a weight of its own, shared by all items.
+        # W_v. The bias of Eq. 1 is a separate weight, shared by all items.
         self.item_table = make_item_table(num_items, dim, item_buckets)
         self.indicator_dense = keras.layers.Dense(
             dim, dtype=self.dtype_policy, name="indicator_dense"
@@ -79,11 +78,11 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         self.combine.build((*item_ids_shape, 2 * self.dim))
 
     def look_up(self, item_ids):
-        """The items' own embeddings, float32 `[..., dim]`."""
+        """Looks up the embeddings of items without indicators, float32 `[..., dim]`."""
         return self.item_table(item_ids)
 
     def call(self, item_ids, indicators, states=None, negative_ids=None, items=None):
-        """Encodes items that come with the given counts, or scores them."""
+        """Encodes items with the given counts, or scores them if `states` are given."""
         items = self.look_up(item_ids) if items is None else items
         if states is not None:
             return self._score(item_ids, items, indicators, states, negative_ids)
@@ -93,7 +92,7 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         return encoded * ops.cast(event_mask(item_ids)[..., None], encoded.dtype)
 
     def _score(self, item_ids, items, indicators, states, negative_ids):
-        """z . q = (z item_kernel^T) . item + (z effect^T) . counts + z . offset."""
+        """Computes z . q = (z item_kernel^T) . item + (z effect^T) . counts + z . offset."""
         states = last_steps(ops.cast(states, "float32"), item_ids)
         item_kernel, effect, offset = self._linear()
         by_item = ops.matmul(states, ops.transpose(item_kernel))
@@ -108,15 +107,15 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         return ops.concatenate([scores, negatives], axis=-1)
 
     def catalog_query(self, states):
-        """z . q of every item is a product with the table, and what history adds to it.
+        """Returns the terms of z . q, so that one product with the table scores all items.
 
         Args:
             states: float32 `[batch, dim]`.
 
         Returns:
-            `(vectors, offsets, gains)`: float32 `[batch, dim]`, `[batch, 1]` and `[batch, K]`, so
-            that z . q of an item without any history is `vectors . item + offsets`, and one more
-            event of each behaviour adds `gains` to it.
+            `(vectors, offsets, gains)`: float32 `[batch, dim]`, `[batch, 1]` and `[batch, K]`. For
+            an item without history, z . q is `vectors . item + offsets`; each event on the item
+            adds the entry of its behaviour in `gains`.
         """
         item_kernel, effect, offset = self._linear()
         vectors = ops.matmul(states, ops.transpose(item_kernel))
@@ -124,7 +123,7 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         return vectors, offsets, ops.matmul(states, ops.transpose(effect))
 
     def _linear(self, dtype="float32"):
-        """Eq. 1 to 3 multiplied out: q = item @ item_kernel + counts @ effect + offset."""
+        """Multiplies out Eq. 1 to 3: q = item @ item_kernel + counts @ effect + offset."""
         kernel = ops.convert_to_tensor(self.combine.kernel)  # W_r
         item_kernel, history_kernel = kernel[: self.dim], kernel[self.dim :]
         effect = ops.matmul(self.indicator_dense.kernel, history_kernel)  # of Eq. 2
@@ -136,11 +135,11 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
         return [ops.cast(part, dtype) for part in (item_kernel, effect, offset)]
 
     def compute_mask(self, inputs, previous_mask=None):
-        """What is no padding, of histories `[batch, length]`; candidates have no mask."""
+        """Returns the mask of a history `[batch, length]`; candidates have none."""
         return event_mask(inputs) if len(inputs.shape) == 2 else None
 
     def compute_output_spec(self, item_ids, indicators, states=None, negative_ids=None, items=None):
-        """`[..., dim]`, or `[batch, steps, candidates + negatives]` with `states`."""
+        """Returns `[..., dim]`, or `[batch, steps, candidates + negatives]` with `states`."""
         shapes = [None if x is None else x.shape for x in (item_ids, indicators, states)]
         shapes.append(None if negative_ids is None else negative_ids.shape)
         dtype = self.compute_dtype if states is None else "float32"
@@ -149,13 +148,13 @@ class ItemBehaviorEmbedding(keras.layers.Layer):
     def compute_output_shape(
         self, item_ids_shape, indicators_shape, states_shape=None, negative_ids_shape=None
     ):
-        """Returns `[..., dim]`, or `[batch, steps, candidates + negatives]` with states."""
+        """Returns `[..., dim]`, or `[batch, steps, candidates + negatives]` with `states`."""
         if states_shape is None:
             return (*item_ids_shape, self.dim)
         return scores_shape(item_ids_shape, negative_ids_shape)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_items": self.num_items,

@@ -1,4 +1,4 @@
-"""Items by themselves: one embedding for what was touched and for what may come next."""
+"""Item embeddings without indicators, shared by histories and candidates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hmar_keras.masks import event_mask
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class ItemEmbedding(keras.layers.Layer):
-    """v, for the items of a history, and z . v for candidates, of one table (SASRec, Eq. 6).
+    """v for the items of a history and z . v for candidates, from one table (SASRec, Eq. 6).
 
     Args:
         num_items: size of the catalogue; ids run from 1 to `num_items`, 0 is padding.
@@ -25,10 +25,10 @@ class ItemEmbedding(keras.layers.Layer):
 
     Call arguments:
         item_ids: int `[...]`, any shape.
-        states: optional float `[batch, length, dim]`; with them `item_ids` are candidates,
+        states: optional float `[batch, length, dim]`; if given, `item_ids` are candidates,
             `[batch, steps, candidates]`, for the last `steps` states.
-        negative_ids: optional int `[batch, negatives]`, with `states`: more candidates, the same
-            for every step.
+        negative_ids: optional int `[batch, negatives]`, only with `states`: more candidates, the
+            same for every step.
 
     Returns:
         float `[..., dim]`, zero at padding; histories `[batch, length]` carry a Keras mask. With
@@ -56,7 +56,7 @@ class ItemEmbedding(keras.layers.Layer):
         self.item_table.build(item_ids_shape)
 
     def call(self, item_ids, states=None, negative_ids=None):
-        """Looks items up, or scores them."""
+        """Looks items up, or scores them if `states` are given."""
         if states is None:
             items = self.item_table(item_ids)
             if self.scale_embeddings:
@@ -71,23 +71,23 @@ class ItemEmbedding(keras.layers.Layer):
         return ops.concatenate([scores, self.item_table.dot(states, negative_ids)], axis=-1)
 
     def compute_mask(self, inputs, previous_mask=None):
-        """What is no padding, of histories `[batch, length]`; candidates have no mask."""
+        """Returns the mask of a history `[batch, length]`; candidates have none."""
         return event_mask(inputs) if len(inputs.shape) == 2 else None
 
     def compute_output_spec(self, item_ids, states=None, negative_ids=None):
-        """`[..., dim]`, or `[batch, steps, candidates + negatives]` with `states`."""
+        """Returns `[..., dim]`, or `[batch, steps, candidates + negatives]` with `states`."""
         shapes = [None if x is None else x.shape for x in (item_ids, states, negative_ids)]
         dtype = self.compute_dtype if states is None else "float32"
         return keras.KerasTensor(self.compute_output_shape(*shapes), dtype)
 
     def compute_output_shape(self, item_ids_shape, states_shape=None, negative_ids_shape=None):
-        """Returns `[..., dim]`, or `[batch, steps, candidates + negatives]` with states."""
+        """Returns `[..., dim]`, or `[batch, steps, candidates + negatives]` with `states`."""
         if states_shape is None:
             return (*item_ids_shape, self.dim)
         return scores_shape(item_ids_shape, negative_ids_shape)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_items": self.num_items,

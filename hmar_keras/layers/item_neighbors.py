@@ -1,4 +1,4 @@
-"""Scores of candidates by the items of the history that they are alike to."""
+"""Scores of candidates by their similarity to the items of the history."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from hmar_keras.masks import causal_mask
 class ItemNeighbors(keras.layers.Layer):
     """s(t, c) = sum over s <= t of g^b(s) w(i_s, c): a weighted nearest-neighbour score.
 
-    w is how alike two items are, kept for each item with its `num_neighbors` most alike ones and 0
-    beyond. It is a statistic of the log and not learned; a product of embeddings can tell apart no
-    more pairs than it has columns for. The gains g, one learnable scalar a behaviour, start at 1.
+    w is the similarity of two items, kept for the `num_neighbors` most similar items of each item
+    and 0 for all others. It is a statistic of the log and not learned: products of embeddings have
+    too few columns to distinguish that many pairs. The scales g, one learnable scalar per
+    behaviour, start at 1.
 
-    A user who trains the model is among those that w was counted of, so that what he did next looks
-    foretold. In training his own share of the answer's similarities is therefore taken off. So w is
-    as good a witness in training as it will be of answers that are not counted yet, and what is
-    learned beside it learns what w does not know.
+    The training users are among the users that w counts, so their next items look predictable. In
+    training, each user's own share is therefore subtracted from the similarities of the positive.
+    Then w is as reliable in training as it will be on events that it has not counted, and the rest
+    of the model learns what w does not know.
 
-    Beyond the paper. A model beside a memory of the log: H.-T. Cheng et al., "Wide & Deep Learning
+    Not in the paper. A model with a memory of the log: H.-T. Cheng et al., "Wide & Deep Learning
     for Recommender Systems", DLRS 2016. Item-to-item scores: M. Deshpande and G. Karypis,
     "Item-Based Top-N Recommendation Algorithms", TOIS 2004.
 
     Args:
         num_items: size of the catalogue; ids run from 1 to `num_items`, 0 is padding.
-        num_neighbors: N, how many an item has at most.
+        num_neighbors: N, the maximum number of neighbours per item.
         num_behaviors: number of behaviours K.
 
     Call arguments:
         item_ids: int `[batch, length]`, left-padded with 0.
         behavior_ids: int `[batch, length]`.
         candidate_ids: int `[batch, steps, candidates]`, for the last `steps` positions; in training
-            candidate 0 is the answer.
+            candidate 0 is the positive.
         negative_ids: optional int `[batch, negatives]`: more candidates, the same for every step.
-        training: take the user's share in the answer off.
+        training: subtract the user's own share from the score of the positive.
 
     Returns:
         float32 `[batch, steps, candidates + negatives]`.
@@ -49,7 +50,7 @@ class ItemNeighbors(keras.layers.Layer):
     def __init__(
         self, num_items: int, num_neighbors: int, num_behaviors: int, **kwargs: Any
     ) -> None:
-        # As all scores; half precision would not tell ids apart either.
+        # float32 like all scores; half precision could not distinguish ids either.
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_items = num_items
         self.num_neighbors = num_neighbors
@@ -62,10 +63,10 @@ class ItemNeighbors(keras.layers.Layer):
         candidate_ids_shape=None,
         negative_ids_shape=None,
     ):
-        """Creates the neighbours of every id, `[num_items + 1, N]`, none yet, and g, `[K]`."""
+        """Creates the neighbours of every id, `[num_items + 1, N]`, none at first, and g, `[K]`."""
         shape = (self.num_items + 1, self.num_neighbors)
         fixed = {"initializer": "zeros", "trainable": False}
-        # Unsigned, because TensorFlow keeps no other integers of 32 bits on a GPU.
+        # Unsigned, because TensorFlow keeps no other 32-bit integers on a GPU.
         self.neighbor_ids = self.add_weight(
             shape=shape, dtype="uint32", name="neighbor_ids", **fixed
         )
@@ -74,15 +75,15 @@ class ItemNeighbors(keras.layers.Layer):
         self.gain = self.add_weight(shape=(self.num_behaviors,), initializer="ones", name="gain")
 
     def assign_neighbors(self, neighbor_ids, similarities, user_shares) -> None:
-        """Tells the layer which items are alike; to be called when it is built.
+        """Sets the neighbours of all items; the layer must be built.
 
         Args:
-            neighbor_ids: int `[num_items + 1, N]`, in any order, 0 where an item has fewer.
-            similarities: float `[num_items + 1, N]`, w with each.
-            user_shares: float `[num_items + 1]`; w(i, j) would be less by the product of i's and
-                j's had one user fewer touched both.
+            neighbor_ids: int `[num_items + 1, N]`, in any order, 0 where an item has fewer than N.
+            similarities: float `[num_items + 1, N]`, w with each neighbour.
+            user_shares: float `[num_items + 1]`; each user who touched both i and j adds the
+                product of the shares of i and j to w(i, j).
         """
-        order = np.argsort(neighbor_ids, axis=1, kind="stable")  # is searched in halves
+        order = np.argsort(neighbor_ids, axis=1, kind="stable")  # for the binary search
         self.neighbor_ids.assign(np.take_along_axis(neighbor_ids, order, axis=1))
         self.similarities.assign(np.take_along_axis(similarities, order, axis=1))
         self.user_shares.assign(user_shares)
@@ -110,14 +111,14 @@ class ItemNeighbors(keras.layers.Layer):
         return ops.concatenate([scores, sums[:, length - steps :]], axis=-1)
 
     def _own_share(self, item_ids, answers, found):
-        """What one user adds to the similarities found, `[batch, length, steps, 1]`."""
+        """Returns what one user adds to the similarities found, `[batch, length, steps, 1]`."""
         shares = ops.convert_to_tensor(self.user_shares)
         of_items = ops.take(shares, item_ids, axis=0)[:, :, None, None]
         of_answers = ops.take(shares, answers, axis=0)[:, None]
         return ops.where(found > 0, of_items * of_answers, 0.0)
 
     def _similar(self, item_ids, candidate_ids):
-        """w of every item with every candidate of its row.
+        """Returns w of every item with every candidate of its row.
 
         Args:
             item_ids: int `[batch, length]`.
@@ -131,7 +132,7 @@ class ItemNeighbors(keras.layers.Layer):
         batch, length = ops.shape(item_ids)
         starts = ops.reshape(ops.arange(batch * length) * self.num_neighbors, (batch, length, 1))
         wanted = candidate_ids[:, None]
-        # Neighbours ascend, so how many have a lower id is found bit by bit, from the highest on.
+        # Ids ascend, so a binary search finds, from the highest bit on, how many are lower.
         below = ops.zeros((), "int32")
         for bit in reversed(range((self.num_neighbors - 1).bit_length())):
             more = below + 2**bit
@@ -145,18 +146,18 @@ class ItemNeighbors(keras.layers.Layer):
         )
 
     def _neighbors(self, item_ids):
-        """Of every item, int32 `[batch, length, N]`."""
+        """Returns the neighbours of every item, int32 `[batch, length, N]`."""
         return ops.cast(take_rows(self.neighbor_ids.value, item_ids), "int32")
 
     def catalog_gains(self, item_ids, behavior_ids):
-        """What every event adds to the scores of its item's neighbours.
+        """Returns what every event adds to the scores of its item's neighbours.
 
         Args:
             item_ids: int `[batch, length]`.
             behavior_ids: int `[batch, length]`.
 
         Returns:
-            `(neighbor_ids, gains)`: int32 and float32 `[batch, length * N]`. An item that is there
+            `(neighbor_ids, gains)`: int32 and float32 `[batch, length * N]`. An item that occurs
             several times gets the sum; 0 gets nothing.
         """
         gains = values_of_behaviors(ops.convert_to_tensor(self.gain), behavior_ids)[..., None]
@@ -169,7 +170,7 @@ class ItemNeighbors(keras.layers.Layer):
     def compute_output_shape(
         self, item_ids_shape, behavior_ids_shape, candidate_ids_shape, negative_ids_shape=None
     ):
-        """`[batch, steps, candidates + negatives]`."""
+        """Returns `[batch, steps, candidates + negatives]`."""
         return scores_shape(candidate_ids_shape, negative_ids_shape)
 
     def compute_output_spec(
@@ -181,7 +182,7 @@ class ItemNeighbors(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(*shapes), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_items": self.num_items,

@@ -12,10 +12,10 @@ from hmar_keras.kernels import dot_candidates, take_rows
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class ItemTable(keras.layers.Embedding):
-    """As `keras.layers.Embedding`, but reads the rows that are asked for and no others.
+    """A `keras.layers.Embedding` that reads only the requested rows.
 
-    On TensorFlow `keras.layers.Embedding` reads the whole variable first, and that is a copy of
-    it in every lookup once an optimiser, as `LazyAdam`, has written single rows.
+    On TensorFlow, `keras.layers.Embedding` reads the whole variable first, which copies it in every
+    lookup once an optimiser such as `LazyAdam` has written single rows.
 
     Args:
         input_dim: number of ids, padding included.
@@ -66,11 +66,11 @@ class ItemTable(keras.layers.Embedding):
         return take_rows(self.embeddings.value, ops.convert_to_tensor(rows))
 
     def dot(self, vectors, item_ids):
-        """The products of `vectors`, `[batch, steps, output_dim]`, with items.
+        """Multiplies vectors by the embeddings of items.
 
         Args:
             vectors: float32 `[batch, steps, output_dim]`.
-            item_ids: int `[batch, steps, items]`, for every step its own; or `[batch, items]`,
+            item_ids: int `[batch, steps, items]`, different for each step, or `[batch, items]`,
                 the same for all steps.
 
         Returns:
@@ -81,5 +81,5 @@ class ItemTable(keras.layers.Embedding):
         return dot_candidates(vectors, self(item_ids))
 
     def dot_all_items(self, vectors):
-        """The products of `vectors`, `[batch, output_dim]`, with every id: `[batch, input_dim]`."""
+        """Multiplies `vectors`, `[batch, output_dim]`, by every embedding: `[batch, input_dim]`."""
         return ops.matmul(vectors, ops.transpose(ops.convert_to_tensor(self.embeddings)))

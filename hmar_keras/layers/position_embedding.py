@@ -10,12 +10,12 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class PositionEmbedding(keras.layers.Layer):
-    """g = q + P, where the newest event always has the same row of P.
+    """g = q + P, where the newest event always gets the last row of P.
 
     Because the sequences are padded on the left, adding or trimming padding changes nothing.
 
     Args:
-        max_length: the longest sequence that can come.
+        max_length: the maximum length of a sequence.
 
     Call arguments:
         inputs: float `[batch, length, dim]`, `length <= max_length`.
@@ -47,16 +47,16 @@ class PositionEmbedding(keras.layers.Layer):
             )
         start = self.max_length - ops.shape(inputs)[1]
         if not isinstance(start, int):
-            # A length known only at run time: too long a sequence must fail on the shapes below
-            # and not wrap around.
+            # The length is known only at run time. A sequence that is too long must fail on the
+            # shapes below and not wrap around.
             start = ops.maximum(start, 0)
         positions = ops.convert_to_tensor(self.positions)[start:]
         return inputs + ops.cast(positions[None], inputs.dtype)
 
     def compute_output_shape(self, input_shape):
-        """Same as the input's."""
+        """Returns the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "max_length": self.max_length}

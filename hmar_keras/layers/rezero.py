@@ -14,14 +14,14 @@ from hmar_keras.kernels import values_of_behaviors
 class ReZero(keras.layers.Layer):
     """L = F + gamma^b x: a skip connection that starts closed.
 
-    One learnable scalar gamma a behaviour, initialised to 0.
+    There is one learnable scalar gamma per behaviour, initialised to 0.
 
     Args:
         num_behaviors: number of behaviours K.
 
     Call arguments:
         inputs: float `[batch, length, dim]`, the skipped x (G of Eq. 8).
-        outputs: float `[batch, length, dim]`, what was computed of it (F of Eq. 8).
+        outputs: float `[batch, length, dim]`, what was computed from x (F of Eq. 8).
         behavior_ids: int `[batch, length]`; padding (0) has gamma 0.
 
     Returns:
@@ -43,9 +43,9 @@ class ReZero(keras.layers.Layer):
         return outputs + gates[..., None] * inputs  # Eq. 8
 
     def compute_output_shape(self, inputs_shape, outputs_shape, behavior_ids_shape=None):
-        """Same as the input's."""
+        """Returns the shape of the input."""
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "num_behaviors": self.num_behaviors}

@@ -10,7 +10,7 @@ from keras import ops
 from hmar_keras.kernels import masked_attention
 from hmar_keras.layers.behavior_dense import BehaviorDense
 
-# Three square kernels side by side: by fan-in alone each is drawn as Glorot would draw it alone.
+# Depends on fan-in alone, so each of three square kernels side by side is drawn as by Glorot.
 _INITIALIZER = "lecun_uniform"
 
 
@@ -20,8 +20,8 @@ class SelfAttention(keras.layers.Layer):
 
     Args:
         num_heads: number of heads H; must divide the input's width.
-        num_behaviors: None for one set of projections (Eq. 11); K for one set a behaviour
-            (Eq. 6), each position projected by its own behaviour's. Together with
+        num_behaviors: None for one set of projections (Eq. 11); K for one set per behaviour
+            (Eq. 6), where each position uses the set of its behaviour. Together with
             `masks.same_behavior_mask` this equals K separate attentions.
 
     Call arguments:
@@ -31,8 +31,8 @@ class SelfAttention(keras.layers.Layer):
         behavior_ids: int `[batch, length]`, only with `num_behaviors`.
 
     Returns:
-        float `[batch, length, dim]`. A query that may attend to nothing gets finite values
-        without meaning, which the caller masks.
+        float `[batch, length, dim]`. A query that may attend to nothing gets finite but
+        meaningless values, which the caller masks.
 
     Raises:
         ValueError: if `num_heads` does not divide `dim`.
@@ -45,11 +45,11 @@ class SelfAttention(keras.layers.Layer):
         self.num_behaviors = num_behaviors
 
     def compute_mask(self, inputs, previous_mask=None):
-        """That of the inputs; what Keras takes for it is the argument `mask`."""
+        """Returns the mask of the inputs; Keras would take the argument `mask` for it."""
         return getattr(inputs, "_keras_mask", None)
 
     def build(self, inputs_shape, mask_shape=None, behavior_ids_shape=None):
-        """Creates W_Q, W_K and W_V side by side, `[dim, 3 * dim]`, or K of them."""
+        """Creates W_Q, W_K and W_V side by side, `[dim, 3 * dim]`, or K sets of them."""
         dim = inputs_shape[-1]
         if self.num_heads < 1 or dim % self.num_heads:
             raise ValueError(
@@ -69,22 +69,22 @@ class SelfAttention(keras.layers.Layer):
         self.query_key_value.build(inputs_shape)
 
     def call(self, inputs, mask, behavior_ids=None):
-        """Attends under the mask."""
+        """Applies attention under the mask."""
         extra = () if self.num_behaviors is None else (behavior_ids,)
         projections = self.query_key_value(inputs, *extra)
         batch, length, dim = ops.shape(inputs)
         shape = (batch, length, self.num_heads, dim // self.num_heads)
-        # The gradient of a split is a concatenation, that of three slices three whole arrays.
+        # The gradient of a split is one concatenation; that of three slices is three full arrays.
         parts = ops.split(projections, 3, axis=-1)
         attended = masked_attention(*(ops.reshape(part, shape) for part in parts), mask)
         return ops.reshape(attended, (batch, length, dim))
 
     def compute_output_shape(self, inputs_shape, mask_shape=None, behavior_ids_shape=None):
-        """Same as the input's."""
+        """Returns the shape of the input."""
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

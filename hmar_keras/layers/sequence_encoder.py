@@ -14,22 +14,22 @@ from hmar_keras.masks import event_mask, history_mask
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class SequenceEncoder(keras.layers.Layer):
-    """Z = FFN(SA(O) + G), causal and blind to padding. One block.
+    """One block of Z = FFN(SA(O) + G), causal and blind to padding.
 
-    Blocks are stacked by using Z as both O and G of the next.
+    To stack blocks, pass Z as both O and G of the next block.
 
     Args:
         num_heads: attention heads; must divide the width.
         dropout: dropout rate in the feed-forward network.
         feed_forward_residual: see `FeedForward`.
-        layer_norm: normalise what goes into the feed-forward network. The authors' release does,
-            the paper does not.
+        layer_norm: normalise the input of the feed-forward network. The authors' release does, the
+            paper does not.
         seed: seed of the dropout.
 
     Call arguments:
         inputs: float `[batch, length, dim]` (O, the behaviour encoders' output).
         residual: float `[batch, length, dim]` (G, the encoded items).
-        ids: int `[batch, length]`, item or behaviour ids; only padding (0) or not matters.
+        ids: int `[batch, length]`, item or behaviour ids; only which are padding (0) matters.
 
     Returns:
         float `[batch, length, dim]` (Z), zero at padding.
@@ -75,11 +75,11 @@ class SequenceEncoder(keras.layers.Layer):
         return outputs * ops.cast(event_mask(ids)[..., None], outputs.dtype)
 
     def compute_output_shape(self, inputs_shape, residual_shape=None, ids_shape=None):
-        """Same as the input's."""
+        """Returns the shape of the input."""
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

@@ -1,4 +1,4 @@
-"""Models built of the layers."""
+"""Models built from the layers."""
 
 from hmar_keras.models.hmar import HMAR, HMARBackbone, HMARConfig
 from hmar_keras.models.registry import compile_arguments, own_models, register_model

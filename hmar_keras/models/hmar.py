@@ -44,26 +44,27 @@ from hmar_keras.schema import (
 from hmar_keras.settings import setting
 from hmar_keras.training_log import TrainingLog
 
-_TARGET_ALPHA, _OTHER_ALPHA = 0.7, 0.1  # the paper's usual ones
+_TARGET_ALPHA, _OTHER_ALPHA = 0.7, 0.1  # the paper's usual weights
 
 
 @dataclasses.dataclass(frozen=True)
 class HMARConfig(TransformerConfig):
-    """Settings of HMAR: those of `TransformerConfig`, of all that it inherits from, and its own.
+    """Settings of HMAR, in addition to those of `TransformerConfig` and its base classes.
 
     Behaviours that `alpha` leaves out get the paper's usual weights, 0.7 (target) or 0.1.
 
     Args:
-        num_behavior_blocks: behaviour encoders (Eq. 5 to 10) on top of each other; 0 for none.
-        indicators: count historical behaviour indicators; False leaves them 0.
-        variant: the network as the `"paper"` has it, or as the authors' `"release"` does: item
-            embeddings times sqrt(d), no dense layer in Eq. 5, each feed-forward network's input
-            added to its output, and a layer normalisation before that of the sequence encoder.
+        num_behavior_blocks: number of stacked behaviour encoders (Eq. 5 to 10); 0 for none.
+        indicators: count historical behaviour indicators; if False, they are 0.
+        variant: the network of the `"paper"`, or that of the authors' `"release"`: item embeddings
+            times sqrt(d), no dense layer in Eq. 5, the input of each feed-forward network added to
+            its output, and layer normalisation before the feed-forward network of the sequence
+            encoder.
         theta: weight of the behaviour classification in Eq. 18.
 
     Raises:
-        ValueError: if a setting is of the wrong kind or out of range, naming it and what would
-            do.
+        ValueError: if a setting has the wrong type or is out of range; the message names it and
+            the valid values.
 
     Example:
 
@@ -81,23 +82,23 @@ class HMARConfig(TransformerConfig):
     theta: float = setting(0.1, at_least=0)
 
     def usual_alpha(self, behavior: str) -> float:
-        """The paper's weight of a behaviour that `alpha` leaves out."""
+        """Returns the paper's weight of a behaviour that `alpha` leaves out."""
         return _TARGET_ALPHA if behavior == self.behaviors.target else _OTHER_ALPHA
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class HMARBackbone(keras.Model):
-    """Histories to states: everything of HMAR but its heads.
+    """HMAR without its heads, from histories to states.
 
     Inputs, a dict: `item_ids` and `behavior_ids`, int `[batch, length]`, left-padded with 0,
     `length <= config.max_length`. Output: z, float `[batch, length, dim]`, zero at padding;
     position t has seen the events up to and including t and nothing else.
 
-    The encoders of items, for candidates too, are the attributes `indicators` and `item_encoder`.
+    The attributes `indicators` and `item_encoder` encode items, including candidates.
 
     Args:
         config: an `HMARConfig` or its `to_dict()`.
-        dtype: of the layers, a name or a policy.
+        dtype: dtype of the layers, a name or a policy.
         **kwargs: as in `keras.Model`.
     """
 
@@ -171,7 +172,7 @@ class HMARBackbone(keras.Model):
         self.item_encoder = item_encoder
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return config_of(self, self._layers_policy)
 
     @classmethod
@@ -181,10 +182,11 @@ class HMARBackbone(keras.Model):
 
 
 class CandidateItems(keras.Operation):
-    """The items' own embeddings of all candidates, and of the first of each step, in one lookup.
+    """The item embeddings of all candidates, and of the first of each step, in one lookup.
 
-    Both heads need the first one. Looked up for each, it would be one row more of the table's
-    gradient. An operation of the graph and not a layer: its weights are the encoder's.
+    Both heads need the first candidate. A lookup for each head would add a row to the gradient of
+    the table. This is an operation of the graph and not a layer, because its weights are the
+    encoder's.
 
     Args:
         item_encoder: an `ItemBehaviorEmbedding`.
@@ -202,10 +204,10 @@ class CandidateItems(keras.Operation):
         self._dim = item_encoder.dim
 
     def call(self, candidate_ids):
-        """Looks them up."""
+        """Looks the candidates up."""
         items = self._look_up(candidate_ids)
         batch, steps, _, dim = ops.shape(items)
-        # Not by indexing: on TensorFlow the gradient of that is several times slower.
+        # Not by indexing, because its gradient is several times slower on TensorFlow.
         first = ops.slice(items, (0, 0, 0, 0), (batch, steps, 1, dim))
         return items, ops.squeeze(first, axis=2)
 
@@ -218,19 +220,19 @@ class CandidateItems(keras.Operation):
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class HMAR(SequentialRecommender):
-    """The whole model, for stock `compile`, `fit`, `save` and `keras.saving.load_model`.
+    """The complete model, for Keras's own `compile`, `fit`, `save` and `keras.saving.load_model`.
 
     Inputs: those of `SequentialRecommender`.
 
     Outputs, a dict:
         `ranking`: float32 `[batch, steps, candidates + negatives]`, logits (Eq. 14 before the
             sigmoid).
-        `behavior`: float32 `[batch, steps, K]`, logits (Eq. 16) of what the user will do to
-            candidate 0.
+        `behavior`: float32 `[batch, steps, K]`, logits (Eq. 16) of the behaviour with which
+            the user will touch candidate 0.
 
     Args:
         config: an `HMARConfig` or its `to_dict()`.
-        dtype: of the layers, a name or a policy.
+        dtype: dtype of the layers, a name or a policy.
         **kwargs: as in `keras.Model`.
 
     Example:
@@ -292,20 +294,20 @@ class HMAR(SequentialRecommender):
         return self.backbone.item_encoder.item_table
 
     def prepare(self, log: TrainingLog) -> None:
-        """Starts items and neighbours from the log where the settings ask for it."""
+        """Initialises items and neighbours from the log as the settings say."""
         prepare_items(self, log)
 
     def objective(self) -> Objective:
-        """The next item and what is done to it, Eq. 18."""
+        """Returns the objective of Eq. 18: the next item and its behaviour."""
         behavior = Output(BehaviorLoss(), self.config.theta, lambda: [BehaviorAccuracy()])
         return super().objective().with_output(BEHAVIOR, behavior)
 
     def query(self, features: Mapping[str, Any]) -> Query:
-        """See `SequentialRecommender.query`.
+        """Returns how to score every item, see `SequentialRecommender.query`.
 
-        Eq. 14 with Eq. 1 to 3 is linear in a candidate's indicators, so one product with the
-        encodings of all items without history is enough, corrected at the few items that a user
-        has touched and at their neighbours.
+        Eq. 14 with Eq. 1 to 3 is linear in a candidate's indicators. One product with the encodings
+        of all items without history is therefore enough, corrected at the few items that a user has
+        touched and at their neighbours.
         """
         item_ids, behavior_ids = features[ITEM_IDS], features[BEHAVIOR_IDS]
         states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
@@ -325,10 +327,10 @@ class HMAR(SequentialRecommender):
         return Query(vectors, offsets, (ids, gains))
 
     def behavior_logits(self, features: Mapping[str, Any], candidate_ids):
-        """What the user would do to each candidate: the `behavior` output for all of them.
+        """Returns the `behavior` output for each candidate: what the user would do to it.
 
         Args:
-            features: by name, what the model reads; more is ignored.
+            features: what the model reads, by name; other entries are ignored.
             candidate_ids: int `[batch, candidates]`.
 
         Returns:
@@ -340,6 +342,6 @@ class HMAR(SequentialRecommender):
         states = self.backbone(history, training=False)
         counts = self.backbone.indicators(history[ITEM_IDS], history[BEHAVIOR_IDS], asked)
         candidates = self.backbone.item_encoder(asked, counts)[:, 0]
-        # To the classifier every candidate is a step of its own, all after the newest event.
+        # To the classifier, each candidate is a separate step after the newest event.
         last = ops.broadcast_to(states[:, -1:], ops.shape(candidates))
         return self.get_layer(BEHAVIOR)(last, candidates)

@@ -1,4 +1,4 @@
-"""The models by the names that commands have for them, and how they are compiled."""
+"""The models by the names that commands use, and the arguments to compile them with."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ MODELS.update(_BUILT_IN)
 
 
 def register_model(name: str) -> Callable[[_Class], _Class]:
-    """Registers a model of your own under a name that a command can ask for: a decorator.
+    """Registers a custom model under a name that commands and configurations can use.
 
-    It can be saved and loaded, too. A second model of the same name takes the first one's place,
-    as where a notebook's cell runs again.
+    Registered models can also be saved and loaded. A second model of the same name replaces the
+    first, for instance when a notebook cell runs again.
 
     Args:
-        name: what `--model` calls it.
+        name: the name for `--model`.
 
     Returns:
-        a decorator of a `SequentialRecommender`, which gives the class back.
+        a decorator for a subclass of `SequentialRecommender`, which returns the class.
 
     Raises:
-        ValueError: if the name is empty or is that of a model or preset of this package, or the
-            class does not keep the contract of a `SequentialRecommender`.
+        ValueError: if the name is empty or belongs to a model or preset of this package, or the
+            class does not fulfil the contract of `SequentialRecommender`.
 
     Example:
 
@@ -58,15 +58,15 @@ def register_model(name: str) -> Callable[[_Class], _Class]:
 
 
 def own_models() -> list[str]:
-    """The names of the models that are not of this package."""
+    """Returns the names of the custom models."""
     return [name for name in MODELS if name not in _BUILT_IN]
 
 
 def _check_contract(name, cls):
-    """Checks what a class says of itself.
+    """Checks the settings, objective and features of a class.
 
     Raises:
-        ValueError: if the class is no model, or its settings or features will not do.
+        ValueError: if the class is not a model, or its settings or features are not valid.
     """
     if not (isinstance(cls, type) and issubclass(cls, SequentialRecommender)):
         raise ValueError(f"the model {name!r} must be a SequentialRecommender, got {cls!r}.")
@@ -79,21 +79,21 @@ def _check_contract(name, cls):
     asks_nothing_else = cls.objective is SequentialRecommender.objective
     if asks_nothing_else and not issubclass(kind, NextItemConfig):
         raise ValueError(
-            f"the model {name!r} needs an objective() of its own, or settings that inherit from "
+            f"the model {name!r} needs an objective() method, or settings that inherit from "
             "NextItemConfig."
         )
     taken = {*TrainingConfig.names(), "model", "holdout"} & set(kind.names())
     if taken:
         raise ValueError(
-            f"the model {name!r} has a setting {taken.pop()!r}, which every run has; choose "
-            "another name."
+            f"the model {name!r} has a setting {taken.pop()!r}, which every run has already; "
+            "choose another name."
         )
     unknown = [each for each in cls.features if each not in FEATURES]
     if not cls.features:
-        raise ValueError(f"the model {name!r} reads nothing; name its features.")
+        raise ValueError(f"the model {name!r} reads nothing; list its inputs in features.")
     if unknown:
         raise ValueError(
-            f"the model {name!r} has the unknown feature {unknown[0]!r}; there are "
+            f"the model {name!r} has the unknown feature {unknown[0]!r}; choose from "
             f"{', '.join(FEATURES)}."
         )
 
@@ -103,11 +103,11 @@ def _is_frozen(kind):
 
 
 def compile_arguments(model: Any, training: TrainingConfig | None = None) -> dict[str, Any]:
-    """What to give a model's `compile`: the optimiser, and the losses and metrics of its objective.
+    """Returns arguments for `compile`: the optimiser, and the objective's losses and metrics.
 
     Args:
         model: a `SequentialRecommender`, or anything with an `objective()`.
-        training: settings, for the optimiser; None for the usual ones.
+        training: training settings, for the optimiser; None for the defaults.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""SASRec and gSASRec: the sequence of items alone, under one causal attention.
+"""SASRec and gSASRec: causal attention over the sequence of items, without behaviours.
 
 W.-C. Kang and J. McAuley, "Self-attentive sequential recommendation", ICDM 2018. With
 `loss="gbce"` and many negatives it is the model of A. Petrov and C. Macdonald, "gSASRec: reducing
@@ -32,10 +32,10 @@ from hmar_keras.training_log import TrainingLog
 
 @dataclasses.dataclass(frozen=True)
 class SASRecConfig(TransformerConfig):
-    """Settings of SASRec: those of `TransformerConfig` and of all that it inherits from.
+    """Settings of SASRec: those of `TransformerConfig` and its base classes.
 
     Args:
-        num_sequence_blocks: blocks of self-attention.
+        num_sequence_blocks: number of self-attention blocks.
     """
 
     num_sequence_blocks: int = setting(2, above=0)
@@ -43,17 +43,17 @@ class SASRecConfig(TransformerConfig):
 
 @keras.saving.register_keras_serializable(package="hmar_keras")
 class SASRec(SequentialRecommender):
-    """Items, positions, blocks of self-attention, z . v.
+    """SASRec: items, positions, blocks of self-attention, and scores z . v.
 
     A block is HMAR's `SequenceEncoder` with layer normalisation and residuals, on normalised
     input. Item embeddings are multiplied by sqrt(d), as in SASRec's own code. (That code normalises
-    the queries and not the keys.) Behaviours are not looked at: with `input_behaviors="target"` the
-    model sees the target behaviour's events, as in the tables of papers that compare with it, with
-    `"all"` those of every behaviour.
+    the queries and not the keys.) The model ignores behaviours. With `input_behaviors="target"` it
+    sees only the events of the target behaviour, as in the tables of papers that compare with it;
+    with `"all"` it sees those of every behaviour.
 
     Args:
         config: a `SASRecConfig` or its `to_dict()`.
-        dtype: of the layers, a name or a policy.
+        dtype: dtype of the layers, a name or a policy.
         **kwargs: as in `keras.Model`.
 
     Example:
@@ -131,11 +131,11 @@ class SASRec(SequentialRecommender):
         return self.items.item_table
 
     def prepare(self, log: TrainingLog) -> None:
-        """Starts items and neighbours from the log where the settings ask for it."""
+        """Initialises items and neighbours from the log as the settings say."""
         prepare_items(self, log)
 
     def query(self, features: Mapping[str, Any]) -> Query:
-        """Returns the newest state as the vectors, and the neighbours' scores as gains."""
+        """Returns the newest states as `vectors`, and the neighbours' scores as `gains`."""
         item_ids = features[ITEM_IDS]
         states = self.backbone({ITEM_IDS: item_ids}, training=False)
         gains = None
@@ -145,5 +145,5 @@ class SASRec(SequentialRecommender):
 
 
 def _of_one_kind(item_ids):
-    """A history all events of which are of one behaviour."""
+    """Returns the item ids and behaviour ids of a history with a single behaviour."""
     return item_ids, ops.minimum(item_ids, 1)

@@ -1,4 +1,4 @@
-"""What all models of this package have in common, and what a new one has to bring."""
+"""What all models of this package share, and what a new model must define."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from hmar_keras.schema import (
 )
 from hmar_keras.training_log import TrainingLog
 
-# Classes by name; `register_model` adds to them.
+# Model classes by name; `register_model` adds to them.
 MODELS: dict[str, type[SequentialRecommender]] = {}
-LOWEST_SCORE = -3.4028235e38  # float32's most negative number, which every softmax survives
-_CANDIDATES_AT_ONCE = 2048  # of the whole catalogue, where every item has to be scored by itself
+LOWEST_SCORE = -3.4028235e38  # the most negative float32, which no softmax turns into NaN
+_CANDIDATES_AT_ONCE = 2048  # if no single product scores the whole catalogue
 _Config = TypeVar("_Config", bound=ModelConfig)
 _DTYPES = {TIMESTAMPS: "float32"}
 _SHAPES = {USER_IDS: ()}
 
 
 def as_config(kind: type[_Config], config: ModelConfig | Mapping[str, Any]) -> _Config:
-    """Settings of a class, also of their `to_dict()`.
+    """Returns settings of a class, given as such or as their `to_dict()`.
 
     Raises:
-        ValueError: if they are of another class.
+        ValueError: if the settings belong to another class.
     """
     if isinstance(config, Mapping):
         return kind.from_dict(config)
@@ -50,11 +50,11 @@ def as_config(kind: type[_Config], config: ModelConfig | Mapping[str, Any]) -> _
 
 
 def config_of(model, policy):
-    """Returns a model's settings and what every Keras layer keeps.
+    """Returns a model's settings and what every Keras layer stores.
 
     Args:
-        model: with `config`.
-        policy: of its layers.
+        model: a model with a `config`.
+        policy: the dtype policy of its layers.
     """
     frozen = [n for n, layer in enumerate(_inner(model)) if not layer.trainable]
     return {
@@ -66,11 +66,11 @@ def config_of(model, policy):
 
 
 def revived(cls, config):
-    """Returns the model that `config_of` tells of.
+    """Rebuilds a model from the result of `config_of`.
 
     Args:
-        cls: its class.
-        config: what `config_of` gave, also of an earlier version, with a name and settings alone.
+        cls: class of the model.
+        config: the result of `config_of`; in earlier versions, only a name and settings.
     """
     arguments = {**config, "config": as_config(cls.Settings, config["config"])}
     frozen = arguments.pop("frozen", ())
@@ -84,12 +84,12 @@ def revived(cls, config):
 
 
 def _inner(model):
-    """A model and all layers within, in an order that its constructor settles."""
+    """Returns a model and all layers inside it, in an order that its constructor determines."""
     return list(model._flatten_layers())
 
 
 def history_inputs(features: Sequence[str] = (ITEM_IDS, BEHAVIOR_IDS)) -> dict[str, Any]:
-    """Inputs of a graph for what a model reads, by name; their shapes see `hmar_keras.schema`."""
+    """Creates graph inputs for what a model reads, by name; for shapes see `hmar_keras.schema`."""
     return {
         name: keras.Input(_SHAPES.get(name, (None,)), dtype=_DTYPES.get(name, "int32"), name=name)
         for name in features
@@ -99,11 +99,11 @@ def history_inputs(features: Sequence[str] = (ITEM_IDS, BEHAVIOR_IDS)) -> dict[s
 def recommender_inputs(
     features: Sequence[str] = (ITEM_IDS, BEHAVIOR_IDS), shared_negatives: bool = False
 ) -> dict[str, Any]:
-    """All inputs of a model, by name; see `SequentialRecommender`.
+    """Creates all graph inputs of a model, by name; see `SequentialRecommender`.
 
     Args:
-        features: the model's.
-        shared_negatives: as of the model's objective.
+        features: the model's features.
+        shared_negatives: whether the model's objective has shared negatives.
     """
     inputs = {
         **history_inputs(features),
@@ -115,7 +115,7 @@ def recommender_inputs(
 
 
 def item_neighbors(config: TransformerConfig, num_behaviors: int) -> ItemNeighbors | None:
-    """The `ItemNeighbors` that the settings ask for, or None."""
+    """Creates the `ItemNeighbors` layer if the settings ask for one, else returns None."""
     if not config.num_neighbors:
         return None
     count = min(config.num_neighbors, config.num_items)
@@ -123,10 +123,10 @@ def item_neighbors(config: TransformerConfig, num_behaviors: int) -> ItemNeighbo
 
 
 def prepare_items(model: Any, log: TrainingLog) -> None:
-    """Lets the items begin where the settings say: `item_start`, `num_neighbors`.
+    """Initialises items and neighbours as `item_start` and `num_neighbors` say.
 
     Args:
-        model: with `item_table`, `neighbors`, which may be None, and a `TransformerConfig`.
+        model: a model with `item_table`, `neighbors` (may be None) and a `TransformerConfig`.
         log: the training events.
     """
     config = model.config
@@ -143,16 +143,16 @@ def prepare_items(model: Any, log: TrainingLog) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Query:
-    """What the item table is asked with to score every item as the next one.
+    """A query to the item table that scores every item as the next one.
 
-    The score of item i is `vectors . embedding(i) + offsets`, and what is gained at some items, as
+    The score of item i is `vectors . embedding(i) + offsets`, plus `gains` at some items, such as
     those of the history.
 
     Args:
         vectors: float32 `[batch, dim]`.
         offsets: float32 `[batch, 1]`, or None for none.
-        gains: None, or a pair `(item_ids, gains)`, int32 and float32 `[batch, n]`, of which an item
-            that is there several times gets the sum.
+        gains: None, or a pair `(item_ids, gains)`, int32 and float32 `[batch, n]`. An item that
+            occurs several times gets the sum.
     """
 
     vectors: Any
@@ -161,44 +161,44 @@ class Query:
 
 
 def hide_padding(scores):
-    """Scores by item id, `[batch, num_items + 1]`, with `LOWEST_SCORE` for padding, 0."""
+    """Sets the score of padding, id 0 of `[batch, num_items + 1]`, to `LOWEST_SCORE`."""
     padding = ops.equal(ops.arange(ops.shape(scores)[1]), PADDING_ID)
     return ops.where(padding[None], LOWEST_SCORE, scores)
 
 
 class SequentialRecommender(keras.Model):
-    """A functional model that scores what may come next, and the contract of all such models.
+    """A functional model that scores the next item, and the contract of all such models.
 
     A new model is a subclass, registered by `register_model`. Its constructor takes a config, a
-    `dtype` that its layers are given and that it passes on, and a `name`, builds a graph from
+    `dtype` and a `name`. It gives its layers the `dtype`, builds a graph from
     `recommender_inputs(self.features, ...)` to the output `ranking` and calls
-    `super().__init__(config, dtype, inputs=..., outputs=..., name=...)`. What else it may bring,
-    with defaults that do nothing: a `Settings` class and `features` of its own, `prepare`,
-    `objective`, and `item_table` with `query`. Training, evaluation, search, export and serving
-    then work with it. `docs/pages/own_model.md` shows one.
+    `super().__init__(config, dtype, inputs=..., outputs=..., name=...)`. Optionally, the subclass
+    defines its own `Settings` class, `features`, `prepare`, `objective`, and `item_table` with
+    `query`. Training, evaluation, search, export and serving then work with it.
+    `docs/pages/own_model.md` shows an example.
 
     Inputs, a dict:
-        what `features` names: `item_ids`, `behavior_ids`, int `[batch, length]`, left-padded with
-            0; `user_ids`, int `[batch]`; `timestamps`, float `[batch, length]`, see
+        those that `features` names: `item_ids`, `behavior_ids`, int `[batch, length]`, left-padded
+            with 0; `user_ids`, int `[batch]`; `timestamps`, float `[batch, length]`, see
             `hmar_keras.schema`.
         `candidate_ids`: int `[batch, steps, candidates]`, items that may follow each of the last
             `steps` positions; in training candidate 0 is the item that did follow.
         `negative_ids`: int `[batch, negatives]`, only if the objective has shared negatives: more
-            candidates for every step, none of which is in the history; none outside training,
-            `[batch, 0]`.
+            candidates for every step, none of which is in the history. Outside training there are
+            none, `[batch, 0]`.
 
     Outputs, a dict:
-        `ranking`: float32 `[batch, steps, candidates + negatives]`, logits; and what the objective
-            names beside it.
+        `ranking`: float32 `[batch, steps, candidates + negatives]`, logits.
+        any other outputs that the objective names.
 
     Args:
         config: the model's `Settings`.
-        dtype: of its layers, a name or a policy; kept with a saved model.
+        dtype: dtype of its layers, a name or a policy; saved with the model.
         **kwargs: as in `keras.Model`.
 
     Attributes:
         Settings: a frozen dataclass, see `hmar_keras.config.ModelConfig`.
-        features: what the model reads of a user, of `hmar_keras.schema.FEATURES`.
+        features: what the model reads about a user, out of `hmar_keras.schema.FEATURES`.
     """
 
     Settings: ClassVar[type[ModelConfig]] = NextItemConfig
@@ -215,27 +215,27 @@ class SequentialRecommender(keras.Model):
         self._layers_policy = keras.dtype_policies.get(dtype)
 
     def prepare(self, log: TrainingLog) -> None:
-        """Takes from the training events what the model begins with; by default nothing.
+        """Initialises weights from the training events; by default does nothing.
 
-        Called once, before the first step, with initial weights. What is kept as a weight, which
-        need not be trainable, is saved, resumed and exported like any.
+        Called once, before the first step, when the model has its initial weights. The weights that
+        it sets need not be trainable; they are saved, resumed and exported like all weights.
 
         Args:
-            log: the training events that the model sees; no others can be reached.
+            log: the training events that the model sees; it gives access to no others.
         """
 
     def objective(self) -> Objective:
-        """What a batch of training asks; by default `NextItem` with the model's settings."""
+        """Returns what the model is trained on; by default `NextItem` with the model's settings."""
         return NextItem.of(self.config)
 
     def query(self, features: Mapping[str, Any]) -> Query | None:
-        """What the item table is asked with to score every item; None where scores are no products.
+        """Returns the query that scores every item, or None if scores are not products.
 
-        Then every item is asked for by itself, which takes long where there are many.
+        With None, items are scored in chunks of candidates, which is slow for large catalogues.
 
         Args:
-            features: what the model reads, by name, tensors, in the form that the objective gives
-                a question.
+            features: tensors that the model reads, by name, in the form that `question` of the
+                objective returns.
         """
         return None
 
@@ -248,20 +248,20 @@ class SequentialRecommender(keras.Model):
         dtype: str | keras.dtype_policies.DTypePolicy | None = None,
         **changes: Any,
     ) -> SequentialRecommender:
-        """Makes a model with the settings of a preset and initial weights.
+        """Creates a model with the settings of a preset and initial weights.
 
-        `TrainingConfig.preset` has those of its training.
+        `TrainingConfig.preset` has the training settings of a preset.
 
         Args:
             preset: a name in `hmar_keras.PRESETS`.
             num_items: size of the catalogue.
             behaviors: names from weak to strong, and the target.
-            dtype: of its layers.
+            dtype: dtype of its layers.
             **changes: settings that differ from the preset.
 
         Raises:
-            ValueError: if there is no such preset, it is of another model than this class, or a
-                setting is wrong.
+            ValueError: if there is no such preset, it belongs to another model class, or a setting
+                is not valid.
 
         Example:
 
@@ -274,7 +274,7 @@ class SequentialRecommender(keras.Model):
         model = MODELS[settings["model"]]
         if not issubclass(model, cls):
             raise ValueError(
-                f"the preset {preset!r} is of {model.__name__}; ask {model.__name__}.from_preset."
+                f"the preset {preset!r} is for {model.__name__}; use {model.__name__}.from_preset."
             )
         known = model.Settings.names()
         settings = {name: value for name, value in settings.items() if name in known}
@@ -287,13 +287,13 @@ class SequentialRecommender(keras.Model):
         raise NotImplementedError(f"{type(self).__name__} must define item_table.")
 
     def score_catalog(self, features: Mapping[str, Any]):
-        """Scores every item as the next one, what `ranking` gives for all of them.
+        """Scores every item as the next one: the output `ranking` for the whole catalogue.
 
         Args:
-            features: by name, what the model reads; more is ignored.
+            features: what the model reads, by name; other entries are ignored.
 
         Returns:
-            float32 `[batch, num_items + 1]`, logits by item id; `LOWEST_SCORE` for padding, 0.
+            float32 `[batch, num_items + 1]`, logits by item id, with `LOWEST_SCORE` for padding, 0.
         """
         query = self.query(self.question(features))
         if query is None:
@@ -309,18 +309,18 @@ class SequentialRecommender(keras.Model):
         return hide_padding(scores)
 
     def read(self, features: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns what the model reads out of `features`, as tensors."""
+        """Returns the entries of `features` that the model reads, as tensors."""
         return {
             name: ops.convert_to_tensor(features[name], _DTYPES.get(name, "int32"))
             for name in self.features
         }
 
     def question(self, features: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns what the model reads, in the form in which it is asked what comes next."""
+        """Returns what the model reads, in the form that asks for the next item."""
         return self.objective().question(self.read(features))
 
     def _score_one_by_one(self, features):
-        """As `score_catalog`, some candidates at a time, so that memory is bounded."""
+        """Scores every item in chunks of candidates, so that memory is bounded."""
         features = self.read(features)
         rows, count = ops.shape(features[self.features[0]])[0], self.config.num_items + 1
 
@@ -338,10 +338,10 @@ class SequentialRecommender(keras.Model):
         return scores[:, :count]
 
     def score_candidates(self, features: Mapping[str, Any], candidate_ids):
-        """Scores some items as the next one.
+        """Scores the given items as the next one.
 
         Args:
-            features: by name, what the model reads; more is ignored.
+            features: what the model reads, by name; other entries are ignored.
             candidate_ids: int `[batch, candidates]`.
 
         Returns:
@@ -355,7 +355,7 @@ class SequentialRecommender(keras.Model):
         return self(inputs, training=False)[RANKING][:, 0]
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return config_of(self, self._layers_policy)
 
     @classmethod

@@ -1,9 +1,9 @@
-"""The command `hmar`: every command is a module, and turns options into calls of other packages."""
+"""The command `hmar`: one module per command, which turns options into calls of other packages."""
 
 
 def main() -> None:
     """Runs the command that the arguments name."""
-    # The first import of a command takes a moment, and a library may only want this package's name.
+    # Imported here, because it takes a moment and not every import of this package needs it.
     from pipelines.cli.app import main as run
 
     run()

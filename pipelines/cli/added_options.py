@@ -1,4 +1,4 @@
-"""Options that several commands share, given to a command as one argument."""
+"""Groups of options that a command receives as one argument."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 def add_options(
     command: Callable, name: str, options: Mapping[str, tuple[Any, Any]], make: Callable
 ) -> Callable:
-    """Returns a command that takes options in place of one argument.
+    """Returns a command that takes options in place of one of its arguments.
 
     Args:
-        command: a function, whose annotations Typer reads.
-        name: of the argument.
-        options: annotations of Typer and default values, by name.
-        make: turns the options' values by name into the argument.
+        command: a function with annotations for Typer.
+        name: the argument to replace.
+        options: annotation for Typer and default value of each option, by name.
+        make: makes the argument from the options' values by name.
     """
 
     @functools.wraps(command)

@@ -50,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="HMAR: multi-behaviour sequential recommendation, from interaction logs to a SavedModel. "
-    "Begin with: [bold]hmar run[/bold]",
+    "Start with: [bold]hmar run[/bold]",
 )
 
 
@@ -61,14 +61,14 @@ def before_any_command(
         typer.Option(
             "--import",
             metavar="FILE.py",
-            help="Python file that registers models of your own, see hmar_keras.register_model; "
-            "may be repeated. Commands that open a run of such a model need it, too. "
+            help="Python file that registers custom models, see hmar_keras.register_model. "
+            "Commands that open a run of a custom model need it as well. May be repeated. "
             rf"\[env var: {VARIABLE}]",
             show_default=False,
         ),
     ] = None,
 ):
-    """Options of every command."""
+    """Applies the options that all commands share."""
     if files := import_ or files_of_environment():
         choose_files(files)
 
@@ -77,8 +77,8 @@ app.add_typer(data_app, name="data")
 app.command("experiment")(experiment_command)
 app.command("tune")(tune_command)
 
-Models = Annotated[str, typer.Option(help="Where models are exported to, as MODELS/NAME/VERSION.")]
-Run = Annotated[str, typer.Argument(help="Directory of a run, see --output of hmar train.")]
+Models = Annotated[str, typer.Option(help="Export directory: writes MODELS/NAME/VERSION.")]
+Run = Annotated[str, typer.Argument(help="Run directory, the --output of hmar train.")]
 
 
 @app.command("run")
@@ -91,19 +91,19 @@ def run_command(
     resume: Resume = False,
     models: Models = "saved_models",
 ):
-    """Everything: train, evaluate, export, and answer one user from the export."""
+    """Do everything: train, evaluate, export, and recommend items to one user."""
     prepare_keras(training.hardware)
     from pipelines.export import make_temporary
 
     request = training.request(seed, model, resume)
-    with make_temporary(models):  # hours of training must not end in an unwritable directory
+    with make_temporary(models):  # fail before hours of training, not after
         pass
     from pipelines.runtime.interruption import Interruption
 
     run, data, trained = _train(request, output, resume)
     directory = Path(models) / check_model_name(data.name.replace("/", "-"))
     interruption = Interruption(at_once=True)
-    going_on = f"; it is trained: hmar evaluate {run.path}, then hmar export {run.path}"
+    going_on = f"; the model is trained: hmar evaluate {run.path}, then hmar export {run.path}"
     with if_interrupted(lambda: going_on):
         with interruption.listening():
             _evaluate(run, data, trained)
@@ -132,7 +132,7 @@ def train_command(
 
 @app.command("evaluate")
 def evaluate_command(run: Run, data_dir: DataDir = None):
-    """Results on validation and test under both protocols, beside the baselines'."""
+    """Evaluate a run on validation and test under all protocols, next to the baselines."""
     prepare_keras()
     from pipelines.training.run_directory import RunDirectory
     from pipelines.workflow import runs as workflow
@@ -149,35 +149,35 @@ def export_command(
     run: Run,
     models: Models = "saved_models",
     name: Annotated[
-        str | None, typer.Option(help=r"Name of the model. \[default: the dataset's]")
+        str | None, typer.Option(help=r"Model name. \[default: the dataset's name]")
     ] = None,
     data_dir: DataDir = None,
     retrieval: Annotated[
         str,
         typer.Option(
-            help=f"How the best items are found: {', '.join(RETRIEVALS)}. All are exact; "
-            "brute_force is the fastest for batches, streaming takes the least memory.",
+            help=f"How to find the best items: {', '.join(RETRIEVALS)}. All are exact; "
+            "brute_force is the fastest for batches, streaming uses the least memory.",
         ),
     ] = PRODUCT,
     bless: Annotated[
         bool,
         typer.Option(
             "--bless",
-            help="Only if on validation it is no worse than the live version, which is the latest "
-            "under its name unless --rollout says otherwise, and the best baseline.",
+            help="Export only if the validation score is no lower than those of the live version "
+            "(the latest under this name, or the stable one of --rollout) and the best baseline.",
         ),
     ] = False,
     rollout: Annotated[
         str | None,
         typer.Option(
-            help="With --bless: the --output of hmar rollout; the live version is the stable one.",
+            help="With --bless: the --output of hmar rollout; its stable version is the live one.",
             show_default=False,
         ),
     ] = None,
     tolerance: Annotated[
         float,
         typer.Option(
-            help="With --bless: how much worse than the live version it may be; 0.01 is 1 %.",
+            help="With --bless: how far the score may be below the live version's; 0.01 is 1 %.",
             min=0,
             max=1,
         ),
@@ -185,13 +185,13 @@ def export_command(
     gain: Annotated[
         float,
         typer.Option(
-            help="With --bless: how much better than the best baseline it must be.", min=0
+            help="With --bless: how far the score must be above the best baseline's.", min=0
         ),
     ] = 0.0,
 ):
-    """Write a SavedModel for TensorFlow Serving, in TensorFlow whatever trained the model."""
+    """Write a SavedModel for TensorFlow Serving, from a run of any backend."""
     if (tolerance or gain or rollout is not None) and not bless:
-        raise InputError("--rollout, --tolerance and --gain say how to --bless; add --bless.")
+        raise InputError("--rollout, --tolerance and --gain apply only with --bless; add --bless.")
     check_retrieval(retrieval)
     if name is not None:
         check_model_name(name)
@@ -221,14 +221,14 @@ def export_command(
 
 @app.command("recommend")
 def recommend_command(
-    model: Annotated[str, typer.Option(help="Exported model, saved_models/NAME or a version.")],
+    model: Annotated[str, typer.Option(help="Exported model: saved_models/NAME or a version.")],
     history: History,
     k: K = 10,
     exclude_seen: ExcludeSeen = False,
     user: User = None,
     times: Times = None,
 ):
-    """Answer from an exported model alone."""
+    """Recommend items from an exported model, without a server."""
     prepare_keras(backend="tensorflow")
     from pipelines.export.loaded_export import Recommender
 
@@ -247,7 +247,7 @@ app.command("client")(client_command)
 
 
 def main():
-    """Runs the command; bad input and a full disk end in one sentence and exit status 2."""
+    """Runs the command; bad input or a full disk gives one sentence and exit status 2."""
     repeat_lost_interrupts()
     with errors_as_sentences():
         for argument in sys.argv[1:]:
@@ -264,7 +264,7 @@ def _train(request, output, resume):
             run, data = workflow.start(request, output or new_output("runs", request))
         return _train_on(run, data, request)
     if output is None:
-        raise InputError("--resume needs the directory of the run as --output.")
+        raise InputError("--resume needs the run directory; give it as --output.")
     with RunDirectory.open(output).held():
         with preparing():
             run, data = workflow.resume(request, output)
@@ -306,14 +306,14 @@ def _export(run, data, model, directory, retrieval=PRODUCT):
 
 
 def _export_in_tensorflow(run, data_dir, directory):
-    """Has `hmar export` write the SavedModel, which no other backend can, in its own process."""
+    """Runs `hmar export` in a subprocess, because only TensorFlow can write a SavedModel."""
     from pipelines.runtime.model_versions import versions
 
     command = [sys.executable, "-c", "from pipelines.cli import main; main()", "export"]
     command += [str(run.path), "--models", str(directory.parent), "--name", directory.name]
     if data_dir:
         command += ["--data-dir", data_dir]
-    # Without the GPU, whose memory this process holds.
+    # On the CPU, because this process holds the GPU's memory.
     process = subprocess.run(command, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
     if process.returncode:
         sys.exit(process.returncode)
@@ -322,7 +322,7 @@ def _export_in_tensorflow(run, data_dir, directory):
 
 
 def _answer_example(data, version):
-    """Shows that the export answers, with the last events of the dataset's first user."""
+    """Prints the export's items after the last events of the dataset's first user."""
     from pipelines.export.loaded_export import Recommender
     from pipelines.export.warmup import real_histories
 

@@ -28,24 +28,24 @@ if TYPE_CHECKING:
 data_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Which datasets there are; prepare one, or look at it, before training on it.",
+    help="List datasets; prepare or describe one before training on it.",
 )
 
 Dataset = Annotated[
     str | None,
-    typer.Argument(metavar="[DATASET]", help="Name, see hmar data list; or give a --log."),
+    typer.Argument(metavar="[DATASET]", help="Dataset name, see hmar data list; or give a --log."),
 ]
 
 
 @data_app.command("list")
 def list_command():
-    """The datasets that can be asked for by name."""
+    """List the datasets that are available by name."""
     table = Table(box=box.SIMPLE)
     for column in ("name", "what it is", "files"):
         table.add_column(column)
     for name, entry in DATASETS.items():
         names = [f"{name}/{config}" for config in entry.configs] or [name]
-        files = "must be given (--data-dir)" if entry.needs_files else "made or downloaded"
+        files = "must be given (--data-dir)" if entry.needs_files else "generated or downloaded"
         table.add_row("\n".join(names), entry.description, files)
     Console().print(table)
 
@@ -66,17 +66,17 @@ def prepare_command(
         list[str] | None,
         typer.Option(
             metavar="FLAG",
-            help="Flag for the runner, may be repeated: --beam-option=--direct_num_workers=4",
+            help="Flag for the runner; may be repeated: --beam-option=--direct_num_workers=4",
         ),
     ] = None,
     log: LogSpec | None = None,
 ):
-    """Read, check, clean and order a dataset, and keep it for the commands to come."""
+    """Read, check, clean and sort a dataset, and store it for later commands."""
     beam = None
     if beam_runner:
         beam = BeamSettings(beam_runner, tuple(beam_option or ()))
     elif beam_option:
-        raise InputError("--beam-option is for a --beam-runner; name it, too.")
+        raise InputError("--beam-option needs a --beam-runner; give it as well.")
     prepare_keras()
     with preparing():
         data = load_chosen(dataset, data_dir, log, beam)
@@ -92,16 +92,14 @@ def describe_command(
         str | None,
         typer.Option(
             metavar="FILE.png",
-            help=r"The picture. \[default: DATASET.png in this directory]",
+            help=r"Picture to write. \[default: DATASET.png in this directory]",
             show_default=False,
         ),
     ] = None,
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print JSON in place of the table.")
-    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
     log: LogSpec | None = None,
 ):
-    """What is in a dataset: a table in the terminal and a picture."""
+    """Show what is in a dataset: a table in the terminal and a picture."""
     prepare_keras()
     from pipelines.datasets.event_log.files import find_files, log_name
     from pipelines.description.numbers import describe
@@ -110,7 +108,7 @@ def describe_command(
 
     name = dataset or (log_name(find_files(log.files)[0]) if log else "dataset")
     picture = Path(output or f"{name.replace('/', '-')}.png")
-    check_place(picture)  # preparing the data may take minutes
+    check_place(picture)  # fail before minutes of preparation, not after
     with preparing():
         data = load_chosen(dataset, data_dir, log)
     if data.report:

@@ -16,7 +16,7 @@ from pipelines.runtime.terminal import prepare_keras, say
 Suite = Annotated[
     list[str] | None,
     typer.Option(
-        help="What to compare, may be repeated. main: HMAR, other models, simple baselines; "
+        help="What to compare; may be repeated. main: HMAR, other models, simple baselines; "
         "ablation: HMAR without one of its parts; protocol: HMAR and the baselines. Every suite "
         r"is evaluated under all protocols. \[default: main]",
         show_default=False,
@@ -25,7 +25,7 @@ Suite = Annotated[
 Seeds = Annotated[
     int | None,
     typer.Option(
-        help=r"Trainings of each variant, with seeds from 0. \[default: 3]",
+        help=r"Runs per variant, with seeds 0, 1, ... \[default: 3]",
         min=1,
         show_default=False,
     ),
@@ -41,8 +41,8 @@ Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Continue the experiment in --output, with the same result as if it had never been "
-        "stopped; with more --seeds or another --suite what has been trained is kept.",
+        help="Continue the experiment in --output, with the same result as without interruption. "
+        "More --seeds or another --suite may be given; finished runs are kept.",
     ),
 ]
 

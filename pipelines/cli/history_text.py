@@ -1,4 +1,4 @@
-"""A history as text, for the command line."""
+"""Histories as text, for the command line."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _LATEST = (1 << 63) - 1
 
 
 def parse_history(text: str, behaviors: list[str]) -> list[tuple[str, str]]:
-    """Reads `"item:behaviour,item:behaviour"`, oldest first.
+    """Parses `"item:behaviour,item:behaviour"`, oldest first.
 
-    Items with commas or blanks around them are given as JSON: `'[["item", "behaviour"], ...]'`.
+    Items with commas, or with blanks around them, need JSON: `'[["item", "behaviour"], ...]'`.
 
     Raises:
-        InputError: if it is of neither form or a behaviour is unknown.
+        InputError: if the text has neither form or a behaviour is unknown.
     """
     if text.lstrip().startswith("["):
         pairs = _json_history(text)
@@ -33,10 +33,10 @@ def parse_history(text: str, behaviors: list[str]) -> list[tuple[str, str]]:
 
 
 def parse_times(text: str | None) -> list[int] | None:
-    """Reads `"12,15"`, one time an event.
+    """Parses `"12,15"`, one time per event.
 
     Raises:
-        InputError: if one of them is no whole number of 64 bits.
+        InputError: if one of them is not a whole number of 64 bits.
     """
     if text is None:
         return None
@@ -46,21 +46,21 @@ def parse_times(text: str | None) -> list[int] | None:
         times = [_LATEST + 1]
     if not all(-_LATEST <= time <= _LATEST for time in times):
         raise InputError(
-            f"--times {text!r} is no list of whole numbers; write for instance '1700000000,"
+            f"--times {text!r} is not a list of whole numbers; write, for example, '1700000000,"
             "1700000060'."
         )
     return times
 
 
 def format_history(history: list[tuple[str, str]]) -> str:
-    """A history as `parse_history` reads it, in the shorter form if that will do."""
+    """Returns a history as `parse_history` reads it, in the short form where possible."""
     text = ",".join(f"{item}:{behavior}" for item, behavior in history)
     parts = [part.strip() for part in text.split(",")]
     plain = parts == [f"{item}:{behavior}" for item, behavior in history]
     if plain and not text.startswith("[") and text == printable(text):
         return text
     text = json.dumps(history, ensure_ascii=False)
-    return text if text == printable(text) else json.dumps(history)  # has escapes for them
+    return text if text == printable(text) else json.dumps(history)  # escapes the rest
 
 
 def _json_history(text):
@@ -70,21 +70,21 @@ def _json_history(text):
         pairs = []
     if not pairs or not all(isinstance(part, str) for pair in pairs for part in pair):
         raise InputError(
-            "--history begins like JSON but is no list of pairs; write for instance "
+            "--history starts like JSON but is not a list of pairs; write, for example, "
             '\'[["12", "view"]]\'.'
         )
     return pairs
 
 
 def _event(text, behaviors):
-    # A behaviour may have a colon in it, as an item may; the longest that fits is meant.
+    # Behaviours and items may contain colons; the longest behaviour that matches wins.
     for behavior in sorted(behaviors, key=len, reverse=True):
         if text.endswith(f":{behavior}") and len(text) > len(behavior) + 1:
             return text.removesuffix(f":{behavior}"), behavior
     item, colon, behavior = text.rpartition(":")
     if not colon or not item:
         raise InputError(
-            f"--history has {text!r} where item:behaviour is expected; write for instance "
+            f"--history has {text!r} where item:behaviour is expected; write, for example, "
             f"'12:{behaviors[0]},7:{behaviors[-1]}'."
         )
     return item, behavior

@@ -1,4 +1,4 @@
-"""Ctrl-C in a command: what is kept, how to go on, and exit status 130."""
+"""Ctrl-C in a command: says what is kept and how to continue, and exits with status 130."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SECONDS_UNTIL_REPEATED = 0.05
 
 @contextlib.contextmanager
 def if_interrupted(words: Callable[[], str]) -> Iterator[None]:
-    """Ends the command with some words where Ctrl-C is pressed inside.
+    """Ends the command with a message if Ctrl-C is pressed inside.
 
     Args:
-        words: gives them, as things stand then.
+        words: returns the message, given the state at that moment.
     """
     try:
         yield
@@ -30,17 +30,17 @@ def if_interrupted(words: Callable[[], str]) -> Iterator[None]:
 
 
 def preparing():
-    """Inside, data is loaded, and prepared if that was not done before."""
+    """Returns a context in which data is loaded, and prepared if necessary."""
     return if_interrupted(
-        lambda: "; what was not ready is put away, the same command begins it again"
+        lambda: "; unfinished data is removed, and the same command prepares it again"
     )
 
 
 def repeat_lost_interrupts() -> None:
-    """Repeats, from here on, every Ctrl-C that Python raises where nothing can be raised.
+    """Repeats, from this call on, every Ctrl-C that Python raises where exceptions are lost.
 
     Python only prints what is raised in a `__del__` or in the callback of a weak reference; without
-    this, the command would go on.
+    this, the command would continue.
     """
     show = sys.unraisablehook
 

@@ -1,4 +1,4 @@
-"""What the commands say of a dataset before they use it."""
+"""What commands print about a dataset before they use it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipelines.runtime.terminal import say
 
 
 def say_what_was_kept(dataset) -> None:
-    """Prints the report of a log that was cleaned, and the counts of any dataset.
+    """Prints the counts of a dataset and, for a cleaned log, the cleaning report.
 
     Args:
         dataset: an `InteractionDataset`.

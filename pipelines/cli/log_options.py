@@ -1,4 +1,4 @@
-"""The options with which every command that takes a dataset also takes a user's own log."""
+"""Options for a user's own log, in every command that takes a dataset."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _OPTIONS = {
     "log": Annotated[
         list[str] | None,
         _option(
-            "File of events, one a row: CSV, Parquet or JSON lines, CSV and JSON lines also "
-            "gzipped; a directory or a pattern for many. May be repeated."
+            "File with one event per row: CSV, Parquet or JSON lines (CSV and JSON lines may be "
+            "gzipped); a directory or a pattern for several. May be repeated."
         ),
     ],
     "user": Annotated[str | None, _option("Column of the user.")],
@@ -30,20 +30,20 @@ _OPTIONS = {
     "behavior": Annotated[str | None, _option("Column of the behaviour: view, cart, buy, ...")],
     "time": Annotated[
         str | None,
-        _option("Column of the time, numbers or dates. Without it the order of the rows counts."),
+        _option("Column of the time, numbers or dates. By default events are in row order."),
     ],
     "target": Annotated[str | None, _option("The behaviour to predict.")],
     "behaviors": Annotated[
         str | None,
         _option(
-            "All behaviours, weak to strong, as view,cart,buy. By default the more frequent is "
-            "the weaker, and the target comes last."
+            "All behaviours, weak to strong: view,cart,buy. By default from the most to the "
+            "least frequent, with the target last."
         ),
     ],
     "labels": Annotated[
         str | None,
         _option(
-            "Names of the behaviours where --behavior holds codes, weak to strong: "
+            "Names of the behaviours if --behavior holds codes, weak to strong: "
             "'0=view,1=cart,2=buy'"
         ),
     ],
@@ -54,25 +54,26 @@ _OPTIONS = {
         str | None, _option("Behaviours by rating, weak to strong: 'dislike<=2,neutral<4,like'")
     ],
     "columns": Annotated[
-        str | None, _option("Names of all columns of a CSV file without a header: user,item,time")
+        str | None, _option("Names of all columns, for a CSV file without header: user,item,time")
     ],
     "events": Annotated[
         str | None,
-        _option("JSON lines with a list of events a line: the field that holds the list."),
+        _option("For JSON lines with a list of events per line: the field that holds the list."),
     ],
     "min_item_count": Annotated[int, _option("Drop items with fewer events.", min=1)],
     "min_user_events": Annotated[int, _option("Drop users with fewer events.", min=1)],
     "keep_duplicates": Annotated[
         bool,
-        _option("Count rows that repeat user, item, behaviour and time.", "--keep-duplicates"),
+        _option("Keep rows that repeat user, item, behaviour and time.", "--keep-duplicates"),
     ],
     "skip_bad_rows": Annotated[
-        bool, _option("Leave out and count rows that cannot be understood.", "--skip-bad-rows")
+        bool, _option("Skip and count rows that cannot be read.", "--skip-bad-rows")
     ],
     "repeats": Annotated[
         bool | None,
         _option(
-            "Whether an item that the user knows may be the answer. By default the log decides."
+            "Whether an item of the user's history may be the answer. By default inferred from the "
+            "log."
         ),
     ],
 }
@@ -86,16 +87,16 @@ LOG_OPTIONS = {name: (each, _DEFAULTS.get(name)) for name, each in _OPTIONS.item
 
 
 def takes_log(command):
-    """Gives a command the options above; it gets them as one argument `log`, a `LogSpec` or None.
+    """Adds these options to a command, as its one argument `log`: a `LogSpec` or None.
 
     Raises:
-        InputError: from the command, if the options do not fit together.
+        InputError: when the command is called, if the options do not fit together.
     """
     return add_options(command, "log", LOG_OPTIONS, log_of)
 
 
 def log_of(values: dict) -> LogSpec | None:
-    """Makes the `LogSpec` of the options' values; None if they name no log.
+    """Returns the `LogSpec` that the options describe; None if they name no log.
 
     Raises:
         InputError: if they do not fit together.
@@ -116,8 +117,8 @@ def log_of(values: dict) -> LogSpec | None:
 
         columns = values["columns"] or column_names(files[0])
         raise InputError(
-            f"say which column of {files[0]} is the {missing[0]} with {_flag(missing[0])}; there "
-            f"are {', '.join(columns)}."
+            f"{files[0]} needs a column for the {missing[0]}; name it with {_flag(missing[0])}, "
+            f"one of {', '.join(columns)}."
         )
     return LogSpec(files=tuple(files), **values)
 

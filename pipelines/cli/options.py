@@ -1,4 +1,4 @@
-"""Options that several commands have, each once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ import typer
 DataDir = Annotated[
     str | None,
     typer.Option(
-        help="Directory of the raw files, or the archive. Without it they are downloaded."
+        help="Directory with the raw files, or their archive. By default those used in training, "
+        "or else a download."
     ),
 ]
 Model = Annotated[
     str | None,
     typer.Option(
-        help="hmar, sasrec, gsasrec or your own (see hmar --import), whatever --preset and "
-        "--config say. --set input_behaviors=target shows it the target behaviour alone."
+        help="hmar, sasrec, gsasrec or a custom model (see hmar --import); overrides --preset and "
+        "--config. With --set input_behaviors=target it reads only target-behaviour events."
     ),
 ]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
+Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same result.", min=0)]
 Output = Annotated[
     str | None,
-    typer.Option(help=r"Directory of the run. \[default: runs/DATASET-TIME]", show_default=False),
+    typer.Option(help=r"Run directory. \[default: runs/DATASET-TIME]", show_default=False),
 ]
 Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
         help="Continue the interrupted run in --output. On the same hardware the result is the "
-        "same bit for bit; other --devices, --xla or --steps-per-execution change its last digits, "
-        "and --data-on-device draws other negatives.",
+        "same bit for bit; other --devices, --xla or --steps-per-execution change the last digits, "
+        "and another --data-on-device draws different negatives.",
     ),
 ]
 History = Annotated[
@@ -42,11 +43,11 @@ History = Annotated[
         r'\[\["item", "behaviour"], ...].'
     ),
 ]
-K = Annotated[int, typer.Option("-k", help="How many items.", min=1, max=(1 << 31) - 1)]
+K = Annotated[int, typer.Option("-k", help="Number of items to return.", min=1, max=(1 << 31) - 1)]
 User = Annotated[
     str | None,
     typer.Option(
-        help="Whose history it is, of a model that reads users; without it a stranger's.",
+        help="The user, for a model that reads users. By default an unknown one.",
         show_default=False,
     ),
 ]
@@ -54,17 +55,17 @@ Times = Annotated[
     str | None,
     typer.Option(
         metavar="TIME,TIME",
-        help="When the events were, of a model that reads times; whole numbers, in the log's unit.",
+        help="Times of the events, for a model that reads times; integers in the log's unit.",
         show_default=False,
     ),
 ]
 ExcludeSeen = Annotated[
-    bool, typer.Option("--exclude-seen", help="Leave out the items of the history.")
+    bool, typer.Option("--exclude-seen", help="Leave out items that are in the history.")
 ]
 
 
 def new_output(parent: str, request) -> Path:
-    """A directory named after the dataset and the time."""
+    """Returns the path of a directory named after the dataset and the time."""
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     name = request.dataset
     if request.log:

@@ -20,13 +20,15 @@ def report_command(
     output: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE.html", help=r"The page. \[default: RUN/report.html]", show_default=False
+            metavar="FILE.html",
+            help=r"HTML file to write. \[default: RUN/report.html]",
+            show_default=False,
         ),
     ] = None,
     user: Annotated[
         str | None,
         typer.Option(
-            help="Whose history is followed through the model, by the log's own id. "
+            help="User whose history is followed through the model, by the log's own id. "
             r"\[default: a test user with many behaviours]",
             show_default=False,
         ),
@@ -34,11 +36,11 @@ def report_command(
     data_dir: Annotated[
         str | None,
         typer.Option(
-            help="Directory of the raw files, or the archive, if they have moved since training."
+            help="Directory with the raw files, or their archive, if moved since training."
         ),
     ] = None,
 ):
-    """Look at a run, an experiment or a tuning: one HTML page that opens anywhere, offline too."""
+    """Write a report of a run, an experiment or a tuning: one HTML page that works offline."""
     directory = Path(run)
     kind = next((name for name in _KINDS if (directory / name).is_file()), None)
     if kind is None:
@@ -50,13 +52,13 @@ def report_command(
     from pipelines.report.page import check_place, write
 
     path = Path(output) if output else directory / "report.html"
-    check_place(path)  # the numbers may take minutes
+    check_place(path)  # fail before minutes of computing, not after
     write(_report(kind)(directory, data_dir, user), path)
     say(f"report: {path}")
 
 
 def _report(kind):
-    """What makes the page of a directory with a file of this name."""
+    """Returns the function that makes the report of a directory with a file of this name."""
     if kind == "experiment.json":
         from pipelines.report.experiment_report import experiment_report as report
     elif kind == "tuning.json":

@@ -11,10 +11,10 @@ _TITLES = {SAMPLED: "sampled", FULL: "full", FULL_UNSEEN: "full, new items"}
 
 
 def results_table(part: str, results: dict) -> Table:
-    """HR@10 and NDCG@10 of every scorer under every protocol.
+    """Returns a table of HR@10 and NDCG@10 for every scorer and protocol.
 
     Args:
-        part: what was evaluated on, for the title.
+        part: the split that was evaluated, for the title.
         results: `results[scorer][protocol][metric]`, see `evaluation.Evaluator`.
     """
     title = f"{part}: HR@10 / NDCG@10 (questions x candidates)"

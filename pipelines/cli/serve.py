@@ -25,36 +25,38 @@ def serve_command(
     name: Annotated[
         str | None,
         typer.Option(
-            help=r"What clients call the model. \[default: the directory's name]",
+            help=r"Model name for clients. \[default: the directory's name]",
             show_default=False,
         ),
     ] = None,
-    port: Annotated[int, typer.Option(help="Of gRPC; 0 for a free one.", min=0, max=65535)] = 8500,
+    port: Annotated[
+        int, typer.Option(help="gRPC port; 0 for a free one.", min=0, max=65535)
+    ] = 8500,
     rest_port: Annotated[
-        int, typer.Option(help="Of REST; 0 for a free one.", min=0, max=65535)
+        int, typer.Option(help="REST port; 0 for a free one.", min=0, max=65535)
     ] = 8501,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for all interfaces.")
     ] = "127.0.0.1",
     threads: Annotated[
-        int, typer.Option(help="Requests that gRPC and REST each answer at once.", min=1)
+        int, typer.Option(help="Requests that gRPC and REST each answer in parallel.", min=1)
     ] = 4,
     label: Annotated[
         list[str] | None,
         typer.Option(
             metavar="LABEL=VERSION",
-            help="A name for a version, which stays loaded; may be repeated.",
+            help="Label for a version, which stays loaded; may be repeated.",
             show_default=False,
         ),
     ] = None,
     ui: Annotated[
         bool,
-        typer.Option("--ui", help="Also a page, at REST's port, to build a history and look on."),
+        typer.Option("--ui", help="Also serve a page on the REST port to try histories."),
     ] = False,
 ):
     """Serve a model as TensorFlow Serving does, for development: gRPC, REST, new versions.
 
-    For production there is TensorFlow Serving itself, which takes the same directory.
+    In production, use TensorFlow Serving itself with the same directory.
     """
     labels = _labels(label or [])
     prepare_keras(backend="tensorflow")
@@ -69,8 +71,8 @@ def serve_command(
         if ui:
             say_if_heard(f"page: {server.rest_url}/")
         wait()
-        say_if_heard("ending: requests in flight are answered first")
-    say_if_heard("ended")
+        say_if_heard("stopping: requests in flight are answered first")
+    say_if_heard("stopped")
 
 
 def client_command(
@@ -84,49 +86,50 @@ def client_command(
         str | None,
         typer.Option(
             metavar="ITEM,ITEM",
-            help=r"Rank these instead of the catalogue; or as JSON: \[\"item\", ...].",
+            help=r'Rank these items instead of the catalogue; or as JSON: \["item", ...].',
             show_default=False,
         ),
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Ask over gRPC.", show_default=False),
+        typer.Option(metavar="HOST:PORT", help="Server to query over gRPC.", show_default=False),
     ] = None,
     rest: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help=r"Ask over REST. \[default: http://127.0.0.1:8501]",
+            help=r"Server to query over REST. \[default: http://127.0.0.1:8501]",
             show_default=False,
         ),
     ] = None,
     version: Annotated[
         int | None,
         typer.Option(
-            help=r"Of the model. \[default: the latest]",
+            help=r"Version of the model. \[default: the latest]",
             show_default=False,
             min=0,
             max=LARGEST,
         ),
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="Of a version, instead of its number.", show_default=False)
+        str | None,
+        typer.Option(help="Label of a version, instead of its number.", show_default=False),
     ] = None,
 ):
-    """Ask a server, of hmar serve or TensorFlow Serving."""
+    """Query a server: hmar serve or TensorFlow Serving."""
     if address and rest:
-        raise InputError("--address is gRPC's and --rest is REST's; give one of them.")
+        raise InputError("--address uses gRPC and --rest uses REST; give one of them.")
     if version is not None and label is not None:
         raise InputError("--version and --label both choose a version; give one of them.")
     check_model_name(model, "--model")
     if address:
-        prepare_keras(backend="tensorflow")  # whose stubs gRPC needs; REST needs nothing
+        prepare_keras(backend="tensorflow")  # only gRPC needs TensorFlow, for its stubs
     from pipelines.serving import Client
 
     client = Client(model, address=address, rest=rest, version=version, label=label)
     events = parse_history(history, client.behaviors() or _behaviors_in(history))
     asked = [] if candidates is None else _candidates(candidates)
-    # The items of the history, too, to tell which of them the model does not know.
+    # Also ranks the items of the history, to learn which of them the model does not know.
     known_times = parse_times(times)
     context = {
         "users": None if user is None else [user],
@@ -150,7 +153,7 @@ def _labels(texts):
         label, _, version = text.partition("=")
         if not label or (number := version_number(version)) is None:
             raise InputError(
-                f"--label has {text!r} where LABEL=VERSION is expected; write for instance "
+                f"--label has {text!r} where LABEL=VERSION is expected; write, for example, "
                 "stable=2."
             )
         labels[label] = number
@@ -159,21 +162,21 @@ def _labels(texts):
 
 @contextlib.contextmanager
 def _asked_to_end():
-    """Inside, Ctrl-C and SIGTERM end the waiting of the function that is given, not the process.
+    """Yields a function that waits until Ctrl-C or SIGTERM, which do not end the process inside.
 
-    The second one ends the process as it would without this.
+    The second one ends the process as usual.
     """
     reader, writer = os.pipe()
     before = {}
 
     def note(number, frame):
-        # A pipe, because a handler may come while the thread that waits holds any lock.
+        # A pipe, because a handler may run while the waiting thread holds any lock.
         os.write(writer, b".")
         for number, handler in before.items():
             signal.signal(number, handler)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as in the background of a script
+        if signal.getsignal(number) != signal.SIG_IGN:  # as in a background job of a script
             before[number] = signal.signal(number, note)
     try:
         yield lambda: os.read(reader, 1)
@@ -185,7 +188,7 @@ def _asked_to_end():
 
 
 def _behaviors_in(history):
-    """What stands behind the last colon of each event, where the model does not name behaviours."""
+    """Returns what follows the last colon of each event, if the model names no behaviours."""
     try:
         found = {behavior for _, behavior in parse_json(history)}
     except (TypeError, ValueError):
@@ -203,7 +206,7 @@ def _candidates(text):
         items = None
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise InputError(
-            "--candidates begins like JSON but is no list of items; write for instance "
+            "--candidates starts like JSON but is not a list of items; write, for example, "
             '\'["12", "7"]\'.'
         )
     return items

@@ -1,4 +1,4 @@
-"""The options with which a command says what is trained: data, settings, hardware."""
+"""Options that say what to train: data, settings, hardware."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ DEFAULT_DATASET = "synthetic_shop"
 Dataset = Annotated[
     str | None,
     typer.Option(
-        help=f"One of {', '.join(DATASETS)}; hmar data list says more. "
-        rf"\[default: {DEFAULT_DATASET}, unless there is a --log]",
+        help=f"One of {', '.join(DATASETS)}; see hmar data list. "
+        rf"\[default: {DEFAULT_DATASET}, unless --log is given]",
         show_default=False,
     ),
 ]
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="Settings of the paper: taobao, tianchi, yelp or movielens; or of another model: "
-        "sasrec or gsasrec. Without it, those that fit the dataset."
+        help="Settings of the paper (taobao, tianchi, yelp, movielens) or of another model "
+        "(sasrec, gsasrec). By default those that fit the dataset."
     ),
 ]
 Config = Annotated[
     str | None,
-    typer.Option(help="JSON file of settings, for instance the config.json of another run."),
+    typer.Option(help="JSON file of settings, such as the config.json of another run."),
 ]
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="One setting, may be repeated: --set dim=32 --set alpha.buy=0.8",
+        help="Change one setting; may be repeated: --set dim=32 --set alpha.buy=0.8",
     ),
 ]
 Epochs = Annotated[
-    int | None, typer.Option(help="At most this many; training stops early by itself.", min=1)
+    int | None, typer.Option(help="Maximum number of epochs; training may stop earlier.", min=1)
 ]
 _HARDWARE = "Hardware"
 Devices = Annotated[
     int,
     typer.Option(
-        help="Share every batch among this many GPUs; without GPUs among parts of the CPU, to "
-        "try it out.",
+        help="Split every batch over this many GPUs; without GPUs, over logical CPU devices, for "
+        "testing.",
         min=1,
         rich_help_panel=_HARDWARE,
     ),
@@ -62,7 +62,7 @@ Devices = Annotated[
 Precision = Annotated[
     str,
     typer.Option(
-        help=f"What the model computes in: {', '.join(PRECISIONS)}. The saved model is float32.",
+        help=f"Compute precision: {', '.join(PRECISIONS)}. The saved model is always float32.",
         rich_help_panel=_HARDWARE,
     ),
 ]
@@ -70,7 +70,7 @@ Xla = Annotated[
     bool | None,
     typer.Option(
         "--xla/--no-xla",
-        help="Compile the training step with XLA. By default on a GPU and under JAX.",
+        help="Compile the training step with XLA. Default: on one GPU and under JAX.",
         show_default=False,
         rich_help_panel=_HARDWARE,
     ),
@@ -78,8 +78,8 @@ Xla = Annotated[
 StepsPerExecution = Annotated[
     int | None,
     typer.Option(
-        help="At most this many steps without Keras between them; where the host makes the "
-        r"batches, as many as divide the steps of an epoch. \[default: 16 on one GPU, otherwise 1]",
+        help="Maximum number of steps to run without returning to Keras; where the host makes the "
+        r"batches, a divisor of the steps per epoch. \[default: 16 on one GPU, otherwise 1]",
         show_default=False,
         min=1,
         rich_help_panel=_HARDWARE,
@@ -89,8 +89,8 @@ DataOnDevice = Annotated[
     bool | None,
     typer.Option(
         "--data-on-device/--no-data-on-device",
-        help="Keep the log in the device's memory and make the batches there. Under JAX alone, and "
-        "by default on one GPU.",
+        help="Keep the log in device memory and make the batches there. Only under JAX on one "
+        "device; the default on one GPU.",
         show_default=False,
         rich_help_panel=_HARDWARE,
     ),
@@ -112,15 +112,15 @@ _OPTIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions:
-    """What the options of a command say.
+    """The values of a command's training options.
 
     Args:
-        dataset: a name, or None.
-        data_dir: where its raw files are.
-        preset: name of settings.
-        config_file: a file of settings.
-        assignments: `field=value`.
-        epochs: at most this many.
+        dataset: name of a dataset, or None.
+        data_dir: directory of its raw files, or their archive.
+        preset: name of a preset.
+        config_file: path of a JSON file of settings.
+        assignments: settings as `field=value`.
+        epochs: maximum number of epochs.
         hardware: what to train on.
         log: the user's own log, or None.
     """
@@ -135,12 +135,12 @@ class TrainingOptions:
     log: LogSpec | None
 
     def request(self, seed: int = 0, model: str | None = None, is_resumed: bool = False) -> Request:
-        """Makes the request; what is resumed has its own dataset by default.
+        """Returns the request; only a new training gets the default dataset.
 
         Args:
-            seed: of everything random.
-            model: a name, or None for what the settings say.
-            is_resumed: whether it continues something.
+            seed: random seed.
+            model: name of a model, or None for that of the settings.
+            is_resumed: whether the request continues something, which has its own dataset.
         """
         from pipelines.workflow.request import Request
 
@@ -151,10 +151,10 @@ class TrainingOptions:
 
 
 def takes_training(command):
-    """Gives a command these options and those of a log, as one argument `training`.
+    """Adds these options and those of a log to a command, as its one argument `training`.
 
     Raises:
-        InputError: from the command, if the options do not fit together.
+        InputError: when the command is called, if the options do not fit together.
     """
     return add_options(command, "training", {**_OPTIONS, **LOG_OPTIONS}, _of)
 

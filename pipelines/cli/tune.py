@@ -29,12 +29,12 @@ Algorithm = Annotated[
 ]
 MaxTrials = Annotated[
     int | None,
-    typer.Option(help=r"How many trials. \[default: 20]", min=1, show_default=False),
+    typer.Option(help=r"Number of trials. \[default: 20]", min=1, show_default=False),
 ]
 Objective = Annotated[
     str | None,
     typer.Option(
-        help="What is to be high: val_ndcg@10 over the whole catalogue, as trainings stop by; or "
+        help="Metric to maximise: val_ndcg@10 over the whole catalogue, as for early stopping; or "
         "val_sampled_ndcg@10, val_full_hr@10, val_full_unseen_ndcg@10, ..., of the same epoch. "
         r"\[default: val_ndcg@10]",
         show_default=False,
@@ -44,20 +44,20 @@ Space = Annotated[
     str | None,
     typer.Option(
         help='JSON file of ranges: {"theta": {"low": 0.01, "high": 1, "log": true}, "dim": '
-        r'{"choices": \[32, 64]}, "alpha": true}; true is the usual range.'
+        r'{"choices": \[32, 64]}, "alpha": true}; true means the usual range.'
     ),
 ]
 Over = Annotated[
     list[str] | None,
     typer.Option(
-        help="Search this setting alone, may be repeated: --over alpha --over beta --over theta. "
-        "alpha is one for each behaviour. By default all that have a usual range."
+        help="Search only this setting; may be repeated: --over alpha --over beta --over theta. "
+        "alpha has a value per behaviour. By default all settings with a usual range."
     ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
-        help=r"Processes on this machine that run trials side by side. \[default: 1]",
+        help=r"Processes on this machine that run trials in parallel. \[default: 1]",
         min=1,
         show_default=False,
     ),
@@ -65,24 +65,24 @@ Workers = Annotated[
 Output = Annotated[
     str | None,
     typer.Option(
-        help=r"Directory of the tuning. \[default: tunings/DATASET-TIME]", show_default=False
+        help=r"Directory of the search. \[default: tunings/DATASET-TIME]", show_default=False
     ),
 ]
 Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Continue the search in --output: finished trials are kept, with a higher "
-        "--max-trials there are more.",
+        help="Continue the search in --output. Finished trials are kept; a higher --max-trials "
+        "adds more.",
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Throw away the search that is in --output first.")
+    bool, typer.Option("--overwrite", help="Delete an earlier search in --output first.")
 ]
 
 
 def _takes_search(command):
-    """Gives a command the options of what is searched, as one argument `search`, for `Asked`."""
+    """Adds the options for `Asked` to a command, as its one argument `search`."""
     options = {
         "algorithm": (Algorithm, None),
         "max_trials": (MaxTrials, None),
@@ -109,12 +109,12 @@ def tune_command(
     resume: Resume = False,
     overwrite: Overwrite = False,
 ):
-    """Search for settings with KerasTuner, from those that a training would take.
+    """Search for settings with KerasTuner, starting from those that hmar train would use.
 
-    Where KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are set, this is the
+    If KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are set, this is the
     chief or a worker of a search on several machines, which share the directory --output.
     """
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the workers need it
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # workers share a GPU
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them.")
     prepare_keras()
@@ -123,12 +123,14 @@ def tune_command(
 
     own_role = role()
     if own_role and (output is None or workers is not None):
-        raise InputError("on several machines give --output, the same for all, and no --workers.")
-    if own_role == "worker":  # on what its chief says
+        raise InputError(
+            "a search on several machines needs the same --output on each and no --workers."
+        )
+    if own_role == "worker":  # which gets everything else from its chief
         return _work(output, overwrite)
     training.hardware.prepare()
     asked = Asked(**search)
-    # A chief's container that is started again runs the same command.
+    # A restarted chief runs the same command, so --resume must also work the first time.
     resume = resume and not (own_role and not (Path(output) / FILE).exists())
     request = training.request(seed, model, resume)
     with preparing():
@@ -147,7 +149,7 @@ def tune_command(
 
 def _work(output, overwrite):
     if overwrite:
-        raise InputError("a worker never throws a search away; give --overwrite to the chief.")
+        raise InputError("a worker never deletes a search; give --overwrite to the chief.")
     from pipelines.tuning.worker import work
 
     work(Path(output))
@@ -165,5 +167,5 @@ def _print_best(tuning, trials):
         shown = [short(trial.values[name]) for name in names]
         table.add_row(trial.trial_id, f"{trial.score:.4f}", *shown)
     Console().print(table)
-    say(f"all trials: {tuning.path / TRIALS}; look at them: hmar report {tuning.path}")
-    say(f"the best: hmar train --config {tuning.path / BEST}, with the same dataset")
+    say(f"all trials: {tuning.path / TRIALS}; view them with hmar report {tuning.path}")
+    say(f"train the best: hmar train --config {tuning.path / BEST}, with the same dataset")

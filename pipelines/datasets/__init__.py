@@ -1,4 +1,4 @@
-"""Datasets: what there is, and how to load it.
+"""The available datasets, and how to load them.
 
 Importing this package does not import TensorFlow; `load_dataset` does.
 """
@@ -32,11 +32,11 @@ class DatasetEntry:
     """A dataset that can be loaded by name.
 
     Args:
-        description: one line.
+        description: one line of text.
         builder: its TFDS builder, as `module:class`.
-        configs: names of its configurations, none if there is only one form of it.
-        default_config: the configuration that its bare name stands for.
-        needs_files: whether it must be given raw files, because they cannot be downloaded.
+        configs: names of its configurations; empty if it has only one form.
+        default_config: the configuration that the bare name stands for.
+        needs_files: whether the user must supply the raw files, because they cannot be downloaded.
     """
 
     description: str
@@ -54,7 +54,7 @@ DATASETS = {
         default_config="small",
     ),
     "movielens": DatasetEntry(
-        description="ratings of films: dislike, neutral, like",
+        description="film ratings: dislike, neutral, like",
         builder="pipelines.datasets.movielens.movielens_dataset_builder:MovielensBehaviors",
         configs=("100k", "1m", "10m", "latest-small", "10m-csr", "10m-text"),
         default_config="1m",
@@ -72,8 +72,8 @@ DATASETS = {
         needs_files=True,
     ),
     "tianchi": DatasetEntry(
-        description="the paper's Tianchi log with official test items, or the whole log of the "
-        "contest: pv, fav, cart, buy",
+        description="the paper's Tianchi log with official test items, or the contest's whole "
+        "log: pv, fav, cart, buy",
         builder="pipelines.datasets.tianchi.tianchi_dataset_builder:Tianchi",
         configs=("text", "raw"),
         default_config="text",
@@ -108,17 +108,17 @@ def load_dataset(
     download: bool = True,
     beam: BeamSettings | None = None,
 ) -> InteractionDataset:
-    """Loads a dataset, preparing it first if that was not done before.
+    """Loads a dataset, preparing it first if necessary.
 
     Args:
         name: `"movielens"`, or with a configuration `"movielens/100k"`; see `DATASETS`.
         data_dir: directory of the raw files, archived or unpacked, or the archive itself. By
             default they are downloaded.
         cache_dir: where prepared records and downloads are kept; by default `$HMAR_CACHE`, else
-            `~/.cache/hmar`. A raw file that has changed is prepared anew.
+            `~/.cache/hmar`. If a raw file has changed, the dataset is prepared again.
         download: whether raw files may be downloaded.
-        beam: prepares it on Apache Beam, if it is a log of events that need not fit into memory;
-            see `pipelines.datasets.event_log.beam_settings`. The records are the same.
+        beam: prepares the dataset on Apache Beam, if it is an event log that need not fit into
+            memory; see `pipelines.datasets.event_log.beam_settings`. The records are the same.
 
     Raises:
         InputError: if the dataset is unknown, its raw files are missing or damaged, the cache
@@ -134,16 +134,16 @@ def load_log(
     cache_dir: os.PathLike | str | None = None,
     beam: BeamSettings | None = None,
 ) -> InteractionDataset:
-    """Loads a log of your own, preparing it first if that was not done before.
+    """Loads your own log, preparing it first if necessary.
 
     Args:
-        spec: its files, its columns and what is to be kept; see
+        spec: its files, its columns and which events to keep; see
             `pipelines.datasets.event_log.LogSpec`.
-        cache_dir: as for `load_dataset`. A file that has changed is prepared anew.
+        cache_dir: as for `load_dataset`. If a file has changed, the log is prepared again.
         beam: as for `load_dataset`.
 
     Returns:
-        the dataset, called `"log/NAME"` after its first file; its `report` says what was read,
+        the dataset, named `"log/NAME"` after its first file; its `report` says what was read,
         dropped and kept.
 
     Raises:
@@ -161,23 +161,23 @@ def load_chosen(
     log: LogSpec | None,
     beam: BeamSettings | None = None,
 ) -> InteractionDataset:
-    """Loads one of the datasets by its name, or a log of your own, whichever is given.
+    """Loads a dataset by name, or your own log, whichever is given.
 
     Args:
-        dataset: its name, or None.
-        data_dir: where its raw files are.
+        dataset: name of the dataset, or None.
+        data_dir: directory of its raw files.
         log: your own log, or None.
         beam: as for `load_dataset`.
 
     Raises:
-        InputError: if they do not fit together, or it cannot be loaded.
+        InputError: if the arguments do not fit together, or the data cannot be loaded.
     """
     if log is None and dataset is None:
         raise InputError("name a dataset (hmar data list shows them), or give a --log.")
     if log is not None and dataset is not None:
-        raise InputError("a dataset and a --log exclude each other; give one of them.")
+        raise InputError("a dataset and --log are mutually exclusive; give one of them.")
     if log is not None and data_dir is not None:
-        raise InputError("--log names its files itself; leave out --data-dir.")
+        raise InputError("--log already names its files; leave out --data-dir.")
     if log is None:
         return load_dataset(dataset, data_dir, beam=beam)
     return load_log(log, beam=beam)
@@ -189,12 +189,12 @@ def load_prepared(
     spec: LogSpec | None = None,
     cache_dir: os.PathLike | str | None = None,
 ) -> InteractionDataset | None:
-    """Loads a dataset that was prepared before, without a look at the files it was made of.
+    """Loads a dataset that is already prepared, without looking at its raw files.
 
     Args:
-        name: of the dataset, as its `name` says.
-        prepared: name of its folder in the cache, as its `prepared` says.
-        spec: of a log of your own; None if the dataset has one of the names in `DATASETS`.
+        name: the dataset's `name`.
+        prepared: name of its folder in the cache, the dataset's `prepared`.
+        spec: specification of your own log; None for the datasets in `DATASETS`.
         cache_dir: as for `load_dataset`.
 
     Returns:
@@ -209,7 +209,7 @@ def load_prepared(
 
 
 def full_name(name: str) -> str:
-    """Returns the name of a dataset with its configuration: `"movielens/1m"` of `"movielens"`.
+    """Returns the name of a dataset with its configuration: `"movielens/1m"` for `"movielens"`.
 
     Raises:
         InputError: if the dataset is unknown.

@@ -1,7 +1,7 @@
-"""One log from the text files of the authors' release of HMAR.
+"""Reads a log from the text files of the authors' release of HMAR.
 
-Each line is an event, `user item behaviour`, with numbers from 1 and in chronological order; there
-are no times. A list holds each user's official test item or None, as in the CSR form.
+Each line is an event, `user item behaviour`, with 1-based numbers. Lines are in chronological
+order and have no times. A list holds each user's official test item or None, as in the CSR form.
 """
 
 from __future__ import annotations
@@ -35,28 +35,29 @@ def read_text_log(
 ) -> InteractionDataset:
     """Reads a log.
 
-    Users and items are named by their number in the file less one, as in the CSR form of the same
-    log; numbers that do not occur are items too, up to the largest of the log and the list. Users
-    are those that have an event or a test item. The time of an event is its place among all events
-    of the file, from 0. The first line is a header unless it begins with two whole numbers.
+    Users and items are named by their number in the file minus one, as in the CSR form of the same
+    log. Numbers that do not occur are items too, up to the largest in the log and the list. Users
+    are those with an event or a test item. The time of an event is its 0-based position among all
+    events of the file. The first line is a header unless it begins with two whole numbers.
 
-    The answer of the test may stand in the log: the release takes each user's last event of the
-    target behaviour out of it and tests on that, and its list only says which users are tested. So
-    where a listed user's last target event is of the item on the list, that event is the answer
-    and is taken out, with all that the user did after it: the question is what comes next, and
-    later events would tell of the future. Where it is of another item the answer is not in the
-    log, which stays as it is, as in the CSR form. How many later events are left out is warned of.
+    The log may contain the test answers: the release removes each user's last event of the target
+    behaviour, tests on that event, and uses its list only to say which users are tested. So if a
+    listed user's last target event is on the listed item, that event is the answer. It is removed
+    together with everything the user did after it: the question is what comes next, and later
+    events would leak the future. If it is on another item, the answer is not in the log, and the
+    user's events stay unchanged, as in the CSR form. A warning gives the number of later events
+    that are left out.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         behaviors: the behaviours, weak to strong.
-        repeats: whether an item may be the answer twice for one user.
-        files: where the log and the list are read from.
+        repeats: whether an item that the user already knows may be the answer.
+        files: source of the log and the list.
         log: file name of the log.
         held_out: file name of the list of test items.
 
     Raises:
-        InputError: if a file cannot be read or is not what it should be.
+        InputError: if a file cannot be read or does not have the expected content.
     """
     tests = load_numeric_pickle(files.read(held_out), files.label(held_out))
     held_out_items = held_out_item_ids(files.label(held_out), tests)
@@ -97,26 +98,26 @@ def parse_events(
 
     Args:
         content: the bytes of the file.
-        label: names the file in messages.
+        label: the name of the file in messages.
         behaviors: the behaviours that may occur.
-        num_users: the largest user's number.
+        num_users: the largest user number.
 
     Returns:
-        Users from 0, item ids from 1 and behaviour ids, int32 `[events]`, in the order of the file.
+        0-based users, item ids from 1 and behaviour ids, int32 `[events]`, in file order.
 
     Raises:
-        InputError: if there is no event, or a line is not what it should be; names the first such.
+        InputError: if there is no event or a line is invalid; names the first invalid line.
     """
     content = _single_blanks(content.removeprefix(codecs.BOM_UTF8))
     if not content:
-        raise InputError(f"{label} is empty; it must have a line `user item behaviour` an event.")
+        raise InputError(f"{label} is empty; it must have a line `user item behaviour` per event.")
     end = content.find(b"\n")
     start = (content if end < 0 else content[:end]).split(b" ")[:2]
     has_header = any(start) and not all(re.fullmatch(rb"[+-]?\d+", field) for field in start)
     if has_header and end < 0:
         raise InputError(f"{label} has no events, only a header line.")
     columns = _read_columns(content, has_header, behaviors)
-    # Arrow takes 0x10 for a whole number.
+    # Arrow accepts 0x10 as a whole number.
     hexadecimal = any(prefix in content for prefix in (b"\n0x", b"\n0X", b" 0x", b" 0X"))
     if columns is None or hexadecimal or not _in_range(columns, num_users):
         raise InputError(_first_fault(content, label, has_header, behaviors, num_users))
@@ -125,7 +126,7 @@ def parse_events(
 
 
 def _single_blanks(content):
-    """The same lines, separated by newlines and their fields by single blanks."""
+    """Returns the same lines with newlines between them and single blanks between fields."""
     content = content.rstrip()
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -138,7 +139,7 @@ def _single_blanks(content):
 
 
 def _read_columns(content, has_header, behaviors):
-    """The three columns as they are in the file; None if a line does not have this form."""
+    """Returns the three columns as in the file; None if a line does not have this form."""
     try:
         table = pa.csv.read_csv(
             pa.BufferReader(content),
@@ -164,14 +165,14 @@ def _in_range(columns, num_users):
 
 
 def _first_fault(content, label, has_header, behaviors, num_users):
-    """Says what is wrong with the first line that is not what it should be."""
+    """Returns the error message for the first invalid line."""
     limits = {"user": f"{num_users}, the length of the list of test items", "item": f"{MOST_ITEMS}"}
     for number, line in enumerate(content.split(b"\n"), start=1):
         if number == 1 and has_header:
             continue
         where = f"{label}, line {number}"
         if not line.isascii():
-            return f"{where}: there are bytes that are not ASCII text; give the official file."
+            return f"{where}: there are bytes that are not ASCII text; use the official file."
         fields = line.decode().split(" ") if line else []
         if len(fields) != len(_FIELDS):
             return f"{where}: there must be 3 fields, `user item behaviour`, got {len(fields)}."
@@ -188,9 +189,9 @@ def _first_fault(content, label, has_header, behaviors, num_users):
 
 
 def _answers(users, item_ids, is_target, held_out_items):
-    """Rows of the listed users' last target events that are of the item on the list."""
+    """Returns the rows of listed users' last target events that are on the listed item."""
     last = np.full(len(held_out_items), -1)
     targets = np.flatnonzero(is_target)
-    last[users[targets]] = targets  # the last of a user's assignments stays
+    last[users[targets]] = targets  # a user's last assignment wins
     rows = last[(last >= 0) & (held_out_items > 0)]
     return rows[item_ids[rows] == held_out_items[users[rows]]]

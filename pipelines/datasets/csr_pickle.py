@@ -1,4 +1,4 @@
-"""One log from K pickled sparse matrices, the format of MB-GMN, KHGT and CML.
+"""Reads a log from K pickled sparse matrices, the format of MB-GMN, KHGT and CML.
 
 Each behaviour has a matrix `[users, items]` whose stored values are the times of the events; a
 list holds each user's official test item or None.
@@ -27,20 +27,20 @@ def read_csr_log(
 ) -> InteractionDataset:
     """Reads a log.
 
-    Events of equal time are ordered from the weak to the strong behaviour, then by item. All
-    columns are items, named by their 0-based number; the users are the rows, named likewise, that
-    have an event or a test item.
+    Events with equal times are ordered from the weak to the strong behaviour, then by item. Every
+    column is an item; every row with an event or a test item is a user. Both are named by their
+    0-based number.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         behaviors: the behaviours, weak to strong.
-        repeats: whether an item may be the answer twice for one user.
-        files: where the matrices and the list are read from.
+        repeats: whether an item that the user already knows may be the answer.
+        files: source of the matrices and the list.
         matrices: file names [behaviours], in the order of `behaviors`.
         held_out: file name of the list of test items.
 
     Raises:
-        InputError: if a file cannot be read or is not what it should be.
+        InputError: if a file cannot be read or does not have the expected content.
     """
     rows, columns, behavior_ids, times = [], [], [], []
     shape = None
@@ -71,7 +71,7 @@ def read_csr_log(
 
 
 def check_matrix(label: str, matrix, shape: tuple[int, int] | None) -> None:
-    """Checks that a matrix is sound, of the given shape, with no cell stored twice.
+    """Checks that a matrix is valid, has the given shape and stores no cell twice.
 
     Raises:
         InputError: if it is not.
@@ -82,13 +82,13 @@ def check_matrix(label: str, matrix, shape: tuple[int, int] | None) -> None:
     if shape is not None and matrix.shape != shape:
         raise InputError(
             f"{label} is {rows} x {columns}, the matrices before it are {shape[0]} x {shape[1]}; "
-            f"all must be [users, items] of one shape."
+            f"all must have the same shape [users, items]."
         )
     if columns > MOST_ITEMS:
         raise InputError(f"{label} is damaged: it has {columns} items, more than {MOST_ITEMS}.")
     for part in (matrix.indptr, matrix.indices, matrix.data):
         if part.ndim != 1 or part.dtype.kind not in ("iuf" if part is matrix.data else "iu"):
-            raise InputError(f"{label} is damaged: its parts must be one row of numbers each.")
+            raise InputError(f"{label} is damaged: each of its parts must be one row of numbers.")
     stored = len(matrix.indices)
     pointers = matrix.indptr.astype(np.int64)
     if (
@@ -98,7 +98,7 @@ def check_matrix(label: str, matrix, shape: tuple[int, int] | None) -> None:
         or np.any(np.diff(pointers) < 0)
         or len(matrix.data) != stored
     ):
-        raise InputError(f"{label} is damaged: its row pointers do not fit its values.")
+        raise InputError(f"{label} is damaged: its row pointers do not match its values.")
     if stored and not 0 <= matrix.indices.min() <= matrix.indices.max() < columns:
         raise InputError(f"{label} is damaged: a column number is not below {columns}.")
     check_times(label, matrix.data)

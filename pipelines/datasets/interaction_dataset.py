@@ -1,4 +1,4 @@
-"""A prepared dataset in memory: what splits, input pipeline, evaluation and export work on."""
+"""A prepared dataset in memory, which splits, input pipeline, evaluation and export work on."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ _EVENTS_PER_SHARD = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class InteractionDataset:
-    """All users' events, back to back in one array each, every user's in time order.
+    """The events of all users in flat arrays: user after user, each in time order.
 
     Args:
         name: e.g. `"movielens/1m"`.
         behaviors: names from weak to strong, and the target.
-        repeats: whether an item that a user has already touched may be the answer again (true
-            of shops, false of ratings). It decides whether seen items are recommended.
+        repeats: whether an item that the user already knows may be the answer (true for shops,
+            false for ratings). It decides whether seen items are recommended.
         users: str [users], the original user ids.
         items: str [items]; item id `i` of the arrays below is `items[i - 1]`.
         offsets: int64 [users + 1]; the events of user `u` are `offsets[u]:offsets[u + 1]`.
         item_ids: int32 [events], from 1.
         behavior_ids: int32 [events], from 1.
-        timestamps: int64 [events], in the source's own unit.
+        timestamps: int64 [events], in the source's unit.
         held_out_items: int32 [users], the official test item of each user, 0 where there is
-            none; all 0 where the source ships no official test list.
+            none; all 0 if the source has no official test list.
         held_out_anywhere: whether the official test items were taken from anywhere in the users'
-            histories, and not from their ends. Validation answers are then made alike.
-        report: what became of the rows of the log, where it was cleaned.
-        prepared: name of the folder in the cache that it was read from; None if it comes from
-            elsewhere.
+            histories rather than from their ends. Validation answers are then chosen the same way.
+        report: what happened to the rows of the log, if it was cleaned.
+        prepared: name of the cache folder it was read from; None if it comes from elsewhere.
     """
 
     name: str
@@ -70,20 +69,20 @@ class InteractionDataset:
 
     @property
     def num_events(self) -> int:
-        """Number of events, official held-out ones not included."""
+        """Number of events, without the official held-out ones."""
         return len(self.item_ids)
 
     @property
     def has_official_test(self) -> bool:
-        """Whether the source ships its own held-out list."""
+        """Whether the source has an official list of held-out items."""
         return bool(np.any(self.held_out_items > 0))
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the content: names, catalogue, events in their order, and held-out items.
+        """SHA-256 of the content: names, catalogue, events in order, and held-out items.
 
-        Two logs with the same fingerprint train and evaluate every model alike. The names of the
-        dataset and of its files, and the report, are not part of it.
+        Two logs with the same fingerprint give the same training and evaluation for every model.
+        The name of the dataset, the names of its files and the report are not part of it.
         """
         behaviors = [list(self.behaviors.names), self.behaviors.target, bool(self.repeats)]
         names = [behaviors, self.users.tolist(), self.items.tolist()]
@@ -95,12 +94,12 @@ class InteractionDataset:
         return digest.hexdigest()
 
     def events_by_behavior(self) -> dict[str, int]:
-        """Number of events of each behaviour, by name."""
+        """Returns the number of events of each behaviour, by name."""
         counts = np.bincount(self.behavior_ids, minlength=len(self.behaviors) + 1)[1:]
         return dict(zip(self.behaviors.names, counts.tolist(), strict=True))
 
     def shards(self) -> list[Callable[[], InteractionDataset]]:
-        """Functions that give the users piece by piece, in order, about a million events each."""
+        """Returns functions that each give the next users in order, about a million events each."""
         cuts = shard_bounds(np.diff(self.offsets))
         pairs = itertools.pairwise(cuts)
         return [functools.partial(self._users, first, end) for first, end in pairs]
@@ -119,13 +118,15 @@ class InteractionDataset:
 
 
 def shard_bounds(lengths: np.ndarray) -> list[int]:
-    """Where to cut users into pieces of about a million events, each of at least one user.
+    """Computes where to cut the users into shards of about a million events.
+
+    Each shard has at least one user.
 
     Args:
-        lengths: int [users], the events of each.
+        lengths: int [users], the number of events of each user.
 
     Returns:
-        user rows, from 0 to the number of users.
+        the cut points as user rows, from 0 to the number of users.
     """
     ends = np.cumsum(lengths)
     full = np.arange(_EVENTS_PER_SHARD, ends[-1], _EVENTS_PER_SHARD)

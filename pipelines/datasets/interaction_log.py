@@ -1,4 +1,4 @@
-"""From a log with one row an event to every user's events in time order."""
+"""Turns a log with one row per event into each user's events in time order."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def group_by_user(
     behavior_ids,
     timestamps,
 ) -> InteractionDataset:
-    """Groups a columnar log by user; events of equal time stay in the order of their rows.
+    """Groups a columnar log by user; events with equal times stay in row order.
 
     Users and items are numbered in shortlex order of their ids (shorter first, then by
-    character), which is the numeric order where ids are numbers.
+    character), which is numeric order for ids that are numbers.
 
     Args:
-        name: of the dataset, also used in messages.
+        name: name of the dataset, also used in messages.
         behaviors: the behaviours that the ids stand for.
-        repeats: whether an item may be the answer twice for one user.
+        repeats: whether an item that the user already knows may be the answer.
         users: [events], whole numbers or text.
         items: [events], whole numbers or text.
         behavior_ids: int [events], from 1.
-        timestamps: [events], whole or finite fractional numbers. Fractions decide the order and
-            are then rounded down.
+        timestamps: [events], whole numbers or finite fractions. Fractions decide the order and are
+            then rounded down.
 
     Returns:
         The dataset; `offsets` is `[users + 1]`, and no official test item is set.
@@ -69,10 +69,10 @@ def group_by_user(
 
 
 def check_times(what: str, times: np.ndarray) -> np.ndarray:
-    """Returns times that can be sorted and stored as int64.
+    """Checks that times can be sorted and stored as int64, and returns them.
 
     Args:
-        what: names the times in the message, e.g. `"trn_buy"`.
+        what: the name of the times in messages, e.g. `"trn_buy"`.
         times: [events].
 
     Raises:
@@ -81,7 +81,7 @@ def check_times(what: str, times: np.ndarray) -> np.ndarray:
     if times.dtype.kind not in "iuf":
         raise InputError(f"{what} must hold numbers, got values such as {times.flat[0]!r}.")
     limit = 2**63 if times.dtype.kind == "u" else 2.0**63
-    # Written so that nan, too, fails it.
+    # Written so that NaN fails the check too.
     bad = np.flatnonzero(~(np.abs(times) < limit)) if times.dtype.kind != "i" else []
     if len(bad):
         raise InputError(
@@ -98,7 +98,7 @@ def _check_lengths(name, columns):
     lengths = {field: len(values) for field, values in columns.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{field} {length}" for field, length in lengths.items())
-        raise InputError(f"{name}: the fields of a log must be of one length, got {listed}.")
+        raise InputError(f"{name}: the fields of a log must have the same length, got {listed}.")
     if not lengths["user"]:
         raise InputError(f"{name}: the log is empty; it must have at least one event.")
 
@@ -115,7 +115,7 @@ def _check_behaviors(name, ids, behaviors):
 
 
 def _number(name, field, values):
-    """The distinct ids as text in shortlex order, and each row's place among them."""
+    """Returns the distinct ids as text in shortlex order, and the index of each row among them."""
     if values.dtype.kind in "iu":
         distinct, rows = np.unique(values, return_inverse=True)
         names = distinct.astype(str)

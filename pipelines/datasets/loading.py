@@ -1,4 +1,4 @@
-"""Finds, prepares and reads a dataset; `load_dataset` and `load_log` are the way in."""
+"""Finds, prepares and reads a dataset; the entry points are `load_dataset` and `load_log`."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def load_log(spec, cache_dir, beam):
     from pipelines.datasets.own_log.own_log_dataset_builder import OwnLog
 
     paths = find_files(spec.files)
-    options = {**spec.to_dict(), "files": None}  # where they lie makes no difference
+    options = {**spec.to_dict(), "files": None}  # their location makes no difference
     called = dataset_name(spec.files)
     make = _BuilderFactory(
         OwnLog,
@@ -113,10 +113,10 @@ def _read(make):
 
 
 def _check_content(folder, dataset):
-    """Compares with the checksum of the first reading: TFDS's metadata have none.
+    """Compares the dataset with the checksum of its first reading; TFDS's metadata has none.
 
-    Damaged records are not prepared anew without asking: that may take hours, others may read the
-    same cache, and a disk that damages files deserves attention.
+    Damaged records are not silently prepared again: that may take hours, others may be reading
+    the same cache, and a disk that damages files deserves attention.
     """
     report = dataset.report.to_dict() if dataset.report else None
     content = hashlib.sha256(json.dumps([dataset.fingerprint, report]).encode()).hexdigest()
@@ -131,14 +131,14 @@ def _check_content(folder, dataset):
 
 @dataclasses.dataclass(frozen=True)
 class _BuilderFactory:
-    """Makes builders of one prepared folder; a new one sees what is on disk by then.
+    """Makes builders for one prepared folder; each new one sees what is on disk at that time.
 
     Args:
         builder_class: the TFDS builder.
         cache: directory of all prepared folders.
-        full_name: of the dataset, with its configuration.
+        full_name: name of the dataset, with its configuration.
         prepared: name of the folder, see `_folder_name`.
-        arguments: of the builder.
+        arguments: keyword arguments of the builder.
     """
 
     builder_class: type
@@ -156,25 +156,25 @@ class _BuilderFactory:
             return self.builder_class(data_dir=self.folder, **self.arguments)
         except InputError:
             raise
-        except Exception as error:  # TFDS reads what is on disk, and raises almost anything
+        except Exception as error:  # TFDS reads the files on disk and can raise almost anything
             raise InputError(
                 f"the prepared records in {self.folder} are damaged; delete that folder."
             ) from error
 
     def is_prepared(self) -> bool:
-        # TFDS fills a folder of another name and renames it when all is done.
+        # TFDS fills a folder with another name and renames it when it is complete.
         return self().data_path.exists()
 
 
 def _parse(name, entries):
     dataset, _, config = name.partition("/")
     if dataset not in entries:
-        raise InputError(f"unknown dataset {dataset!r}; there are {', '.join(entries)}.")
+        raise InputError(f"unknown dataset {dataset!r}; available: {', '.join(entries)}.")
     entry = entries[dataset]
     config = config or entry.default_config
     if config and config not in entry.configs:
         known = ", ".join(f"{dataset}/{each}" for each in entry.configs) or f"only {dataset}"
-        raise InputError(f"unknown dataset {name!r}; there is {known}.")
+        raise InputError(f"unknown dataset {name!r}; available: {known}.")
     return dataset, config
 
 
@@ -184,7 +184,7 @@ def _import_builder(path):
 
 
 def _folder_name(called, builder_class, options, identity):
-    """Differs whenever what would be prepared may differ."""
+    """Returns a folder name that differs whenever the prepared records may differ."""
     parts = [builder_class.name, str(builder_class.VERSION), options, identity]
     text = json.dumps(parts, sort_keys=True, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -192,7 +192,7 @@ def _folder_name(called, builder_class, options, identity):
 
 
 def _prepare(make, downloaded, beam):
-    """Prepares the records; `downloaded` are the sources if they come from the network."""
+    """Prepares the records; `downloaded` is the sources if they come from the network."""
     import tensorflow_datasets as tfds
 
     on_beam = beam.download_config() if beam else {}
@@ -206,15 +206,15 @@ def _prepare(make, downloaded, beam):
     builder = make()
 
     def waiting():
-        say_if_heard(f"waiting for another process that prepares {make.full_name}")
+        say_if_heard(f"waiting for another process that is preparing {make.full_name}")
 
     try:
-        # One process prepares a folder at a time, so whatever lies there now is left over.
+        # Only one process prepares a folder at a time, so whatever is in it is left over.
         with locked_directory(make.folder, waiting), _quiet(tfds):
             _remove_left_over(make.folder, builder.data_path.parent)
             if make.is_prepared():  # another process was faster
                 return
-            (make.folder / _CHECKSUM).unlink(missing_ok=True)  # of records that were deleted
+            (make.folder / _CHECKSUM).unlink(missing_ok=True)  # belongs to deleted records
             builder.download_and_prepare(
                 download_dir=make.cache / "downloads",
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False, **on_beam),
@@ -229,7 +229,7 @@ def _prepare(make, downloaded, beam):
 
 
 def _remove_left_over(folder, workspaces):
-    """Removes what killed preparations left: TFDS's files and directories, our workspaces."""
+    """Removes what killed preparations left behind: TFDS's partial files and our workspaces."""
     for left_over in list(folder.rglob("incomplete.*")):
         if left_over.is_dir():
             shutil.rmtree(left_over, ignore_errors=True)
@@ -239,7 +239,7 @@ def _remove_left_over(folder, workspaces):
 
 
 def _as_input_error(error, make, downloaded, beam):
-    """What the user can mend, in a sentence; any other error as it is."""
+    """Returns an `InputError` for what the user can fix; any other error unchanged."""
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
     if isinstance(error, InputError):
@@ -248,7 +248,7 @@ def _as_input_error(error, make, downloaded, beam):
         return of_worker
     if downloaded and isinstance(error, NonMatchingChecksumError):
         return InputError(
-            f"{downloaded.url} is not the file whose checksum is recorded; {downloaded.advice}."
+            f"{downloaded.url} does not match its recorded checksum; {downloaded.advice}."
         )
     if downloaded and _is_network_error(error):
         reason = str(error).splitlines()[0]
@@ -256,7 +256,7 @@ def _as_input_error(error, make, downloaded, beam):
     if isinstance(error, OSError):
         return InputError(
             f"{make.full_name} cannot be prepared in {make.folder} ({error.strerror or error}); "
-            f"free the disk or choose another cache directory."
+            f"free disk space or choose another cache directory."
         )
     return error
 
@@ -270,7 +270,7 @@ def _is_network_error(error):
 
 @contextlib.contextmanager
 def _quiet(tfds):
-    """Progress bars only on a terminal, and nothing of TFDS on standard output."""
+    """Shows progress bars only on a terminal, and keeps TFDS off standard output."""
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):

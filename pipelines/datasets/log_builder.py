@@ -1,4 +1,4 @@
-"""The TFDS builder that all datasets share: one example a user, ids as plain arrays."""
+"""The TFDS builder shared by all datasets: one example per user, ids as plain arrays."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ _REACH_SECONDS = 15
 
 
 class LogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
-    """Turns a log into TFDS records, in the order of its users, in the one split `train`.
+    """Writes a log as TFDS records, in the order of its users, in the single split `train`.
 
     An example has `user` (text), `item_ids` and `behavior_ids` (int32 `[length]`), `timestamps`
     (int64 `[length]`) and `held_out_item` (int32, 0 for none). `info.metadata` has the
-    catalogue (`items`), the `behaviors` from weak to strong, the `target`, `repeats` and, where the
-    log was cleaned, the `report` of it.
+    catalogue (`items`), the `behaviors` from weak to strong, the `target`, `repeats` and, if the
+    log was cleaned, the `report`.
 
-    Records are written shard by shard, so a log need not fit into memory. With the `beam_runner`
-    and `beam_options` of a `tfds.download.DownloadConfig` such a log is prepared on Apache Beam.
-    Subclasses implement `sources` and `read_log`, and set `HELD_OUT_ANYWHERE` where official test
-    items were taken from anywhere in the histories.
+    Records are written shard by shard, so an event log need not fit into memory. With the
+    `beam_runner` and `beam_options` of a `tfds.download.DownloadConfig`, an event log is prepared
+    on Apache Beam. Subclasses implement `sources` and `read_log`, and set `HELD_OUT_ANYWHERE` if
+    the official test items were taken from anywhere in the histories.
 
     Args:
-        source: the raw archive or the directory it lies in; by default the manual directory of
-            TFDS, then a download.
+        source: the raw archive or its directory; by default the manual directory of TFDS, then a
+            download.
         **kwargs: as for every TFDS builder.
     """
 
@@ -58,21 +58,21 @@ class LogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     @classmethod
     @abc.abstractmethod
     def sources(cls, config_name: str | None) -> SourceFiles | None:
-        """The raw files of a configuration; None if it is made from nothing."""
+        """Returns the raw files of a configuration; None if it needs none."""
 
     @abc.abstractmethod
     def read_log(
         self, name: str, files: RawFiles | None
     ) -> InteractionDataset | OrderedLog | BeamLog:
-        """Reads the whole log; one that is too large for memory is worked on in `self.workspace`.
+        """Reads the whole log; one that is too large for memory is processed in `self.workspace`.
 
         Args:
-            name: to give to the dataset.
-            files: what `sources` describes, found.
+            name: the name to give to the dataset.
+            files: the files that `sources` describes, located.
         """
 
     def expected_counts(self) -> dict[str, int]:
-        """Known counts of the official files: `users`, `items`, `events` or a behaviour's name."""
+        """Returns known counts of the official files: `users`, `items`, `events`, behaviours."""
         return {}
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -106,7 +106,7 @@ class LogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
             self._mend_shard_lengths()
 
     def _write_shards(self, shards):
-        """What TFDS does with shards, in a sixth of the time."""
+        """Writes the shards as TFDS does, in a sixth of the time."""
         template = self._get_filename_template(split_name="train")
         paths = [
             template.sharded_filepath(shard_index=number, num_shards=len(shards))
@@ -141,7 +141,7 @@ class LogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         return {"train": self._example_generators(log.shards())}
 
     def _example_generators(self, shards):
-        if self.workspace.beam:  # they go to the workers, without the builder
+        if self.workspace.beam:  # sent to the workers, which have no builder
             return [functools.partial(_examples_of, read) for read in shards]
         return [
             functools.partial(self._examples, read, number, len(shards))
@@ -153,7 +153,7 @@ class LogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         yield from _examples_of(read)
 
     def _mend_shard_lengths(self):
-        """Puts them in order: TFDS sorts the numbers of Beam's shards as texts, 0, 1, 10, 2."""
+        """Orders the shard lengths: TFDS sorts the shard numbers of Beam as text, 0, 1, 10, 2."""
         split = self.info.splits["train"]
         path = pathlib.Path(f"{split.filename_template.filepath_prefix()}.shard_infos.json")
         written = {int(number): length for number, length in json.loads(path.read_text()).items()}
@@ -207,7 +207,7 @@ def _examples_of(read):
 
 
 def _check_reachable(sources):
-    """Fails within seconds where there is no network; TFDS would try for minutes."""
+    """Fails within seconds if there is no network; TFDS would retry for minutes."""
     try:
         requests.head(sources.url, timeout=_REACH_SECONDS)
     except requests.RequestException as error:

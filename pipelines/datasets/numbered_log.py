@@ -1,7 +1,7 @@
-"""Logs whose users and items are numbered from 0, and the list of test items beside them.
+"""Logs whose users and items are numbered from 0, with a separate list of test items.
 
-The CSR form and the text form of a research release have this in common, so one log gives the same
-dataset in both.
+The CSR form and the text form of a research release share this code, so that one log gives the
+same dataset in both.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from hmar_keras.schema import Behaviors
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.runtime.errors import InputError
 
-# Every number below the largest is an item, so one absurd number would fill the memory. The
-# largest catalogue of a release that is known has 4.2 million.
+# Every number up to the largest is an item, so one absurd number would fill the memory. The
+# largest known catalogue of a release has 4.2 million items.
 MOST_ITEMS = 20_000_000
 
 
 def held_out_item_ids(
     label: str, tests, num_users: int | None = None, num_items: int | None = None
 ) -> np.ndarray:
-    """int32 [users]: the item id of each user's test item, 0 where there is none.
+    """Returns the item id of each user's test item, int32 [users], 0 where there is none.
 
     Args:
-        label: names the list in messages.
-        tests: one entry a user, None or the item's number from 0.
-        num_users: how many entries there must be, if that is known.
-        num_items: all numbers must be below, if that is known.
+        label: the name of the list in messages.
+        tests: one entry per user: None, or the item's 0-based number.
+        num_users: the required number of entries, if known.
+        num_items: exclusive upper bound of the item numbers, if known.
 
     Raises:
-        InputError: if it is another list than that.
+        InputError: if the list does not have this form.
     """
     is_list = isinstance(tests, list) or (isinstance(tests, np.ndarray) and tests.ndim == 1)
     if not is_list or num_users not in (None, len(tests)):
@@ -60,19 +60,19 @@ def group_numbered(
     held_out_items: np.ndarray,
     num_items: int,
 ) -> InteractionDataset:
-    """A dataset of the users that have an event or a test item, and of all the items.
+    """Builds the dataset of all items and of the users that have an event or a test item.
 
-    Both are named by their number from 0.
+    Users and items are named by their 0-based number.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         behaviors: the behaviours, weak to strong.
-        repeats: whether an item may be the answer twice for one user.
-        users: int [events], numbers from 0, rising; a user's events are in their final order.
+        repeats: whether an item that the user already knows may be the answer.
+        users: int [events], 0-based numbers, ascending; a user's events are in their final order.
         item_ids: int [events], from 1.
         behavior_ids: int [events], from 1.
         timestamps: int [events].
-        held_out_items: int32 [users], as `held_out_item_ids` gives them.
+        held_out_items: int32 [users], as returned by `held_out_item_ids`.
         num_items: size of the catalogue.
 
     Raises:

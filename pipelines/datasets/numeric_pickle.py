@@ -1,11 +1,11 @@
 """Reads pickles of numbers, NumPy arrays and SciPy CSR matrices, and of nothing else.
 
-A pickle is a program, and loading one runs it. Here nothing that a pickle can name is real: every
-name it may use stands for a small class below that only takes notes, and any other name is
-refused. NumPy meets the content only as checked buffers of plain numbers.
+A pickle is a program, and loading one runs it. Here a pickle never reaches real code: every name
+it may use resolves to a small stand-in below that only records state, and any other name is
+refused. NumPy sees the content only as checked buffers of plain numbers.
 
-A few bytes can ask for gigabytes, too. All opcodes are read before any is obeyed, so what is
-allocated stays within a constant times the file's size.
+A few bytes can also request gigabytes. All opcodes are checked before any is executed, so the
+allocated memory stays within a constant factor of the file size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NUMBER_TYPE = re.compile(r"[iuf][1248]")
 
 @dataclasses.dataclass(frozen=True)
 class CsrMatrix:
-    """The parts of a `[rows, columns]` sparse matrix, as they were stored: nothing is checked.
+    """The parts of a `[rows, columns]` sparse matrix as stored, unchecked.
 
     Args:
         shape: rows and columns.
@@ -46,7 +46,7 @@ def load_numeric_pickle(content: bytes, label: str):
 
     Args:
         content: the bytes of the pickle.
-        label: names the file in messages.
+        label: the name of the file in messages.
 
     Returns:
         A `CsrMatrix`, an array, or a list of None and numbers.
@@ -60,14 +60,14 @@ def load_numeric_pickle(content: bytes, label: str):
         def find_class(self, module, name):
             if (module, name) not in names:
                 raise InputError(
-                    f"{label} is refused: it asks for {module}.{name}, and only NumPy arrays and "
+                    f"{label} is refused: it names {module}.{name}, and only NumPy arrays and "
                     f"SciPy CSR matrices are read."
                 )
             return names[module, name]
 
     try:
         _check_sizes(content)
-        # Python 2 stored bytes as text, which latin1 maps back one to one.
+        # Python 2 stored bytes as text, which latin1 maps back one-to-one.
         loaded = Unpickler(io.BytesIO(content), encoding="latin1").load()
         return _plain(loaded)
     except InputError:
@@ -80,11 +80,11 @@ def load_numeric_pickle(content: bytes, label: str):
 
 
 def _check_sizes(content):
-    """Checks that no opcode claims more bytes, or a higher place in the memo, than there can be."""
-    # pickletools raises a ValueError where the content ends before an argument does.
+    """Checks that no opcode claims more bytes, or a higher memo slot, than is possible."""
+    # pickletools raises a ValueError if the content ends within an argument.
     for number, (opcode, argument, _) in enumerate(pickletools.genops(content), start=1):
         if opcode.name in _MEMO_OPCODES and argument > number:  # picklers count up
-            raise ValueError(f"its opcode {number} fills the place {argument} of the memo")
+            raise ValueError(f"its opcode {number} writes to the memo slot {argument}")
 
 
 def _plain(loaded):
@@ -102,7 +102,7 @@ def _plain(loaded):
 
 
 class _Csr:
-    """Takes the state of a matrix as attributes."""
+    """Stores the state of a matrix as attributes."""
 
 
 class _Dtype:
@@ -113,7 +113,7 @@ class _Dtype:
         # Old files write object types as O4 and O8.
         self.is_object = spec in ("O", "O4", "O8")
         if not self.is_object and not _NUMBER_TYPE.fullmatch(spec):
-            raise TypeError(f"arrays of {spec!r} are not read")
+            raise TypeError(f"arrays of {spec!r} are not supported")
         self._spec, self._order = spec, "|"
 
     def __setstate__(self, state):
@@ -141,10 +141,11 @@ class _Array:
 
 
 def _allowed_names(most_bytes):
-    """What each name stands for. Made anew for each file: a pickle can alter what it is given.
+    """Returns the stand-in for each name, new for each file because a pickle can alter them.
 
     Args:
-        most_bytes: of all that `encode` returns together; a pickle can call it often on one text.
+        most_bytes: limit on the total output of `encode`, which a pickle can call repeatedly on
+            one text.
     """
     encoded = 0
 

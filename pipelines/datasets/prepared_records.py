@@ -1,7 +1,7 @@
-"""The prepared records on disk: TFDS's files of `tf.train.Example`, a user each.
+"""The prepared records on disk: TFDS's files of `tf.train.Example`, one per user.
 
-They are written example by example and read many at a time, both without TFDS's features, which
-take six and ten times as long.
+They are written one by one and read in batches, both without TFDS's features, which take six and
+ten times as long.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _USERS_PER_BATCH = 4096
 _OF_DAMAGE = (
     *(OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError),
-    RecursionError,  # of JSON that is nested too deep
+    RecursionError,  # from JSON that is nested too deep
 )
 # The features of `LogBuilder` as they are stored.
 _FEATURES = {
@@ -40,8 +40,8 @@ def write_records(path: str | os.PathLike, examples: Iterable[tuple[str, dict]])
     """Writes a file of examples.
 
     Args:
-        path: of the file.
-        examples: pairs of a key, which is not used, and an example with the features of
+        path: path of the file.
+        examples: pairs of a key, which is ignored, and an example with the features of
             `LogBuilder`.
 
     Returns:
@@ -66,8 +66,8 @@ def read_prepared(builder: tfds.core.DatasetBuilder, name: str) -> InteractionDa
     """Reads all records of a prepared dataset.
 
     Args:
-        builder: a `LogBuilder` whose data were prepared, in this process or another.
-        name: to give to the dataset.
+        builder: a `LogBuilder` whose data is prepared, by this process or another.
+        name: the name to give to the dataset.
 
     Raises:
         InputError: if the records are damaged.
@@ -104,7 +104,7 @@ def _read(builder, name):
 
 
 def _columns(paths):
-    """All records as arrays, in the order of the files, which is that of the users."""
+    """Returns all records as arrays, in file order, which is the order of the users."""
     records = tf.data.TFRecordDataset(paths).batch(_USERS_PER_BATCH)
     parsed = records.map(lambda batch: tf.io.parse_example(batch, _FEATURES)).prefetch(1)
     parts = {field: [] for field in ("lengths", *_FEATURES)}

@@ -1,4 +1,4 @@
-"""Where a dataset's raw files lie: in an archive, or loose in a directory."""
+"""The raw files of a dataset: in an archive, or loose in a directory."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class RawFiles:
 
     Args:
         location: the archive, or the directory.
-        entries: from the name of a file to its name in the archive, or to its path.
+        entries: maps the name of each file to its name in the archive, or to its path.
     """
 
     location: pathlib.Path
     entries: dict[str, str]
 
     def label(self, name: str) -> str:
-        """How a message calls a file."""
+        """Returns the name of a file for messages."""
         if self.location.is_dir():
             return self.entries[name]
         return f"{name} in {self.location}"
 
     def read(self, name: str) -> bytes:
-        """The content of a file.
+        """Returns the content of a file.
 
         Raises:
             InputError: if it cannot be read or unpacked.
@@ -46,12 +46,12 @@ class RawFiles:
             ) from error
 
     def path(self, name: str, scratch: pathlib.Path) -> pathlib.Path:
-        """A file on disk with the content of a file, for what is too large for the memory.
+        """Returns the path of a file on disk, for files that are too large for memory.
 
         Args:
-            name: of the file.
-            scratch: where it is unpacked to, as `scratch / name`, if it lies in an archive. It is
-                made if it is not there, and whoever gives it also deletes it.
+            name: name of the file.
+            scratch: where a file from an archive is unpacked, as `scratch / name`. Created if
+                missing; the caller deletes it.
 
         Raises:
             InputError: if it cannot be unpacked.
@@ -71,12 +71,12 @@ class RawFiles:
                 raise
             raise InputError(
                 f"{self.label(name)} cannot be unpacked to {scratch} ({error.strerror or error}); "
-                f"free the disk, or unpack it yourself."
+                f"free disk space, or unpack it yourself."
             ) from error
         return target
 
     def identity(self) -> list[list]:
-        """Name, size and time of change of everything that is read; differs once that differs."""
+        """Returns name, size and modification time of each file that is read, to detect changes."""
         paths = self.entries.values() if self.location.is_dir() else [self.location]
         stats = [(pathlib.Path(path).name, os.stat(path)) for path in sorted(paths)]
         return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
@@ -87,18 +87,17 @@ class RawFiles:
 
 @dataclasses.dataclass(frozen=True)
 class SourceFiles:
-    """What a dataset is distributed as.
+    """The files in which a dataset is distributed.
 
     Args:
-        archive: file name of the official archive; None where the files lie loose, e.g. in a
+        archive: file name of the official archive; None if the files are loose, e.g. in a
             repository.
         members: names of the files that are read, without folders.
-        folder: where these lie when the archive is unpacked, or in the repository; `""` for no
-            folder.
+        folder: their folder in the unpacked archive or in the repository; `""` for no folder.
         homepage: where to get the archive or the files by hand.
-        url: where to download the archive; None where that is not possible, or where no
-            checksum of it is recorded.
-        packed: members that the homepage has as rar archives, which are not read: they must be
+        url: where to download the archive; None if that is not possible, or if no checksum of it
+            is recorded.
+        packed: members that the homepage has as rar archives, which cannot be read: they must be
             unpacked by hand.
     """
 
@@ -111,28 +110,28 @@ class SourceFiles:
 
     @property
     def title(self) -> str:
-        """How a message calls what is distributed."""
+        """The name of the distribution in messages."""
         return self.archive or ", ".join(self.members)
 
     @property
     def advice(self) -> str:
-        """What a user should do who has no data yet."""
-        lie = "it lies" if self.archive else "they lie"
-        return f"{self._get(self.members)} and give the directory {lie} in as --data-dir"
+        """What a user without the data should do."""
+        lie = "it is" if self.archive else "they are"
+        return f"{self._get(self.members)} and pass the directory {lie} in as --data-dir"
 
     def locate(self, path: os.PathLike | str) -> RawFiles:
         """Finds the files.
 
         Args:
-            path: an archive of the files under any name, a directory with the official archive
-                or the loose files, or one of the loose files.
+            path: an archive of the files, under any name; a directory with the official archive
+                or the loose files; or one of the loose files.
 
         Raises:
-            InputError: if something is missing, or the archive is no archive.
+            InputError: if a file is missing, or the archive is not a valid archive.
         """
         path = pathlib.Path(path).expanduser()
         if not path.exists():
-            raise InputError(f"there is no {path}; {self.advice}.")
+            raise InputError(f"{path} does not exist; {self.advice}.")
         if path.is_file():
             if path.name in self.members:
                 return self._in_directory(path.parent)
@@ -173,5 +172,5 @@ class SourceFiles:
             return f"get {self.archive} from {self.homepage}"
         folder = f" (folder {self.folder})" if self.folder else ""
         packed = " and ".join(name for name in names if name in self.packed)
-        unpack = f", unpack {packed} (packed as rar there)" if packed else ""
+        unpack = f", unpack {packed} (a rar archive there)" if packed else ""
         return f"get {', '.join(names)} from {self.homepage}{folder}{unpack}"

@@ -1,4 +1,4 @@
-"""The forms in which logs are released, beside papers and raw: what a builder says of each."""
+"""The forms in which logs are released, raw or with papers, as a builder describes them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.datasets.raw_files import RawFiles, SourceFiles
 from pipelines.runtime.errors import InputError
 
-# Where the text form of the paper's four datasets belongs.
+# The repository of the text form of the paper's four datasets.
 _AUTHORS_HOMEPAGE = "https://github.com/Shereen-Elsayed/MBSRec"
 
 
 @dataclasses.dataclass(frozen=True)
 class CsrForm:
-    """One pickled matrix a behaviour, `trn_NAME`, and the list of test items `tst_int`.
+    """One pickled matrix per behaviour, `trn_NAME`, and the list of test items `tst_int`.
 
     Args:
         behaviors: the behaviours, weak to strong.
         homepage: the repository.
-        folder: where the files lie in it.
+        folder: the folder of the files in it.
         packed: files that it has as rar archives.
-        expected: known counts, as `LogBuilder.expected_counts` gives them.
+        expected: known counts, as in `LogBuilder.expected_counts`.
     """
 
     behaviors: Behaviors
@@ -57,12 +57,12 @@ class CsrForm:
 
 @dataclasses.dataclass(frozen=True)
 class TextForm:
-    """One event a line, `STEM.txt`, and the list of test items `STEM_tst_int`.
+    """One event per line, `STEM.txt`, and the list of test items `STEM_tst_int`.
 
     Args:
         behaviors: the behaviours, weak to strong.
-        stem: what the names of the two files begin with.
-        expected: known counts, as `LogBuilder.expected_counts` gives them.
+        stem: the beginning of both file names.
+        expected: known counts, as in `LogBuilder.expected_counts`.
         homepage: the repository.
     """
 
@@ -89,13 +89,13 @@ class TextForm:
 
 @dataclasses.dataclass(frozen=True)
 class EventForm:
-    """The log itself in one file, an event a row or a list of events a line.
+    """The log itself in one file, with one event per row or a list of events per line.
 
     Args:
-        sources: where the file is to be had, and what it may be called.
-        spec: what its columns mean and what is kept; the file that was found takes the place of
-            its `files`.
-        expected: known counts, as `LogBuilder.expected_counts` gives them.
+        sources: where to get the file, and its possible names.
+        spec: what its columns mean and which events to keep; its `files` are replaced by the
+            located file.
+        expected: known counts, as in `LogBuilder.expected_counts`.
     """
 
     sources: SourceFiles | AnyOf
@@ -112,17 +112,17 @@ class EventForm:
             spec = dataclasses.replace(self.spec, files=(str(path),))
             return read_event_log(name, spec, workspace)
         except InputError as error:
-            # What was unpacked is gone by the time that this is read.
+            # The unpacked copy is gone by the time the user reads this.
             message = str(error).replace(str(path), files.label(member))
             raise InputError(message) from error
 
 
 @dataclasses.dataclass(frozen=True)
 class AnyOf:
-    """One file that several places distribute, each under a name of its own.
+    """One file that several places distribute, each under its own name.
 
     Args:
-        places: the place to send a user to first.
+        places: the sources, the recommended one first.
     """
 
     places: tuple[SourceFiles, ...]
@@ -131,19 +131,19 @@ class AnyOf:
 
     @property
     def title(self) -> str:
-        """How a message calls what is distributed."""
+        """The name of the distribution in messages."""
         return " or ".join(place.title for place in self.places)
 
     @property
     def advice(self) -> str:
-        """What a user should do who has no data yet."""
+        """What a user without the data should do."""
         return ", or ".join(place.advice for place in self.places)
 
     def locate(self, path: os.PathLike | str) -> RawFiles:
-        """Finds the file under the first of its names that is there; see `SourceFiles.locate`.
+        """Finds the file under the first of its names that exists; see `SourceFiles.locate`.
 
         Raises:
-            InputError: if it is there under none.
+            InputError: if it exists under none of them.
         """
         refusals = []
         for place in self.places:

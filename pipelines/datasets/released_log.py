@@ -1,4 +1,4 @@
-"""The TFDS builder of logs that are released in one or more of the `release_forms`."""
+"""The TFDS builder for logs that are released in one or more of the `release_forms`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from pipelines.datasets.release_forms import AnyOf, CsrForm, EventForm, TextForm
 
 
 class ReleasedLog(LogBuilder, skip_registration=True):
-    """A log of several forms, one a configuration; the first of them is the default.
+    """A log in several forms, one per configuration; the first is the default.
 
-    Subclasses set `FORMS`, and `REPEATS`: whether an item may be the answer twice for one user.
+    Subclasses set `FORMS`, and `REPEATS`: whether an item that the user already knows may be
+    the answer.
     """
 
     FORMS: ClassVar[dict[str, CsrForm | TextForm | EventForm]]
@@ -32,16 +33,16 @@ class ReleasedLog(LogBuilder, skip_registration=True):
 
     @classmethod
     def sources(cls, config_name) -> SourceFiles | AnyOf:
-        """The files of a form."""
+        """Returns the files of a form."""
         return cls.FORMS[config_name].sources
 
     def read_log(self, name, files) -> InteractionDataset | OrderedLog:
-        """Reads the form of the builder's configuration."""
+        """Reads the log in the form of the builder's configuration."""
         form = self.FORMS[self.builder_config.name]
         if isinstance(form, EventForm):
             return form.read(name, files, self.workspace)
         return form.read(name, self.REPEATS, files)
 
     def expected_counts(self):
-        """Counts of the official files."""
+        """Returns the counts of the official files."""
         return self.FORMS[self.builder_config.name].expected

@@ -1,8 +1,8 @@
-"""Reads zip archives that nobody vouches for.
+"""Reads untrusted zip archives.
 
-Nothing is written under a name that an archive gives, an archive with a name that leads out of its
-folder is refused, and what unpacks to an absurd size is stopped while it is unpacked: the size that
-an archive declares is not trusted.
+Nothing is written under a name from the archive. An archive with a name that leads out of its
+folder is refused. Unpacking stops when the content becomes absurdly large, since the declared size
+is not trusted.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from collections.abc import Iterator
 
 from pipelines.runtime.errors import InputError
 
-MOST_IN_MEMORY = 2 * 2**30  # the largest file that is read as a whole has 265 MB
-MOST_ON_DISK = 64 * 2**30  # the largest log that is known has 11 GB
-_FREE = 64 * 2**20  # up to here any compression will do
-_MOST_COMPRESSION = 200  # logs are packed to a fifth or a tenth
+MOST_IN_MEMORY = 2 * 2**30  # the largest file that is read into memory has 265 MB
+MOST_ON_DISK = 64 * 2**30  # the largest known log has 11 GB
+_FREE = 64 * 2**20  # up to this size any compression is accepted
+_MOST_COMPRESSION = 200  # logs compress to a fifth or a tenth
 _CHUNK = 2**20
 
 
 def find_members(
     path: pathlib.Path, wanted: tuple[str, ...], folder: str, advice: str
 ) -> dict[str, str]:
-    """Finds files in an archive, whatever folders they lie in.
+    """Finds files in an archive, in whatever folders they are.
 
-    Where several members have the wanted file name, one in `folder` is taken, else the one in the
-    fewest folders, else the first by name.
+    If several members have a wanted file name, one in `folder` is preferred, then the one in the
+    fewest folders, then the first by name.
 
     Args:
-        path: of the archive.
+        path: path of the archive.
         wanted: file names.
-        folder: where they should lie, `""` for no folder.
-        advice: what to do where the archive cannot be used.
+        folder: their expected folder, `""` for no folder.
+        advice: what to do if the archive cannot be used.
 
     Returns:
-        From a file name to the name of its member, for those that there are.
+        The member name of each file that was found, by file name.
 
     Raises:
-        InputError: if it is no complete archive, one of its names leads out of its folder, or a
-            member that is wanted is encrypted.
+        InputError: if the archive is incomplete, one of its names leads out of its folder, or a
+            wanted member is encrypted.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -66,13 +66,13 @@ def find_members(
 
 
 def read_chunks(path: pathlib.Path, member: str, label: str, most: int) -> Iterator[bytes]:
-    """The unpacked content of a member, piece by piece.
+    """Yields the unpacked content of a member, piece by piece.
 
     Args:
-        path: of the archive.
-        member: its full name in the archive.
-        label: names it in messages.
-        most: bytes that it may unpack to.
+        path: path of the archive.
+        member: full name of the member in the archive.
+        label: its name in messages.
+        most: the largest allowed unpacked size, in bytes.
 
     Raises:
         InputError: if it cannot be unpacked or is too large.
@@ -103,7 +103,7 @@ def _check_size(label, total, packed, most):
     if total > most:
         raise InputError(
             f"{label} is refused: it unpacks to more than {most:,} bytes; if that is right, unpack "
-            f"it yourself and give the directory it lies in."
+            f"it yourself and pass the directory it is in."
         )
 
 

@@ -1,6 +1,6 @@
 """What is in a dataset, in numbers.
 
-`description_table.py` shows them in the terminal, `description_picture.py` draws them.
+`table.py` shows them in the terminal, `picture.py` draws them.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ QUANTILES = {
     **{"min": 0.0, "10%": 0.1, "25%": 0.25, "50%": 0.5},
     **{"75%": 0.75, "90%": 0.9, "99%": 0.99, "max": 1.0},
 }
-DISTINCT = "distinct time"  # `Timeline.bin` where each time that occurs has a bin of its own
-RAW = "raw"  # `Timeline.bin` where bins are ranges of raw numbers
+DISTINCT = "distinct time"  # `Timeline.bin` if each time that occurs has its own bin
+RAW = "raw"  # `Timeline.bin` if bins are ranges of raw numbers
 
 _YEARS = (631_152_000, 4_102_444_800)  # 1990 and 2100 in Unix seconds
 _WIDTHS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 _MONDAY = 345_600  # the first Monday in Unix seconds
 _MAX_BINS, _MAX_MONTHS, _MAX_RAW, _MAX_DISTINCT = 120, 240, 60, 400
-_WIDEST_COUNTED = 1_000_000  # raw times within such a span are counted one by one
-_GROUPS = {"alone": 1, "2": 2, "3-4": 3, "5-9": 5, "10+": 10}  # smallest of each
+_WIDEST_COUNTED = 1_000_000  # raw times within a span of this length are counted one by one
+_GROUPS = {"alone": 1, "2": 2, "3-4": 3, "5-9": 5, "10+": 10}  # the smallest size of each group
 _RANKS = 80
-_FINE_FROM = 16  # the least number from which on quarters of an octave hold several
-_BLOCK = 1 << 20  # events that are sorted at once
+_FINE_FROM = 16  # from here on, a quarter of an octave holds several whole numbers
+_BLOCK = 1 << 20  # events sorted at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Distribution:
     Args:
         quantiles: by the names of `QUANTILES`, interpolated linearly.
         mean: their mean.
-        edges: of the bins, which grow by half octaves, or by quarters if all numbers are 16 or
-            more; bin `i` holds those from `edges[i]` to `edges[i + 1] - 1`, and 0 has its own.
-        counts: how many numbers each bin holds, one less than there are edges.
+        edges: edges of the bins, which are half an octave wide, or a quarter if all numbers are 16
+            or more. Bin `i` holds numbers from `edges[i]` to `edges[i + 1] - 1`; 0 has its own bin.
+        counts: how many numbers each bin holds; one entry less than `edges`.
     """
 
     quantiles: dict[str, float]
@@ -52,15 +52,15 @@ class Distribution:
 
 @dataclasses.dataclass(frozen=True)
 class Repeats:
-    """Whether the user had touched the item of a target event before.
+    """How often the user had touched the item of a target event before.
 
-    Before means: an event of the same user on the same item, of whatever behaviour, that stands
-    earlier in the user's order. Among events of equal time that order rests on the tie rule.
+    "Before" means an event of the same user on the same item, of any behaviour, that is earlier in
+    the user's order. Among events of equal time, that order depends on the tie rule.
 
     Args:
         rate: share of target events on an item touched before; None without target events.
-        preceded_by: the same for each behaviour alone. They add up to more than `rate`, as
-            several behaviours may have come before.
+        preceded_by: the same for each behaviour alone. They may add up to more than `rate`,
+            because several behaviours may have come before.
     """
 
     rate: float | None
@@ -69,12 +69,12 @@ class Repeats:
 
 @dataclasses.dataclass(frozen=True)
 class Ties:
-    """Events whose order rests on the tie rule.
+    """Events whose order depends on the tie rule.
 
     Args:
-        rate: share of events whose time is that of another event of the same user.
-        group_sizes: number of events by how many of the user's events have their time, the
-            event itself included.
+        rate: share of events at the same time as another event of the same user.
+        group_sizes: number of events by how many events the user has at their time, including the
+            event itself.
     """
 
     rate: float
@@ -87,13 +87,13 @@ class Timeline:
 
     Args:
         unit: `"s"` or `"ms"` if all times, read as Unix time, lie from 1990 to 2099; else None,
-            the source's unit is not known.
+            because the source's unit is unknown.
         first: earliest time, in the source's own unit.
-        last: latest time.
-        first_date: in UTC; None if the unit is not known.
-        last_date: in UTC.
+        last: latest time, in the source's own unit.
+        first_date: `first` in UTC; None if the unit is unknown.
+        last_date: `last` in UTC; None if the unit is unknown.
         bin: second, minute, hour, day, week, month or year; else `DISTINCT` or `RAW`.
-        starts: the first time of every bin, in the source's own unit.
+        starts: start of every bin, in the source's own unit.
         events: number of events in every bin, by behaviour.
     """
 
@@ -109,13 +109,13 @@ class Timeline:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Who can be evaluated.
+    """How many users can be evaluated.
 
     Args:
-        validation: number of validation questions, one a user.
+        validation: number of validation questions, one per user.
         test: number of test questions.
         official: number of users in the source's own held-out list, 0 if there is none.
-        problem: why there is no question; None if there are some.
+        problem: why there are no questions; None if there are some.
     """
 
     validation: int
@@ -126,27 +126,27 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What is in a dataset; held-out items of an official list count nowhere but in `evaluation`.
+    """What is in a dataset. Items of an official held-out list only count in `evaluation`.
 
     Args:
-        name: of the dataset.
-        target: the behaviour that is predicted.
+        name: name of the dataset.
+        target: the behaviour to predict.
         users: number of users.
         items: size of the catalogue.
-        items_with_events: how many of them occur.
+        items_with_events: number of items with events.
         events: number of events.
-        events_by_behavior: the same of each behaviour.
+        events_by_behavior: number of events per behaviour.
         events_per_user: history lengths.
-        targets_per_user: target events of each user.
-        events_per_item: over the whole catalogue.
+        targets_per_user: target events per user.
+        events_per_item: events per item, over the whole catalogue.
         top_items: share of events on the most popular 1 % and 10 % of the catalogue, rounded up
             to whole items.
-        popularity: (rank, events) of items from the most popular on, at ranks spread evenly over
-            a log axis.
+        popularity: (rank, events) of items, most popular first, at ranks evenly spaced on a log
+            axis.
         repeats: what came before target events.
         ties: events of equal time.
         timeline: events over time.
-        evaluation: who can be evaluated.
+        evaluation: how many users can be evaluated.
     """
 
     name: str
@@ -167,7 +167,7 @@ class Description:
     evaluation: Evaluation
 
     def to_dict(self) -> dict:
-        """Plain JSON."""
+        """Returns the description as plain JSON."""
         return dataclasses.asdict(self)
 
 
@@ -178,7 +178,7 @@ def describe(dataset: InteractionDataset) -> Description:
         InputError: if it has no events.
     """
     if not dataset.num_events:
-        raise InputError(f"{dataset.name} has no events; nothing can be said about it.")
+        raise InputError(f"{dataset.name} has no events to describe; use a log with events.")
     targets = np.flatnonzero(dataset.behavior_ids == dataset.behaviors.target_id)
     popularity = np.bincount(dataset.item_ids, minlength=dataset.num_items + 1)[1:]
     popularity = np.sort(popularity)[::-1]
@@ -204,12 +204,12 @@ def describe(dataset: InteractionDataset) -> Description:
 
 
 def counted(number: int, noun: str) -> str:
-    """E.g. `1 user`, `2,000 users`."""
+    """Returns a number with its noun, e.g. `1 user`, `2,000 users`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def compact(number: float) -> str:
-    """At most six characters up to a billion, e.g. `96`, `2,314`, `10.5k`, `1.2M`."""
+    """Formats a number in at most six characters up to a billion, e.g. `96`, `2,314`, `10.5k`."""
     if number < 1_000:
         return f"{number:.1f}".removesuffix(".0")
     if number < 10_000:
@@ -222,7 +222,7 @@ def compact(number: float) -> str:
 
 def _distribution(numbers):
     quantiles = np.quantile(numbers, list(QUANTILES.values())).tolist()
-    steps = 4 if numbers.min() >= _FINE_FROM else 2  # an octave
+    steps = 4 if numbers.min() >= _FINE_FROM else 2  # per octave
     octaves = np.arange(steps * np.log2(max(numbers.max(), 1)) + 2 * steps) / steps
     edges = np.unique([0, *np.rint(2**octaves).astype(int)])
     # From the bin of the smallest number to that of the largest.
@@ -243,7 +243,7 @@ def _top_share(popularity, percent):
 
 
 def _repeats(dataset):
-    """Sorts events by user and item, block by block: small sorts are fast and need no memory."""
+    """Sorts events by user and item, in blocks: small sorts are fast and need little memory."""
     names = dataset.behaviors.names
     touched, preceded, targets = 0, np.zeros(len(names), np.int64), 0
     blocks = np.searchsorted(dataset.offsets, np.arange(0, dataset.num_events, _BLOCK))
@@ -257,7 +257,7 @@ def _repeats(dataset):
         pairs, behaviors = pairs[order], dataset.behavior_ids[events][order]
         rows = np.flatnonzero(behaviors == dataset.behaviors.target_id)
         starts = np.flatnonzero(np.diff(pairs, prepend=-1))
-        starts = starts[np.searchsorted(starts, rows, side="right") - 1]  # of each row's pair
+        starts = starts[np.searchsorted(starts, rows, side="right") - 1]  # starts of rows' pairs
         targets += len(rows)
         touched += np.count_nonzero(rows > starts)
         for row in range(len(names)):
@@ -268,7 +268,7 @@ def _repeats(dataset):
 
 
 def _ties(dataset):
-    """Events of a user stand in time order, so those of equal time are neighbours."""
+    """Counts ties: a user's events are in time order, so those of equal time are adjacent."""
     different = np.ones(dataset.num_events + 1, bool)
     np.not_equal(dataset.timestamps[1:], dataset.timestamps[:-1], out=different[1:-1])
     different[dataset.offsets] = True
@@ -304,7 +304,7 @@ def _timeline(dataset):
 
 
 def _date_bins(first, last):
-    """Kind and starts of the finest bins that are not too many, in Unix seconds."""
+    """Returns the kind and starts, in Unix seconds, of the finest bins that are not too many."""
     for name, width in _WIDTHS.items():
         shift = _MONDAY if name == "week" else 0
         start = (first - shift) // width * width + shift
@@ -320,7 +320,7 @@ def _calendar_starts(first, last, code):
 
 
 def _raw_bins(times, first, last):
-    """Of an unknown unit only the order is sure: a bin for each time, unless they are many."""
+    """Returns bins for an unknown unit: one for each time, or ranges if there are many times."""
     if last - first < _WIDEST_COUNTED:
         distinct = np.flatnonzero(np.bincount(times - first)) + first
         if len(distinct) <= _MAX_DISTINCT:

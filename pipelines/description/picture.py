@@ -20,18 +20,18 @@ WIDTH, HEIGHT = 1600, 1400  # pixels
 _SIZE = (WIDTH, HEIGHT)
 _DPI = 100
 _INK, _SOFT, _NEUTRAL, _GRID = "#222222", "#5f5f5f", "#9a9a9a", "#dddddd"
-# Okabe and Ito's palette, which the colour-blind can tell apart; names and dashes stand beside it.
+# Okabe and Ito's palette, which colour-blind readers can distinguish; labels and dashes help, too.
 _TARGET = "#0072b2"
 _OTHERS = ("#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 _DASHES = ((0, (5, 2)), (0, (1, 1.2)), (0, (7, 2, 1.5, 2)), (0, (3, 1.5)), "solid", (0, (9, 3)))
 _MARK = {"color": _INK, "linestyle": (0, (4, 2)), "linewidth": 1.6}
-_WIDE = 50  # a ratio of counts from which on their axis is logarithmic
+_WIDE = 50  # above this ratio of counts, their axis is logarithmic
 _LONGEST_NAME = 15
-_DATE_PARTS = {  # of 2024-12-31T23:59:59
+_DATE_PARTS = {  # slices of 2024-12-31T23:59:59
     **{"second": slice(11, 19), "minute": slice(5, 16), "hour": slice(5, 16)},
     **{"day": slice(10), "week": slice(10), "month": slice(7), "year": slice(4)},
 }
-# Where the panels stand: left, top, width, height in pixels from the top left corner.
+# Places of the panels: left, top, width, height in pixels from the top left corner.
 _LEFT, _MIDDLE, _RIGHT = 40, 560, 1080
 _BEHAVIORS, _BEFORE, _TIES = ((x, 130, 480, 370) for x in (_LEFT, _MIDDLE, _RIGHT))
 _PER_USER, _TARGETS, _POPULARITY = ((x, 545, 480, 380) for x in (_LEFT, _MIDDLE, _RIGHT))
@@ -42,8 +42,8 @@ def draw(description: Description, path: str | os.PathLike) -> None:
     """Draws a description.
 
     Args:
-        description: what `description.describe` gave.
-        path: of the PNG; it appears when it is complete and replaces what was there.
+        description: the result of `numbers.describe`.
+        path: path of the PNG; it appears when it is complete and replaces an existing file.
 
     Raises:
         InputError: if it cannot be written.
@@ -62,14 +62,14 @@ def draw(description: Description, path: str | os.PathLike) -> None:
 
 
 def check_place(path: str | os.PathLike) -> None:
-    """Makes sure, before any work is done, that a picture can be written.
+    """Checks, before any work is done, that a picture can be written.
 
     Raises:
-        InputError: if it is not a PNG or cannot be written.
+        InputError: if its name does not end in .png or it cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise InputError(f"{path} cannot be the picture: its name must end in .png.")
+        raise InputError(f"{path} is not a PNG; give the picture a name that ends in .png.")
     if path.is_dir():
         raise InputError(f"{path} is a directory; name a file for the picture.")
     temporary = _temporary(path)
@@ -97,11 +97,11 @@ def _temporary(path):
 
 
 def _not_writable(path, error):
-    return InputError(f"{path} cannot be written ({error.strerror}); choose another place.")
+    return InputError(f"{path} cannot be written ({error.strerror}); choose another path.")
 
 
 def _looks(description):
-    """Colour and dashes of each behaviour that is shown: the target and the most frequent."""
+    """Returns the colours and dashes of the behaviours shown: the target and the most frequent."""
     counts = description.events_by_behavior
     others = [name for name in counts if name != description.target]
     shown = set(sorted(others, key=counts.get, reverse=True)[: len(_OTHERS)])
@@ -115,7 +115,7 @@ def _header(figure, description):
     left, timeline = _LEFT / WIDTH, description.timeline
     name = _short(description.name, 60)
     figure.text(left, 0.982, name, fontsize=28, fontweight="bold", color=_INK, va="top")
-    span = f"times {timeline.first} to {timeline.last}, unit not known"
+    span = f"times {timeline.first} to {timeline.last}, unit unknown"
     if timeline.unit:
         span = f"{timeline.first_date[:10]} to {timeline.last_date[:10]}"
     asked = description.evaluation
@@ -124,7 +124,7 @@ def _header(figure, description):
         counted(description.items, "item"),
         counted(description.events, "event"),
         f"target {_short(description.target)}",
-        "no test question" if asked.problem else counted(asked.test, "test question"),
+        "no test questions" if asked.problem else counted(asked.test, "test question"),
         span,
     )
     figure.text(left, 0.942, "  ·  ".join(facts), fontsize=14.5, color=_SOFT, va="top")
@@ -149,7 +149,7 @@ def _before(figure, description, looks):
     axes = _panel(figure, _BEFORE, f"What came before {target}", note, 150, 10)
     if repeats.rate is None:
         axes.axis("off")
-        axes.text(0, 0.8, f"no {target} event", fontsize=14, color=_INK)
+        axes.text(0, 0.8, f"no {target} events", fontsize=14, color=_INK)
         return
     names = ["nothing", "any event", *map(_short, looks)]
     shares = [1 - repeats.rate, repeats.rate, *(repeats.preceded_by[name] for name in looks)]
@@ -170,13 +170,13 @@ def _ties(figure, description):
 
 def _per_user(figure, description):
     numbers = description.events_per_user
-    axes = _panel(figure, _PER_USER, "Events a user", _spread(numbers))
+    axes = _panel(figure, _PER_USER, "Events per user", _spread(numbers))
     _histogram(axes, numbers, _NEUTRAL)
 
 
 def _targets_per_user(figure, description):
     numbers, target = description.targets_per_user, _short(description.target)
-    axes = _panel(figure, _TARGETS, f"Events a user: {target}", _spread(numbers))
+    axes = _panel(figure, _TARGETS, f"Events per user: {target}", _spread(numbers))
     _histogram(axes, numbers, _TARGET)
 
 
@@ -187,7 +187,7 @@ def _spread(numbers):
 
 
 def _histogram(axes, numbers, color):
-    """Bins side by side: a log axis that has a place for 0."""
+    """Draws bins side by side: a log axis with a place for 0."""
     edges, counts = np.array(numbers.edges), numbers.counts
     axes.bar(np.arange(len(counts)) + 0.5, counts, width=0.92, color=color)
     half = max(len(counts), 6) / 2  # so that a few bins do not fill the panel
@@ -225,7 +225,7 @@ def _popularity(figure, description):
         axis.set_major_formatter(lambda value, _: compact(value))
         axis.set_minor_locator(ticker.NullLocator())
     axes.set_xlabel("rank of the item", fontsize=13, color=_SOFT)
-    axes.set_ylabel("its events", fontsize=13, color=_SOFT)
+    axes.set_ylabel("events", fontsize=13, color=_SOFT)
 
 
 def _timeline(figure, description, looks):
@@ -247,7 +247,7 @@ def _timeline(figure, description, looks):
     elif all(counts.all() for counts in series.values()):
         axes.set_yscale("log")
     else:
-        axes.set_yscale("symlog", linthresh=1)  # it has a place for 0
+        axes.set_yscale("symlog", linthresh=1)  # which has a place for 0
         axes.set_ylim(bottom=0)
     axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.margins(x=0.01)
@@ -258,15 +258,15 @@ def _timeline(figure, description, looks):
 
 def _time_note(timeline):
     if timeline.unit:
-        cut = f"; the first and the last {timeline.bin} may be cut"
-        return f"events a {timeline.bin} (UTC){cut if len(timeline.starts) > 2 else ''}"
+        cut = f"; the first and the last {timeline.bin} may be incomplete"
+        return f"events per {timeline.bin} (UTC){cut if len(timeline.starts) > 2 else ''}"
     if timeline.bin == DISTINCT:
-        return "events at each time that occurs; the unit of the numbers is not known"
-    return "events in equal ranges of the source's own numbers, whose unit is not known"
+        return "events at each time that occurs; the unit of the numbers is unknown"
+    return "events in equal ranges of the source's own numbers, whose unit is unknown"
 
 
 def _time_axis(axes, timeline):
-    """Where the bins stand; sets up the ticks, as many as there is room for."""
+    """Returns the places of the bins, and sets up as many ticks as there is room for."""
     labels = [str(start) for start in timeline.starts]
     if timeline.unit:
         starts = np.array(timeline.starts).astype(f"datetime64[{timeline.unit}]")
@@ -280,7 +280,7 @@ def _time_axis(axes, timeline):
 
 
 def _panel(figure, place, title, subtitle, margin=75, foot=50):
-    """Axes below a title, with space for what stands left of them and below."""
+    """Adds axes below a title, with room for labels on their left and below."""
     left, top, width, height = place
     text = {"x": left / WIDTH, "va": "top"}
     figure.text(y=1 - top / HEIGHT, s=title, fontsize=17, fontweight="bold", color=_INK, **text)
@@ -295,7 +295,7 @@ def _panel(figure, place, title, subtitle, margin=75, foot=50):
 
 
 def _bars(axes, names, values, labels, colors, room=1.9, log=False):
-    """Horizontal bars, the first on top, each with its label instead of an axis."""
+    """Draws horizontal bars, the first on top, each with its label instead of an axis."""
     rows, end = np.arange(len(names)), max(values)
     axes.barh(rows, values, color=colors, height=0.68)
     if log:
@@ -320,7 +320,7 @@ def _value_axis(axes):
 
 
 def _note_line(axes, place, text):
-    """A word at the top of a vertical line, right of it."""
+    """Writes a word at the top of a vertical line, to its right."""
     style = {"textcoords": "offset points", "va": "top", "fontsize": 12, "color": _INK}
     axes.annotate(text, (place, 1), (4, 0), xycoords=axes.get_xaxis_transform(), **style)
 
@@ -331,4 +331,4 @@ def _short(name, longest=_LONGEST_NAME):
 
 
 def _plain(text):
-    return text.replace("$", r"\$")  # else matplotlib reads a formula between two of them
+    return text.replace("$", r"\$")  # matplotlib would read a formula between two of them

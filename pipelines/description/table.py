@@ -12,13 +12,13 @@ from pipelines.runtime.printable import printable
 
 
 def description_table(description: Description) -> Group:
-    """Behaviours, quantiles and facts, in 80 columns.
+    """Returns tables of behaviours, quantiles and facts, 80 columns wide.
 
-    Names come from the log; as `Text` they are not read as markup, and their control characters are
-    made visible.
+    Names come from the log; as `Text` they are not parsed as markup, and their control characters
+    are made visible.
 
     Args:
-        description: what `description.describe` gave.
+        description: the result of `numbers.describe`.
     """
     users, items = counted(description.users, "user"), counted(description.items, "item")
     title = f"{description.name}: {users}, {items}, {counted(description.events, 'event')}"
@@ -33,7 +33,7 @@ def description_table(description: Description) -> Group:
 def _behavior_table(description):
     table = Table(box=box.SIMPLE)
     table.add_column("behaviour", overflow="fold")
-    for heading in ("events", "share", "a user", "came before\nthe target"):
+    for heading in ("events", "share", "per user", "came before\nthe target"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, count in description.events_by_behavior.items():
         table.add_row(
@@ -52,9 +52,9 @@ def _quantile_table(description):
     for heading in (*QUANTILES, "mean"):
         table.add_column(heading, justify="right", no_wrap=True)
     rows = {
-        "a user": description.events_per_user,
-        f"{description.target} a user": description.targets_per_user,
-        "an item": description.events_per_item,
+        "per user": description.events_per_user,
+        f"{description.target} per user": description.targets_per_user,
+        "per item": description.events_per_item,
     }
     for label, numbers in rows.items():
         values = map(compact, numbers.quantiles.values())
@@ -70,12 +70,12 @@ def _fact_table(description):
     if timeline.unit:
         span = f"{timeline.first_date} to {timeline.last_date} UTC (Unix {timeline.unit})"
     else:
-        span = f"{timeline.first} to {timeline.last} (the source's own numbers, unit not known)"
+        span = f"{timeline.first} to {timeline.last} (the source's own numbers, unit unknown)"
     table.add_row("time", span)
     ties = _percent(description.ties.rate)
-    table.add_row("ties", f"{ties} of events have the time of another event of the same user")
+    table.add_row("ties", f"{ties} of events share their time with another of the same user")
     rate = _percent(description.repeats.rate)
-    repeats = f"{rate} of {description.target} on an item the user had touched before"
+    repeats = f"{rate} of {description.target} events on an item the user had touched before"
     table.add_row("repeats", Text(printable(repeats)))
     shares = description.top_items.items()
     top = ", ".join(f"top {percent} of items: {_percent(share)}" for percent, share in shares)

@@ -1,1 +1,1 @@
-"""How well a scorer answers: ranks, metrics, and simple rules to compare with."""
+"""How well a scorer answers questions: ranks, metrics and baselines."""

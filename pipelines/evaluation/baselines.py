@@ -1,4 +1,4 @@
-"""What any model must beat to be worth serving. Each learns from the training events alone."""
+"""Baselines that any model must beat to be worth serving. They learn from training events alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.protocol.training_counts import item_popularity, touched_items
 
 
 def baselines(splits: Splits) -> dict[str, Scorer]:
-    """All baselines, by the name they have in tables."""
+    """Returns all baselines, by their names in tables."""
     return {
         "popularity": Popularity(splits),
         "repeat your history": RepeatHistory(splits),
@@ -21,28 +21,28 @@ def baselines(splits: Splits) -> dict[str, Scorer]:
 
 
 class Popularity:
-    """The same list for everybody, most wanted first."""
+    """The same list for everybody, most popular first."""
 
     def __init__(self, splits: Splits):
         self._scores = item_popularity(splits).astype(np.float32)
 
     def __call__(self, questions: EvaluationSet) -> np.ndarray:
-        """Scores, float32 [questions, num_items + 1]."""
+        """Returns scores, float32 [questions, num_items + 1]."""
         return np.broadcast_to(self._scores, (len(questions), len(self._scores)))
 
 
 class RepeatHistory:
-    """What the user touched last, newest first, and then what is popular."""
+    """The items of the user's history, newest first, and then the popular ones."""
 
     def __init__(self, splits: Splits):
         self._dataset = splits.dataset
         self._popularity = item_popularity(splits).astype(np.float32)
 
     def __call__(self, questions: EvaluationSet) -> np.ndarray:
-        """Scores, float32 [questions, num_items + 1]."""
+        """Returns scores, float32 [questions, num_items + 1]."""
         scores = np.tile(self._popularity, (len(questions), 1))
         rows, items = history_items(self._dataset, questions)
-        # Later assignments win, so an item touched twice counts by its last time.
+        # Later assignments win, so an item touched twice has the score of its last event.
         scores[rows, items] = 1 + np.arange(len(rows)) - np.searchsorted(rows, rows)
         return scores
 
@@ -55,16 +55,16 @@ class ItemCooccurrence:
         length = np.sqrt(np.maximum(np.asarray(touched.sum(axis=0)).ravel(), 1))
         touched = touched @ sparse.diags_array(1 / length).astype(np.float32)
         similarity = (touched.T @ touched).tocsr()
-        similarity.setdiag(0)  # an item is no evidence for itself
+        similarity.setdiag(0)  # an item does not count as similar to itself
         self._dataset = dataset
         self._similarity = similarity
         self._popularity = item_popularity(splits).astype(np.float32)
 
     def __call__(self, questions: EvaluationSet) -> np.ndarray:
-        """Scores, float32 [questions, num_items + 1]."""
+        """Returns scores, float32 [questions, num_items + 1]."""
         rows, items = history_items(self._dataset, questions)
         shape = (len(questions), self._dataset.num_items + 1)
         history = sparse.csr_array((np.ones(len(rows), np.float32), (rows, items)), shape)
         history.data[:] = 1
         scores = (history @ self._similarity).toarray()
-        return scores + 1e-6 * self._popularity  # orders what co-occurs with nothing
+        return scores + 1e-6 * self._popularity  # orders items without any co-occurrence

@@ -1,11 +1,11 @@
 """How well a scorer answers held-out questions, under several protocols side by side.
 
 `sampled`: the answer among 99 random items outside the user's history; the paper's protocol.
-`sampled_popular`: likewise, but an item is drawn the more often the more training events it has.
+`sampled_popular`: the same, with items drawn in proportion to their training events.
 `full`: the answer among the whole catalogue.
-`full_unseen`: the answer among what the user has not touched; asked only where the answer is new.
+`full_unseen`: the answer among the items that the user has not touched; only if it is one of them.
 
-Of equal scores the answer's counts as the lowest, and a score that is not finite is never a hit.
+The answer ranks last among equal scores, and an answer whose score is not finite is never a hit.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ __all__ = [
 
 CUTOFFS = (1, 5, 10, 20)
 PROTOCOLS = SAMPLED, FULL, FULL_UNSEEN = "sampled", "full", "full_unseen"
-SAMPLED_POPULAR = "sampled_popular"  # only where it is asked for
+SAMPLED_POPULAR = "sampled_popular"  # only on request
 _SCORES_AT_ONCE = 1 << 23  # 32 MiB
 _QUESTIONS_AT_ONCE = 512
 
 
 def validation_score(results: dict) -> float:
-    """The one number that training and tuning maximise: NDCG@10 over the whole catalogue.
+    """Returns the number that training and tuning maximise: NDCG@10 over the whole catalogue.
 
-    Where every answer is new to its user it is that of `full_unseen`. Otherwise it is the mean of
+    If every answer is new to its user, it is that of `full_unseen`. Otherwise it is the mean of
     `full` and `full_unseen`: answers that the user has touched before are so much easier that
-    `full` alone would be best after an epoch, before the model knows anything about new items.
+    `full` alone would peak after one epoch, before the model knows anything about new items.
     """
     full, unseen = results[FULL], results[FULL_UNSEEN]
     if unseen["questions"] == full["questions"]:
@@ -57,19 +57,19 @@ def validation_score(results: dict) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Ranks:
-    """How every question of a protocol was answered.
+    """The answers' ranks under one protocol.
 
     Args:
-        ranks: int64 [questions], how many items stand above the answer; -1 where the protocol
-            does not ask.
-        sizes: int64 [questions], how many items the answer was asked among.
+        ranks: int64 [questions], how many items rank above the answer; -1 if the protocol does not
+            ask the question.
+        sizes: int64 [questions], how many items the answer is ranked among.
     """
 
     ranks: np.ndarray
     sizes: np.ndarray
 
     def metrics(self) -> dict[str, float]:
-        """HR and NDCG at all cut-offs, `questions` and the mean of `candidates`."""
+        """Returns HR and NDCG at all cut-offs, the number of `questions` and mean `candidates`."""
         asked = self.ranks >= 0
         ranks = self.ranks[asked]
         metrics = {"questions": len(ranks)}
@@ -80,7 +80,7 @@ class Ranks:
 
 
 def gains(ranks: np.ndarray, metric: str, k: int) -> np.ndarray:
-    """What each question adds to HR or NDCG at k: float64 [questions] of ranks from 0."""
+    """Returns what each question adds to HR or NDCG at k: float64 [questions], for ranks from 0."""
     if metric == "hr":
         return (ranks < k).astype(np.float64)
     return np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0.0)
@@ -90,11 +90,11 @@ class Evaluator:
     """Asks every scorer the same questions with the same negatives.
 
     Args:
-        dataset: what the questions are about.
-        questions: validation or test.
-        seed: of the sampled negatives.
-        popularity: float [num_items + 1] by item id, what `sampled_popular` draws by; None
-            where it is not asked for.
+        dataset: the dataset of the questions.
+        questions: the validation or test questions.
+        seed: seed of the sampled negatives.
+        popularity: float [num_items + 1] by item id, the weights of `sampled_popular`; None
+            without that protocol.
     """
 
     def __init__(
@@ -115,27 +115,27 @@ class Evaluator:
     def __call__(
         self, scorer: Scorer, protocols: Collection[str] = PROTOCOLS
     ) -> dict[str, dict[str, float]]:
-        """HR and NDCG by protocol: `results["full"]["ndcg@10"]`.
+        """Returns HR and NDCG by protocol: `results["full"]["ndcg@10"]`.
 
-        Beside the metrics stand `questions`, how many were asked, and `candidates`, how many
-        items each was asked among (on average, where it varies).
+        In addition to the metrics there are `questions`, how many were asked, and `candidates`, how
+        many items each answer is ranked among (on average, if it varies).
 
         Args:
-            scorer: what is evaluated. For `sampled` alone a `CandidateScorer` is not asked for
-                the catalogue, which is the faster the larger that is.
+            scorer: the scorer to evaluate. For `sampled` alone, a `CandidateScorer` only scores the
+                candidates, which is much faster with a large catalogue.
             protocols: some of `PROTOCOLS` and `sampled_popular`.
 
         Raises:
-            ValueError: if there is no such protocol, or no popularity to draw by.
+            ValueError: if there is no such protocol, or no popularity for `sampled_popular`.
         """
         ranks = self.ranks(scorer, protocols)
         return {protocol: ranks[protocol].metrics() for protocol in ranks}
 
     def ranks(self, scorer: Scorer, protocols: Collection[str] = PROTOCOLS) -> dict[str, Ranks]:
-        """Question by question what `__call__` sums up."""
+        """Returns the ranks of every question that `__call__` summarises."""
         known = {*PROTOCOLS, *self._sampled}
         if set(protocols) - known:
-            raise ValueError(f"protocols must be of {sorted(known)}, got {sorted(protocols)}.")
+            raise ValueError(f"protocols must be among {sorted(known)}, got {sorted(protocols)}.")
         count = len(self.questions)
         results = {
             protocol: Ranks(np.empty(count, np.int64), np.empty(count, np.int64))
@@ -152,11 +152,11 @@ class Evaluator:
         return results
 
     def _batches(self, width) -> Iterator[np.ndarray]:
-        """Questions to be asked together when each has `width` scores.
+        """Yields the rows of questions to ask together when each has `width` scores.
 
-        Their histories are about equally long, so that a scorer can leave out most padding. All
-        batches are of one size, because some backends compile every size anew: the last one
-        repeats questions of the one before.
+        Their histories are about equally long, so a scorer can omit most padding. All batches have
+        the same size, because some backends compile every size separately: the last batch repeats
+        questions of the one before.
         """
         count = len(self.questions)
         order = np.argsort(self.questions.ends - self.questions.starts, kind="stable")
@@ -166,14 +166,14 @@ class Evaluator:
             yield order[start : start + size]
 
     def _rank_candidates(self, scorer, rows, protocols):
-        """Ranks and sizes of `sampled`, the scorer being asked for the candidates alone."""
+        """Returns ranks and sizes of `sampled`, from the scores of the candidates alone."""
         candidates = self.candidates[rows]
         scores = scorer.candidates(self.questions.take(rows), candidates)
         below = _below(scores, scores[:, 0])  # the positive is the first
         return {SAMPLED: _ranks(candidates.shape[1], np.count_nonzero(below, axis=1))}
 
     def _rank_catalog(self, scorer, rows, protocols):
-        """Ranks and sizes by protocol, from the scores of the whole catalogue."""
+        """Returns ranks and sizes by protocol, from the scores of the whole catalogue."""
         questions = self.questions.take(rows)
         scores = scorer(questions)
         below = _below(scores[:, 1:], scores[np.arange(len(rows)), questions.positives])
@@ -190,7 +190,7 @@ class Evaluator:
         return results
 
     def _ranks_unseen(self, questions, below, count):
-        """From what stands below in the whole catalogue, what the user has touched is taken out."""
+        """Returns ranks and sizes of `full_unseen`: items the user has touched do not count."""
         num_items, num_questions = self.dataset.num_items, len(questions)
         rows, items = history_items(self.dataset, questions)
         rows, items = np.divmod(np.unique(rows * num_items + items - 1), num_items)
@@ -202,25 +202,25 @@ class Evaluator:
 
 
 def _below(scores, positives):
-    """Which items stand below the positive: those strictly and finitely below it.
+    """Marks the items that rank below the positive: those with a lower, finite score.
 
     Args:
         scores: float [questions, items].
-        positives: float [questions], the positives' own scores.
+        positives: float [questions], the positives' scores.
 
     Returns:
         bool [questions, items]; all False where the positive's score is not finite.
     """
     with np.errstate(invalid="ignore"):  # NaN is below nothing
         below = scores < np.where(np.isfinite(positives), positives, -np.inf)[:, None]
-        # Only -inf is below the positive without being finite.
+        # Among scores below the positive, only -inf is not finite.
         broken = np.flatnonzero(~np.isfinite(scores.min(axis=1)))
     below[broken] &= np.isfinite(scores[broken])
     return below
 
 
 def _ranks(sizes, below):
-    """Ranks among `sizes` items, the positive one of them, and the sizes, `[questions]` each."""
+    """Returns ranks among `sizes` items including the positive, and sizes, `[questions]` each."""
     return sizes - below - 1, np.broadcast_to(sizes, below.shape)
 
 

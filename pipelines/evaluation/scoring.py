@@ -1,4 +1,4 @@
-"""What an evaluation asks for scores, and a model as one of those, on every Keras backend."""
+"""Scorers, which an evaluation asks, and a model as a scorer, on every Keras backend."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pipelines.protocol.questions import history_features
 from pipelines.protocol.splits import EvaluationSet, visible_events
 
 _LENGTH_STEP = 8  # histories are trimmed to multiples of it
-_MOST_LENGTHS_ON_JAX = 4  # every one is compiled anew there, for seconds
+_MOST_LENGTHS_ON_JAX = 4  # JAX compiles each length separately, which takes seconds
 
-# Takes questions, gives float32 [questions, num_items + 1] by item id; column 0 is ignored.
+# Takes questions, returns float32 [questions, num_items + 1] by item id; column 0 is ignored.
 Scorer = Callable[[EvaluationSet], np.ndarray]
 
 
@@ -26,21 +26,21 @@ class CandidateScorer(Protocol):
     """A `Scorer` that scores a few items of each question without the rest of the catalogue."""
 
     def __call__(self, questions: EvaluationSet) -> np.ndarray:
-        """Scores, float32 [questions, num_items + 1]."""
+        """Returns scores, float32 [questions, num_items + 1]."""
 
     def candidates(self, questions: EvaluationSet, item_ids: np.ndarray) -> np.ndarray:
-        """Scores of `item_ids`, int32 [questions, candidates]: float32 of the same shape."""
+        """Scores `item_ids`, int32 [questions, candidates]; returns float32 of the same shape."""
 
 
 class ModelScorer:
-    """A model as a `CandidateScorer`, with the weights it has when it is asked.
+    """A model as a `CandidateScorer`, with its current weights at every call.
 
-    The functions that score are compiled once and are not the model's own, so a model may be asked
-    in the middle of its `fit`.
+    The scoring functions are compiled once and are separate from the model's own, so a model can be
+    evaluated in the middle of its `fit`.
 
     Args:
         model: the model.
-        dataset: what the questions are about.
+        dataset: the dataset of the questions.
     """
 
     def __init__(self, model: SequentialRecommender, dataset: InteractionDataset):
@@ -50,16 +50,16 @@ class ModelScorer:
         self._features = model.features
 
     def __call__(self, questions: EvaluationSet) -> np.ndarray:
-        """Scores, float32 [questions, num_items + 1]."""
+        """Returns scores, float32 [questions, num_items + 1]."""
         return self._scores.predict_on_batch(self._histories(questions))
 
     def candidates(self, questions: EvaluationSet, item_ids: np.ndarray) -> np.ndarray:
-        """Scores of `item_ids`, int32 [questions, candidates]: float32 of the same shape."""
+        """Scores `item_ids`, int32 [questions, candidates]; returns float32 of the same shape."""
         histories = self._histories(questions)
         return self._scores.predict_on_batch({**histories, CANDIDATE_IDS: item_ids})
 
     def _histories(self, questions):
-        """What the model reads, without most of the columns that are padding for all."""
+        """Returns what the model reads, without most of the columns that are all padding."""
         questions = self._events.questions(questions)
         longest = int((questions.ends - questions.starts).max(initial=1))
         length = trimmed_length(longest, self._max_length)
@@ -67,12 +67,12 @@ class ModelScorer:
 
 
 def model_scorer(model: SequentialRecommender, dataset: InteractionDataset) -> ModelScorer:
-    """A `Scorer` of a model."""
+    """Returns a `Scorer` for a model."""
     return ModelScorer(model, dataset)
 
 
 def trimmed_length(longest: int, max_length: int) -> int:
-    """How many columns a batch of histories gets, the longest of which has `longest` events."""
+    """Returns the number of columns of a batch whose longest history has `longest` events."""
     step = _LENGTH_STEP
     if keras.backend.backend() == "jax":
         step *= -(-max_length // (_LENGTH_STEP * _MOST_LENGTHS_ON_JAX))
@@ -80,16 +80,16 @@ def trimmed_length(longest: int, max_length: int) -> int:
 
 
 class _Scores(keras.Model):
-    """A model around a live one, for a compiled `predict_on_batch` of its own.
+    """A wrapper of a model that is in use, with its own compiled `predict_on_batch`.
 
-    Inputs, a dict: what the model reads, and where only some items are asked for `candidate_ids`,
+    Inputs, a dict: what the model reads and, to score only some items, `candidate_ids`,
     int `[batch, candidates]`. Output: float32 `[batch, num_items + 1]` or `[batch, candidates]`.
     """
 
     def __init__(self, model):
         super().__init__(name="scores")
         self.model = model
-        self.built = True  # all there is to build
+        self.built = True  # there is nothing else to build
 
     def call(self, inputs):
         """Scores the candidates, or the catalogue."""

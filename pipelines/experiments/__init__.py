@@ -1,1 +1,1 @@
-"""The paper's experiments: variants of a model, over several seeds, side by side."""
+"""The paper's experiments: variants of a model, compared over several seeds."""

@@ -1,4 +1,4 @@
-"""From ranks, question by question, to means, deviations and intervals of differences."""
+"""Means, deviations and intervals of differences, from the rank of each question's answer."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _NUMBERS_AT_ONCE = 1 << 22
 
 
 def gains(ranks: Ranks, metric: str) -> np.ndarray:
-    """What every question that was asked earns under `hr@k` or `ndcg@k`: float64 [asked]."""
+    """Returns the `hr@k` or `ndcg@k` of each question that is asked: float64 [asked]."""
     name, k = metric.split("@")
     return evaluation.gains(ranks.ranks[ranks.ranks >= 0], name, int(k))
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Mean over the seeds and the sample's standard deviation, 0 for a single seed."""
+    """Returns the mean over seeds and the sample standard deviation, 0 for a single seed."""
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def paired_difference(reference: np.ndarray, other: np.ndarray, seed: int = 0) -> dict[str, float]:
-    """How much better the reference is, with a paired bootstrap interval of 95 %.
+    """Returns how much better the reference is, with a paired-bootstrap interval of 95 %.
 
-    Questions are drawn again, each with what both earned for it: the interval says how far the
-    difference depends on the users who happened to be asked, not on the seeds of the trainings,
-    over which what a question earned is averaged before.
+    Questions are resampled, each with the metric of both variants. The interval shows how far the
+    difference depends on the choice of users, not on the training seeds, over which each question's
+    metric is averaged beforehand.
 
     Args:
-        reference: float64 [questions], what each earned.
-        other: likewise, of the same questions.
-        seed: of the draws.
+        reference: float64 [questions], the metric of each question.
+        other: float64 [questions], that of the other variant on the same questions.
+        seed: seed of the resampling.
 
     Returns:
         `difference`, `low` and `high`.
@@ -59,14 +59,14 @@ def paired_difference(reference: np.ndarray, other: np.ndarray, seed: int = 0) -
 def compare(
     reference: Sequence[Mapping[str, Ranks]], other: Sequence[Mapping[str, Ranks]]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """The paired differences of two variants under every protocol and metric.
+    """Computes the paired differences of two variants under every protocol and metric.
 
     Args:
-        reference: of each seed, the ranks by protocol.
-        other: likewise, with the same seeds.
+        reference: the ranks by protocol, for each seed.
+        other: the ranks of the other variant, with the same seeds.
 
     Returns:
-        `differences[protocol][metric]`, as of `paired_difference`.
+        `differences[protocol][metric]`, as from `paired_difference`.
     """
     return {
         protocol: {

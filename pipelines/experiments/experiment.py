@@ -1,9 +1,9 @@
-"""An experiment: every variant and seed trained and evaluated once, however often it is stopped.
+"""An experiment: trains and evaluates every variant and seed once, even if it is interrupted.
 
-experiment.json     what was asked for: data, reference settings, suites, seeds
-runs/NAME-SEED/     a run each, as of `hmar train`, and `ranks.npz`: how it answered
-baselines/SEED.npz  how the baselines answered
-results.json        the table, written anew after every run
+experiment.json     the request: data, reference settings, suites, seeds
+runs/NAME-SEED/     a run, as from `hmar train`, with `ranks.npz`: the ranks of the answers
+baselines/SEED.npz  the ranks of the answers under the baselines
+results.json        the table, rewritten after every run
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ _PARTS = ("validation", "test")
 
 
 class Experiment:
-    """Trains, evaluates and compares what a suite asks for.
+    """Trains, evaluates and compares the variants of some suites.
 
     Args:
         path: the experiment's directory.
-        request: what `experiment.json` holds.
-        dataset: what it is about.
+        request: content of `experiment.json`.
+        dataset: the dataset to train on.
         hardware: what to train on.
 
     Attributes:
-        variants: what is trained, the reference first.
-        seeds: of the trainings.
+        variants: the variants to train, the reference first.
+        seeds: seeds of the trainings.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class Experiment:
         self._evaluators: dict[tuple[str, int], Evaluator] = {}
 
     def run(self, tell: Callable[[str], None]) -> dict:
-        """Does what has not been done yet.
+        """Runs the remaining trainings and evaluations.
 
         Args:
-            tell: is given a line for the user before each training.
+            tell: called with a line for the user before each training.
 
         Returns:
-            what `results.json` holds.
+            the content of `results.json`.
         """
         total = len(self.variants) * len(self.seeds)
         for seed in self.seeds:
@@ -102,12 +102,12 @@ class Experiment:
     def _ranks_path(self, variant, seed):
         return self._run_directory(variant, seed).path / "ranks.npz"
 
-    @gradients_forgotten()  # of the evaluation, too
+    @gradients_forgotten()  # also those of the evaluation
     def _train_and_evaluate(self, variant, seed):
         run = self._run_directory(variant, seed)
         if not (run.path / "run.json").exists():
             run = RunDirectory.create(run.path, {**self._source, "seed": seed}, variant.config)
-        # What earlier trainings left in this process must not matter, nor pile up.
+        # State of earlier trainings in this process must neither matter nor pile up.
         keras.utils.clear_session(free_memory=True)
         model = train(self._splits, variant.config, run, seed, self._hardware)
         scorer = model_scorer(model, self._splits.dataset)
@@ -119,7 +119,7 @@ class Experiment:
         save_ranks(self._ranks_path(variant, seed), ranks)
 
     def _evaluator(self, part, seed):
-        """One for all variants: drawing by popularity takes seconds."""
+        """Returns one evaluator for all variants, because drawing by popularity takes seconds."""
         if (part, seed) not in self._evaluators:
             splits = self._splits
             trained = splits.dataset.item_ids[splits.training_events()]
@@ -145,7 +145,7 @@ class Experiment:
         save_ranks(path, ranks)
 
     def write_results(self) -> dict:
-        """Sums up what has been evaluated so far, and writes it to `results.json`."""
+        """Summarises what has been evaluated so far, and writes it to `results.json`."""
         answered = dict(self._answered())
         reference = answered.get(self.variants[0].name, {})
         results = {"reference": self.variants[0].name, "variants": [], "differences": {}}
@@ -161,7 +161,7 @@ class Experiment:
         return results
 
     def _answered(self) -> Iterator[tuple[str, dict[int, dict[str, Ranks]]]]:
-        """Of every variant and baseline the ranks by seed, as far as they have been evaluated."""
+        """Yields each evaluated variant and baseline with its ranks by seed."""
         for variant in self.variants:
             paths = {seed: self._ranks_path(variant, seed) for seed in self.seeds}
             found = {seed: load_ranks(path) for seed, path in paths.items() if path.exists()}
@@ -203,6 +203,6 @@ class Experiment:
 
 
 def _of_part(ranks, part):
-    """Ranks by protocol, of ranks by part and protocol."""
+    """Returns the ranks of one part by protocol."""
     cut = {tuple(place.split("/")): each for place, each in ranks.items()}
     return {protocol: each for (own, protocol), each in cut.items() if own == part}

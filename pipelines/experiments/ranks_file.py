@@ -1,4 +1,4 @@
-"""How questions were answered, in a file: means, curves and intervals can be had from it anew."""
+"""A file of each answer's rank, from which means, curves and intervals can be recomputed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FIELDS = ("ranks", "sizes")
 
 
 def save_ranks(path: Path, ranks: dict[str, Ranks]) -> None:
-    """Writes ranks by name to an `.npz` file, at once or not at all."""
+    """Writes ranks by name to an `.npz` file, atomically."""
     arrays = {}
     for name, each in ranks.items():
         arrays[f"{name}/ranks"] = each.ranks.astype(np.int32)
@@ -23,7 +23,7 @@ def save_ranks(path: Path, ranks: dict[str, Ranks]) -> None:
 
 
 def load_ranks(path: Path) -> dict[str, Ranks]:
-    """The reverse of `save_ranks`.
+    """Reads ranks by name, as `save_ranks` writes them.
 
     Raises:
         InputError: if the file is broken.

@@ -1,4 +1,4 @@
-"""Begins an experiment, or finds one that is to be continued."""
+"""Starts an experiment, or opens one to resume it."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def create(
     suites: list[str] | None = None,
     seeds: int | None = None,
 ) -> tuple[Experiment, InteractionDataset]:
-    """Makes the directory of a new experiment, and loads its dataset.
+    """Creates the directory of a new experiment and loads its dataset.
 
     Args:
         request: data, settings and hardware, as for a training.
         output: the directory.
-        suites: names out of `suites.SUITES`; None for `main`.
-        seeds: how many trainings of each variant; None for 3.
+        suites: names from `suites.SUITES`; None for `main`.
+        seeds: number of trainings per variant; None for 3.
 
     Raises:
         InputError: if the request cannot be met or the directory exists.
@@ -65,11 +65,11 @@ def resumed(
     suites: list[str] | None = None,
     seeds: int | None = None,
 ) -> tuple[Experiment, InteractionDataset]:
-    """An experiment that is to be continued, with other suites or seeds unless they are None.
+    """Opens an experiment to resume it, with other suites or seeds unless they are None.
 
     Raises:
-        InputError: if there is none, its dataset cannot be had, or other data, other settings,
-            another precision or another backend are asked for.
+        InputError: if there is none, its dataset cannot be loaded, or other data, other settings,
+            another precision or another backend are requested.
     """
     if output is None:
         raise InputError("--resume needs the directory of the experiment as --output.")
@@ -85,7 +85,7 @@ def resumed(
                 "--preset, --config, --set and --epochs, or start a new experiment."
             )
     check_trained_alike(path, content, request.hardware)
-    content["hardware"] = [used_hardware(request.hardware, 0)]  # of the trainings to come
+    content["hardware"] = [used_hardware(request.hardware, 0)]  # of the remaining trainings
     content |= _asked(
         suites or content["suites"], len(content["seeds"]) if seeds is None else seeds
     )
@@ -99,10 +99,10 @@ def _asked(suites, seeds):
 
 
 def read_experiment(path: Path) -> dict:
-    """What `experiment.json` holds.
+    """Reads `experiment.json`.
 
     Raises:
-        InputError: if there is none, or it is broken.
+        InputError: if there is none, or it is not valid.
     """
     content = read_json_object(path / _FILE, "an experiment", _FIELDS)
     try:
@@ -110,7 +110,7 @@ def read_experiment(path: Path) -> dict:
         variants(content["suites"], config, content.get("own_models", ()))
         content["config"] = config.to_dict()  # in this version's terms
         if not all(isinstance(seed, int) for seed in content["seeds"]):
-            raise ValueError("a seed is no whole number.")
+            raise ValueError("a seed is not a whole number.")
     except (EarlierVersionError, InputError) as error:
         raise InputError(f"{path / _FILE}: {error}") from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Which variants an experiment trains and compares; a new one is one more entry here."""
+"""The variants that an experiment trains and compares; add new ones here."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SUITES = ("main", "ablation", "protocol")
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A model that is trained.
+    """A model to train.
 
     Args:
-        name: as it stands in tables.
+        name: its name in tables.
         config: its settings.
     """
 
@@ -29,37 +29,37 @@ class Variant:
 
     @property
     def directory(self) -> str:
-        """The name as a part of a path."""
+        """The name as part of a path."""
         return directory_name(self.name)
 
 
 def directory_name(name: str) -> str:
-    """A name as a part of a path."""
+    """Converts a name to part of a path."""
     return re.sub(r"\W+", "-", name.lower()).strip("-")
 
 
 def variants(
     suites: Iterable[str], config: RunConfig, own: Iterable[str] = (), num_users: int = 0
 ) -> list[Variant]:
-    """The variants of some suites, the reference first, no settings twice.
+    """Returns the variants of some suites, the reference first, no settings twice.
 
-    All of them share what is not said to differ: the reference's width, length, learning rate,
-    negatives, loss and so on.
+    Variants share all settings of the reference that they do not change: width, length, learning
+    rate, negatives, loss and so on.
 
     Args:
-        suites: names out of `SUITES`.
+        suites: names from `SUITES`.
         config: the reference's settings.
-        own: names of the user's models, which the suite `main` trains, too.
-        num_users: of the log, for models that read users.
+        own: names of custom models, which the suite `main` also trains.
+        num_users: number of users in the log, for models that read users.
 
     Raises:
-        InputError: if there is no such suite, the reference is not an HMAR, or one of the user's
-            models cannot be had or cannot have these settings.
+        InputError: if there is no such suite, the reference is not an HMAR, or a custom model is
+            not registered or does not accept these settings.
     """
     if config.name != "hmar":
         raise InputError(
-            f"an experiment compares variants with HMAR; leave model={config.name} out, the suite "
-            "main trains it beside HMAR."
+            f"an experiment compares variants with HMAR; leave model={config.name} out, as the "
+            "suite main trains it next to HMAR."
         )
     changes = {REFERENCE: {}}
     for suite in suites:
@@ -76,14 +76,14 @@ def variants(
             variant = Variant(name, config.replace(**changed))
         except (TypeError, ValueError) as error:
             raise InputError(f"the variant {name} cannot be trained: {error}") from error
-        # With theta=0, say, HMAR is already what an ablation would make of it.
+        # The reference may already be an ablation, e.g. with theta=0.
         if all(variant.config != other.config for other in found):
             found.append(variant)
     return found
 
 
 def _others(config):
-    """Other models of this package on the same data."""
+    """Returns other models of this package, on the same data."""
     sasrec = model_settings("sasrec", config.model.behaviors)
     others = {"SASRec": {**sasrec, "input_behaviors": "target"}}
     if config.model.num_behaviors > 1:
@@ -94,11 +94,11 @@ def _others(config):
 
 
 def _own(names, num_users, config, others):
-    """The user's models, under the names of their classes where these are free."""
+    """Returns the custom models, named after their classes where these names are free."""
     own = {}
     for name in names:
         if fault := unregistered({"model": name}):
-            raise InputError(f"one variant cannot be had: {fault}")
+            raise InputError(f"a variant cannot be built: {fault}")
         taken = {directory_name(title) for title in (*others, *own)}
         title = MODELS[name].__name__
         title = name if directory_name(title) in taken else title
@@ -109,7 +109,7 @@ def _own(names, num_users, config, others):
 
 
 def _ablations(config):
-    """The paper's Table 4: HMAR without one of its parts; and without what is not the paper's."""
+    """Returns HMAR without one of its parts: the paper's Table 4, and parts beyond the paper."""
     ablations = {}
     if config.model.num_behaviors > 1:
         ablations["without auxiliary behaviours"] = {"input_behaviors": "target"}

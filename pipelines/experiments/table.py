@@ -1,4 +1,4 @@
-"""An experiment's results as tables for the terminal, one a protocol."""
+"""An experiment's results as tables for the terminal, one per protocol."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _TITLES = {
     SAMPLED: "99 random negatives",
     SAMPLED_POPULAR: "99 negatives drawn by popularity",
     FULL: "full catalogue",
-    FULL_UNSEEN: "full catalogue, new items alone",
+    FULL_UNSEEN: "full catalogue, new items only",
 }
 
 
 def experiment_tables(results: dict) -> Iterator[Table]:
-    """Test results of every variant, and how far the reference is ahead.
+    """Yields tables of every variant's test results, and of the reference's lead.
 
     Args:
         results: what `Experiment.run` returns.
@@ -43,13 +43,13 @@ def experiment_tables(results: dict) -> Iterator[Table]:
 
 
 def _cell(row, protocol, metric, difference):
-    """The mean and its deviation over the seeds; below them how far the reference is ahead."""
+    """Formats mean and deviation over the seeds and, below them, the reference's lead."""
     values = [seed["test"][protocol][metric] for seed in row["seeds"]]
     mean, deviation = mean_and_deviation(values)
     text = f"{mean:.4f} ± {deviation:.4f}" if len(values) > 1 else f"{mean:.4f}"
     if not difference:
         return text
-    # Without leading zeros two columns of them fit a terminal.
+    # Without leading zeros, two columns of them fit a terminal.
     ahead, low, high = (
         f"{difference[part]:+.4f}".replace("0.", ".", 1) for part in ("difference", "low", "high")
     )

@@ -1,6 +1,6 @@
-"""Which items of a catalogue are the best for each history, found in one step or in two.
+"""Finds the best items of the catalogue for each history, in one stage or in two.
 
-Both ways give the same answer: the best first, of equal ones the one with the lower id.
+Both give the same answer: the best first, and the lower id first among equal scores.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from hmar_keras.models import SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from hmar_keras.schema import ITEM_IDS
 
-# From vectors `[batch, dim]` and a number k, both tensors, to the k items of the greatest products
-# with them: scores and ids `[batch, k]`, the best first. There are fewer where the catalogue ends,
-# and 0, padding, may be among them.
+# Maps vectors `[batch, dim]` and a number k, both tensors, to the k items of the greatest products
+# with them: scores and ids `[batch, k]`, the best first. There are fewer if the catalogue is
+# smaller, and the padding id 0 may be among them.
 Nearest = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
@@ -28,8 +28,8 @@ class OneProduct:
             scores of a history without events.
 
     Call arguments:
-        features: by name, what the model reads of the histories, `item_ids` among it.
-        hidden: int32 `[batch, events]`, items that may not be answered, and any number of 0.
+        features: by name, what the model reads of the histories, including `item_ids`.
+        hidden: int32 `[batch, events]`, ids of items to leave out, and any number of 0.
         k: int32 scalar, at most the number of items.
 
     Returns:
@@ -49,20 +49,20 @@ class OneProduct:
 
 
 class TwoStages:
-    """Takes the best by the product with the table, then corrects what gains beside it.
+    """Takes the items with the best products with the item table, then adds the bonuses.
 
-    An item's score is a product with its embedding and at some items, as those that the user has
-    touched, a gain. So the best k are among these and the best products, of which there must be
-    as many more as can gain or be hidden. With an exact first stage the answer is that of
-    `OneProduct`.
+    An item's score is a product with its embedding plus, for some items such as those in the
+    history, a bonus (`Query.gains`). So the best k are among the items with a bonus and the best
+    products, of which the first stage must find as many more as can have a bonus or be hidden. With
+    an exact first stage the answer is that of `OneProduct`.
 
     Args:
         model: the trained model, with a `query`.
-        popularity: as of `OneProduct`.
+        popularity: see `OneProduct`.
         nearest: the first stage.
 
     Call arguments and returns:
-        as of `OneProduct`.
+        see `OneProduct`.
     """
 
     def __init__(self, model: SequentialRecommender, popularity: tf.Variable, nearest: Nearest):
@@ -75,9 +75,9 @@ class TwoStages:
         item_ids, query = features[ITEM_IDS], self._model.query(self._model.question(features))
         vectors, offsets = query.vectors, query.offsets
         gaining, gained = _gained(item_ids, query.gains)
-        # Padding, 0, is hidden from everybody.
+        # The padding id 0 is always hidden.
         hidden = tf.pad(hidden, [[0, 0], [1, 0]])
-        # A table may have rows that are no item.
+        # A table may have rows that belong to no item.
         count = self._model.config.num_items
         others = self._model.item_table.input_dim - count
         spare = _most(gaining > 0) + _most(hidden > 0) + others
@@ -92,7 +92,7 @@ class TwoStages:
         return _best(tf.concat([scores, corrected], 1), tf.concat([ids, gaining], 1), k)
 
     def _popular(self, strangers, scores, ids):
-        """What is found, with the most popular items for strangers, `[batch, 1]`."""
+        """Returns what is found, but popular items where `strangers`, `[batch, 1]`, is true."""
 
         def replaced():
             popular = tf.math.top_k(self._popularity, tf.shape(ids)[1])
@@ -109,16 +109,16 @@ def _is_stranger(item_ids):
 
 
 def _hide(scores, ids):
-    """Scores `[batch, num_items + 1]` with the lowest one for the item ids `[batch, events]`."""
+    """Returns scores `[batch, num_items + 1]`, the lowest one for the ids `[batch, events]`."""
     rows = tf.broadcast_to(tf.range(tf.shape(ids)[0])[:, None], tf.shape(ids))
     lowest = tf.fill(tf.shape(ids), LOWEST_SCORE)
     return tf.tensor_scatter_nd_min(scores, tf.stack([rows, ids], axis=-1), lowest)
 
 
 def _gained(item_ids, gains):
-    """Every item that gains something once, the others 0, and the sum of its gains, `[batch, n]`.
+    """Returns every item with a bonus once, otherwise 0, and the sum of its bonuses, `[batch, n]`.
 
-    Without gains there is nothing to correct, and so no item.
+    Without `gains` there are no items.
     """
     if gains is None:
         return item_ids[:, :0], tf.zeros_like(item_ids[:, :0], tf.float32)
@@ -133,20 +133,20 @@ def _gained(item_ids, gains):
 
 
 def _most(is_true):
-    """The number of true elements `[batch, n]` of the row that has most."""
+    """Returns the largest number of true elements in a row of `[batch, n]`."""
     return tf.reduce_max(tf.reduce_sum(tf.cast(is_true, tf.int32), axis=1))
 
 
 def _contains(sets, ids):
-    """Which ids `[batch, n]` are in their row of `sets`, `[batch, one or more]`."""
+    """Returns which ids `[batch, n]` are in their row of `sets`, `[batch, one or more]`."""
     ordered = tf.sort(sets, axis=1)
     places = tf.minimum(tf.searchsorted(ordered, ids), tf.shape(sets)[1] - 1)
     return tf.gather(ordered, places, batch_dims=1) == ids
 
 
 def _best(scores, ids, k):
-    """The k best of `[batch, n]`; of equal ones the lower id, which `top_k` finds in front."""
-    # An approximate first stage may find fewer than are asked for.
+    """Returns the k best of `[batch, n]`; the sort makes `top_k` prefer lower ids among equals."""
+    # An approximate first stage may find fewer than requested.
     missing = [[0, 0], [0, tf.maximum(k - tf.shape(ids)[1], 0)]]
     scores = tf.pad(scores, missing, constant_values=LOWEST_SCORE)
     ids = tf.pad(ids, missing)

@@ -1,8 +1,8 @@
-"""Whether a model is good enough to be published: at least as good as what is there already.
+"""Whether a model is good enough to be published: no worse than the live version.
 
 It is compared with the live version, which is the stable one of a roll-out or else the latest one
 under the same name, and with the best baseline, all by `validation_score` of the same validation
-questions. The test questions are not looked at: a choice between models is a choice.
+questions. The test questions are not used, because publishing is a choice between models.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ Results = dict[str, dict[str, float]]
 
 @dataclasses.dataclass(frozen=True)
 class Blessing:
-    """What was decided.
+    """The decision whether a model may be published.
 
     Args:
         blessed: whether the model may be published.
-        reasons: with numbers, one for each comparison if it is blessed, or else for each that
-            failed.
+        reasons: sentences with numbers, one for each comparison if it is blessed, otherwise one
+            for each that failed.
     """
 
     blessed: bool
     reasons: list[str]
 
     def sentence(self) -> str:
-        """All of it, as one sentence."""
+        """Returns the decision and its reasons as one sentence."""
         verdict = "blessed" if self.blessed else "not blessed, nothing was written"
         return f"{verdict}: {'; '.join(self.reasons)}."
 
@@ -53,10 +53,10 @@ def bless(
 
     Args:
         candidate: results of the model on the validation questions.
-        baselines: those of each baseline, on the same questions.
-        live: those of the live version on the same questions, or None if there is none.
-        tolerance: how much worse than the live version it may be, as a part of that one's score.
-        gain: how much better than the best baseline it must be, as a part of that one's score.
+        baselines: results of each baseline on the same questions.
+        live: results of the live version on the same questions, or None if there is none.
+        tolerance: how far the score may be below the live version's, as a fraction of the latter.
+        gain: how far the score must be above the best baseline's, as a fraction of the latter.
     """
     score = validation_score(candidate)
     others = {name: validation_score(results) for name, results in baselines.items()}
@@ -74,16 +74,16 @@ def bless(
 def live_version(
     directory: str | os.PathLike, rollout: str | os.PathLike | None = None
 ) -> Path | None:
-    """The version that a candidate would replace, or None if there is none yet.
+    """Returns the version that a candidate would replace, or None if there is none yet.
 
     Args:
-        directory: of the model's versions, `saved_models/NAME`.
-        rollout: where `hmar rollout` wrote to; the version that is labelled stable there. Without
-            that label, or a roll-out, it is the latest.
+        directory: directory of the model's versions, `saved_models/NAME`.
+        rollout: the output of `hmar rollout`, whose stable version is the live one. Without a
+            roll-out, or that label in it, the latest version is.
 
     Raises:
-        InputError: if the roll-out cannot be read, is of another model, or its stable version is
-            not there.
+        InputError: if the roll-out cannot be read, belongs to another model, or its stable version
+            is missing.
     """
     directory = Path(directory)
     there = versions(directory)
@@ -98,29 +98,29 @@ def live_version(
 
 
 def live_results(version: Path, candidate: dict, splits: Splits) -> Results:
-    """How the live version answers the candidate's validation questions.
+    """Returns the results of the live version on the candidate's validation questions.
 
-    What was stored with it is taken where it was asked the same questions. Otherwise the exported
-    model is asked anew. A log that has only grown asks for nothing that the live version was
-    trained on, except of users who had too few events to be held out then; they favour it.
+    Its stored results are used if they are for the same questions; otherwise the exported model is
+    evaluated again. If the log has only grown, the answers are not in the live version's training
+    data, except those of users who had too few events to be held out then; these favour it.
 
     Args:
         version: directory of the live version.
-        candidate: what `hmar.json` will hold for the candidate, see `questions`.
-        splits: of the candidate's dataset.
+        candidate: the candidate's content of `hmar.json`, see `questions`.
+        splits: splits of the candidate's dataset.
 
     Raises:
         InputError: if the live version is broken.
     """
     live = read_metadata(version)
     if "validation" in live and questions(live) == questions(candidate):
-        return next(iter(live["validation"].values()))  # the model stands before the baselines
+        return next(iter(live["validation"].values()))  # the model comes before the baselines
     evaluator = Evaluator(splits.dataset, splits.validation, seed=0)  # nothing is sampled
     return evaluator(ExportedScorer(version, splits.dataset), (FULL, FULL_UNSEEN))
 
 
 def questions(metadata: dict) -> tuple:
-    """Returns what tells an export's validation questions from others."""
+    """Returns what distinguishes the validation questions of an export from others."""
     config = metadata.get("config", {})
     return (
         metadata.get("dataset"),
@@ -133,7 +133,7 @@ def questions(metadata: dict) -> tuple:
 
 
 def read_metadata(version: Path) -> dict:
-    """What stands in `hmar.json` of an export.
+    """Returns the content of an export's `hmar.json`.
 
     Raises:
         InputError: if it is missing or broken.
@@ -149,6 +149,6 @@ def read_metadata(version: Path) -> dict:
 
 def _reason(score, name, bar, factor):
     least = bar * factor
-    relation = "is at least" if score >= least else "is below"
-    asked = "" if factor == 1 else f" times {factor:g}"
+    relation = "is at least the" if score >= least else "is below the"
+    asked = "" if factor == 1 else f" (times {factor:g})"
     return f"validation score {score:.4f} {relation} {bar:.4f}{asked} of {name}"

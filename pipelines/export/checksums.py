@@ -1,6 +1,6 @@
 """The checksums of an export: `assets.extra/checksums.json`, SHA-256 by file.
 
-An export without the file is accepted, as those of older versions have none.
+An export without the file is accepted, because older versions write none.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def check_export(version: Path) -> None:
 
 def _damaged(path):
     return InputError(
-        f"{path} is missing or is not what was exported, by {CHECKSUMS}; restore it, or remove "
+        f"{path} is missing or does not match {CHECKSUMS}; restore it, or remove "
         "that version and export the model again."
     )
 

@@ -1,4 +1,4 @@
-"""Why an exported model answers as it does: what it counted, and what it looked at."""
+"""Explains the answers of an exported model: what it counts, and what it attends to."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from hmar_keras.schema import BEHAVIOR_IDS, ITEM_IDS
 def explanation(
     model: SequentialRecommender, features: Mapping[str, tf.Tensor]
 ) -> dict[str, tf.Tensor]:
-    """What a model makes of histories, to be traced.
+    """Returns a model's indicators and attention for histories, as tensors to be traced.
 
     Args:
         model: the model.
-        features: by name, `item_ids`, `behavior_ids` and whatever else it reads.
+        features: by name, `item_ids`, `behavior_ids` and whatever else the model reads.
 
     Returns:
-        `indicators`, float32 [batch, length, K], with every event the counts on its item so far;
-        only of models that have them. `behavior_attention` and `sequence_attention`, float32
-        [batch, length], see `AttentionCall.newest`, of the first block of either kind that the
-        model has.
+        `indicators`, float32 [batch, length, K], for every event the counts on its item so far, if
+        the model counts behaviours. `behavior_attention` and `sequence_attention`, float32
+        [batch, length], from the first block of each kind in the model, see `AttentionCall.newest`.
     """
     told = {}
     if counts_behaviors(model):
@@ -33,7 +32,7 @@ def explanation(
         told["indicators"] = layer(features[ITEM_IDS], features[BEHAVIOR_IDS])
     owners = attending_layers(model)
     with recorded_attention([owner.attention for owner in owners]) as calls:
-        model.score_candidates(features, features[ITEM_IDS][:, -1:])  # any will do
+        model.score_candidates(features, features[ITEM_IDS][:, -1:])  # any candidates work
     for owner in owners:
         by_behavior = isinstance(owner, BehaviorEncoder)
         name = "behavior_attention" if by_behavior else "sequence_attention"

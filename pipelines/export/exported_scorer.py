@@ -1,4 +1,4 @@
-"""An exported model as a `Scorer`, to be evaluated on questions about any state of the data."""
+"""An exported model as a `Scorer`, to be evaluated on any state of the data."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pipelines.protocol.questions import history_features, newest_events
 from pipelines.protocol.splits import EvaluationSet
 from pipelines.runtime.errors import InputError
 
-_ANSWERS_AT_ONCE = 1 << 21  # names of items, 50 MB
-_ALL = np.iinfo(np.int32).max  # the signature gives as many as there are
+_ANSWERS_AT_ONCE = 1 << 21  # item names, 50 MB
+_ALL = np.iinfo(np.int32).max  # the signature returns as many as there are
 
 
 class ExportedScorer:
-    """A SavedModel, asked in names as a client would ask it.
+    """A SavedModel that is queried with names, as by a client.
 
-    Its catalogue may be another one than the dataset's: an item that it does not know has the
-    lowest score, and an item that the dataset does not know is no answer.
+    Its catalogue may differ from the dataset's: items that it does not know get the lowest score,
+    and items that the dataset does not know are ignored.
 
     Args:
         version: directory of the exported model.
-        dataset: what the questions are about.
+        dataset: the dataset of the questions.
 
     Raises:
         InputError: if the model cannot be loaded.
@@ -36,14 +36,14 @@ class ExportedScorer:
     def __init__(self, version: Path, dataset: InteractionDataset):
         check_export(version)
         try:
-            # Kept, or its variables would be collected.
+            # Kept, because otherwise its variables would be collected.
             self._model = tf.saved_model.load(str(version))
             self._recommend = self._model.signatures["recommend"]
             self._count = (version / "assets" / "items.txt").read_bytes().count(b"\n")
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise InputError(
-                f"{version} does not hold a whole export ({type(error).__name__}), so nothing can "
-                "be compared with it; remove that version, or export without --bless."
+                f"{version} does not hold a complete export ({type(error).__name__}), so nothing "
+                "can be compared with it; remove that version, or export without --bless."
             ) from error
         self._dataset = dataset
         self._items = np.concatenate([[""], dataset.items])
@@ -56,7 +56,7 @@ class ExportedScorer:
         )
 
     def __call__(self, questions: EvaluationSet) -> np.ndarray:
-        """Scores, float32 [questions, num_items + 1]."""
+        """Returns scores, float32 [questions, num_items + 1]."""
         size = max(1, _ANSWERS_AT_ONCE // max(self._count, 1))
         parts = [slice(start, start + size) for start in range(0, len(questions), size)]
         return np.concatenate([self._scores(questions.take(part)) for part in parts])

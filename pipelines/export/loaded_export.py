@@ -1,4 +1,4 @@
-"""Asks an exported SavedModel; needs nothing but the export."""
+"""Runs an exported SavedModel; needs nothing but the export."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CONTEXT = {"users": tf.string, "times": tf.int64}
 
 
 class Recommender:
-    """A SavedModel, loaded.
+    """A loaded SavedModel.
 
     Args:
         directory: a version, `saved_models/NAME/VERSION`, or `saved_models/NAME` for the latest.
@@ -33,12 +33,12 @@ class Recommender:
             items = (self.directory / "assets" / "items.txt").read_text().split("\n")[:-1]
             if len(items) != metadata["config"].get("num_items", len(items)):
                 raise ValueError("items.txt is not as long as the catalogue")
-            # Kept, or its variables would be collected.
+            # Kept, because otherwise its variables would be collected.
             self._model = tf.saved_model.load(str(self.directory))
             self._recommend = self._model.signatures["recommend"]
-        except Exception as error:  # TensorFlow raises almost any on a damaged export
+        except Exception as error:  # TensorFlow raises almost any error
             raise InputError(
-                f"{self.directory} does not hold a whole export ({type(error).__name__}: "
+                f"{self.directory} does not hold a complete export ({type(error).__name__}: "
                 f"{in_one_line(error)}); export the model again."
             ) from error
         self.behaviors = metadata["config"]["behaviors"]["names"]
@@ -52,30 +52,30 @@ class Recommender:
         user: str | None = None,
         times: list[int] | None = None,
     ) -> list[tuple[str, float]]:
-        """The best `k` items after a history.
+        """Returns the best `k` items after a history, as (item, score), best first.
 
         Args:
             history: (item, behaviour), oldest first.
-            k: how many items.
+            k: number of items.
             exclude_seen: whether the items of the history are left out.
-            user: whose it is, of the log's users; None for a stranger.
-            times: of the events, in the log's own unit.
+            user: the log's user behind the history; None for an unknown user.
+            times: times of the events, in the log's own unit.
 
         Raises:
-            InputError: if the model does not read users or times, or these are not as many as
-                the events.
+            InputError: if the model does not read the users or times given, or there is not one
+                time per event.
         """
         context = {} if user is None else {"users": [user]}
         context |= {} if times is None else {"times": [times]}
         _, takes = self._recommend.structured_input_signature
         for name in context:
             if name not in takes:
-                raise InputError(f"the model of {self.directory} reads no {name}; leave them out.")
+                raise InputError(f"the model in {self.directory} reads no {name}; omit them.")
         if times is not None and len(times) != len(history):
             raise InputError(
-                f"{len(times)} times were given for {len(history)} events; give each its own."
+                f"{len(times)} times are given for {len(history)} events; give one per event."
             )
-        # What a server fills in.
+        # The defaults that a server would fill in.
         usual = {"users": [""], "times": [[0] * len(history)]}
         context = {name: context.get(name, usual[name]) for name in usual if name in takes}
         items, behaviors = zip(*history, strict=True) if history else ((), ())
@@ -97,7 +97,7 @@ def _version(directory):
     there = versions(directory)
     if not there:
         raise InputError(
-            f"{directory} holds no exported model; give saved_models/NAME as --model, or make one "
-            "with hmar export."
+            f"{directory} holds no exported model; give saved_models/NAME as --model, or create "
+            "one with hmar export."
         )
     return there[max(there)]

@@ -1,4 +1,4 @@
-"""What whoever serves a model has to know of it, for machines and for people."""
+"""What one needs to know to serve a model, for machines and for people."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ def write_card(version: Path, name: str, model: str, metadata: dict) -> None:
 
     Args:
         version: directory of the export.
-        name: of the model.
-        model: its kind, "HMAR".
-        metadata: settings as `config`; and of an exported run `dataset`, `statistics`,
-            `fingerprint`, `questions`, `seed`, `best_epoch`, `versions`, `created`,
-            and, if it has been evaluated, `validation` and `test`, results by scorer, protocol and
-            metric.
+        name: name of the model.
+        model: name of its class, for instance "HMAR".
+        metadata: settings as `config`; for an exported run also `dataset`, `statistics`,
+            `fingerprint`, `questions`, `seed`, `best_epoch`, `versions`, `created` and, if it is
+            evaluated, `validation` and `test`, results by scorer, protocol and metric.
     """
     (version / METADATA).parent.mkdir(exist_ok=True)
     (version / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
@@ -33,11 +32,11 @@ def write_card(version: Path, name: str, model: str, metadata: dict) -> None:
 
 
 def parse_metadata(version: Path) -> dict:
-    """Returns what `hmar.json` of an export holds.
+    """Returns the content of an export's `hmar.json`.
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is not JSON, or not what an export holds.
+        ValueError: if it is not valid JSON, or not the metadata of an export.
     """
     content = parse_json((version / METADATA).read_bytes())
     if fault := _fault(content):
@@ -46,7 +45,7 @@ def parse_metadata(version: Path) -> dict:
 
 
 def _fault(content):
-    """Says what is wrong with the content of `hmar.json`, None if nothing is."""
+    """Returns what is wrong with the content of `hmar.json`, None if nothing is."""
     config = content.get("config") if isinstance(content, dict) else None
     behaviors = config.get("behaviors") if isinstance(config, dict) else None
     names = behaviors.get("names") if isinstance(behaviors, dict) else None

@@ -1,8 +1,7 @@
 """TensorFlow Recommenders' factorised top-k layers as the first of two stages.
 
-The only module that imports TensorFlow Recommenders, which is written for Keras 2: it takes a few
-seconds and loads that Keras beside Keras 3, so it is itself imported only where a layer is asked
-for.
+The only module that imports TensorFlow Recommenders, which is written for Keras 2. That takes a few
+seconds and loads Keras 2 next to Keras 3, so this module is imported only where a layer is needed.
 """
 
 from __future__ import annotations
@@ -16,24 +15,24 @@ from pipelines.export.best_items import Nearest
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.retrievals import BRUTE_FORCE
 
-_STREAMED_ITEMS = 16_384  # multiplied at a time
+_STREAMED_ITEMS = 16_384  # per product
 
 
 def _imported():
-    """`tensorflow_recommenders.layers.factorized_top_k`.
+    """Returns `tensorflow_recommenders.layers.factorized_top_k`.
 
     Raises:
         InputError: if it does not load.
     """
-    # `tf.keras` becomes one Keras or the other when it is first looked at.
+    # `tf.keras` becomes Keras 2 or Keras 3 on first access.
     before = os.environ.get("TF_USE_LEGACY_KERAS")
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     try:
         from tensorflow_recommenders.layers import factorized_top_k
     except (ImportError, tf.errors.OpError) as error:
-        # TensorFlow Recommenders looks for ScaNN by itself.
+        # TensorFlow Recommenders imports ScaNN if it is installed.
         raise InputError(
-            f"TensorFlow Recommenders does not load beside TensorFlow {tf.__version__} "
+            f"TensorFlow Recommenders does not load with TensorFlow {tf.__version__} "
             f"({_first_line(error)}); export with --retrieval product, or uninstall scann if it "
             "is for another TensorFlow."
         ) from error
@@ -53,14 +52,14 @@ factorized_top_k = _imported()
 
 
 class TableBruteForce(factorized_top_k.BruteForce):
-    """Brute force over an item table as it is: TensorFlow Recommenders' own keeps a copy of it."""
+    """Brute force over an item table, without the copy that TensorFlow Recommenders' own makes."""
 
     def index(self, candidates, identifiers=None):
-        """Takes the place of an index.
+        """Uses an item table in place of an index.
 
         Args:
             candidates: an `ItemTable`.
-            identifiers: int32 `[rows]`, of its items.
+            identifiers: int32 `[rows]`, ids of its items.
         """
         self._candidates = candidates
         self._identifiers = identifiers
@@ -71,14 +70,14 @@ class TableBruteForce(factorized_top_k.BruteForce):
 
 
 def nearest_items(name: str, table: ItemTable) -> Nearest:
-    """The first stage of a retrieval.
+    """Returns the first stage of a retrieval.
 
     Args:
         name: `BRUTE_FORCE` or `STREAMING`.
-        table: of the items.
+        table: the item table.
 
     Returns:
-        a function to be traced; it has to be kept as long as what is traced.
+        a function to be traced; it must be kept as long as its trace.
     """
     return _brute_force(table) if name == BRUTE_FORCE else _streaming(table)
 
@@ -87,7 +86,7 @@ def _brute_force(table):
     layer = TableBruteForce()
 
     def nearest(vectors, k):
-        # Made in the graph, so that no list of numbers stands in the file.
+        # Made in the graph, so that the file stores no list of ids.
         layer.index(table, tf.range(table.input_dim))
         return layer(vectors, k=tf.minimum(k, table.input_dim))
 
@@ -98,7 +97,7 @@ def _streaming(table):
     layer = factorized_top_k.Streaming()
 
     def nearest(vectors, k):
-        # Made in the graph, too, where it reads the table and holds none of it.
+        # Made in the graph, where it reads the table instead of copying it.
         starts = tf.data.Dataset.range(1, table.input_dim, _STREAMED_ITEMS, output_type=tf.int32)
         layer.index_from_dataset(starts.map(block))
         return layer(vectors, k=k)

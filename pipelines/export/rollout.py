@@ -1,10 +1,10 @@
 """Configuration files of TensorFlow Serving: which versions it serves, and under which labels.
 
     models.config        the versions, `stable` and `canary`
-    batching.config      how requests are joined to batches
+    batching.config      how requests are batched
     monitoring.config    where Prometheus finds the metrics
 
-All are text protos. `deploy/README.md` explains them and the way of a version through them.
+All are text protos. `deploy/README.md` explains them and how to roll out a version with them.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ class Rollout:
     """Which versions of a model are served.
 
     Args:
-        name: of the model.
-        stable: the version under the label `stable`; None to serve the latest one, without
-            labels.
-        canary: the version under the label `canary`, or None.
+        name: name of the model.
+        stable: the version labelled `stable`; None to serve the latest one, without labels.
+        canary: the version labelled `canary`, or None.
         keep: versions that are loaded without a label, ready to be labelled.
         mounted_at: where the server sees the directory of all models.
     """
@@ -53,18 +52,18 @@ class Rollout:
 
     @property
     def loaded(self) -> list[int]:
-        """All versions that the server shall load; empty for the latest one."""
+        """All versions that the server loads; empty for the latest one."""
         return sorted({*self.labels.values(), *self.keep})
 
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
-    """How TensorFlow Serving joins requests.
+    """How TensorFlow Serving batches requests.
 
     Args:
-        max_size: most histories in a batch, a power of two.
-        timeout: how many microseconds a request waits for others.
-        threads: how many batches are answered at a time.
+        max_size: maximum number of histories per batch, a power of two.
+        timeout: microseconds that a request waits for others.
+        threads: number of batches to process in parallel.
     """
 
     max_size: int = 64
@@ -75,17 +74,20 @@ class Batching:
 def write_rollout(
     rollout: Rollout, batching: Batching, models: str | os.PathLike, output: str | os.PathLike
 ) -> list[Path]:
-    """Writes the three files, `models.config` last: the server looks at that one for changes.
+    """Writes the three files, `models.config` last, because the server polls that one.
 
     Args:
-        rollout: what is to be served.
-        batching: how.
+        rollout: what to serve.
+        batching: how to batch requests.
         models: the directory of all models.
-        output: where the files go.
+        output: the directory of the files.
+
+    Returns:
+        the paths of the files.
 
     Raises:
-        InputError: if the name cannot be a model's, a version does not exist, a setting does not
-            do, the labels may not be moved in one step, or the files cannot be written.
+        InputError: if the name is not a valid model name, a version does not exist, a setting is
+            invalid, a label cannot be moved in one step, or the files cannot be written.
     """
     _check_versions(rollout, Path(models) / check_model_name(rollout.name))
     _check_batching(batching)
@@ -110,7 +112,7 @@ def write_rollout(
 
 
 def models_config(rollout: Rollout) -> str:
-    """A `ModelServerConfig`."""
+    """Returns a `ModelServerConfig` as text."""
     chosen = "".join(f"        versions: {version}\n" for version in rollout.loaded)
     policy = f"      specific {{\n{chosen}      }}\n" if chosen else _LATEST
     labels = "".join(
@@ -126,14 +128,14 @@ def models_config(rollout: Rollout) -> str:
 
 
 def stable_version(directory: str | os.PathLike, name: str) -> int | None:
-    """The version that stands under the label `stable` in what was written.
+    """Returns the version labelled `stable` in the files of a roll-out.
 
     Args:
         directory: the output of `write_rollout`.
-        name: of the model.
+        name: name of the model.
 
     Returns:
-        None where the model is served without that label.
+        the version; None if the model is served without that label.
 
     Raises:
         InputError: if there is no `models.config`, or it does not serve the model.
@@ -148,7 +150,7 @@ def stable_version(directory: str | os.PathLike, name: str) -> int | None:
 
 
 def batching_config(batching: Batching) -> str:
-    """`BatchingParameters`, whose sizes are the powers of two."""
+    """Returns `BatchingParameters` as text, with powers of two as batch sizes."""
     sizes = [1 << power for power in range(batching.max_size.bit_length())]
     lines = [
         f"max_batch_size {{ value: {batching.max_size} }}",
@@ -156,14 +158,14 @@ def batching_config(batching: Batching) -> str:
         f"num_batch_threads {{ value: {batching.threads} }}",
         f"max_enqueued_batches {{ value: {batching.threads * _QUEUED_BATCHES_PER_THREAD} }}",
         *(f"allowed_batch_sizes: {size}" for size in sizes),
-        '# What is filled up is filled with the first string of a request, so that has to be "".',
+        '# Short histories are padded with the first string of a request, so it has to be "".',
         "pad_variable_length_inputs: true",
     ]
     return "\n".join(lines) + "\n"
 
 
 def monitoring_config() -> str:
-    """A `MonitoringConfig`."""
+    """Returns a `MonitoringConfig` as text."""
     return f'prometheus_config {{\n  enable: true\n  path: "{METRICS_PATH}"\n}}\n'
 
 
@@ -190,7 +192,7 @@ def _check_versions(rollout, directory):
     if not there:
         raise InputError(
             f"{directory} holds no exported model; give the directory of all models as --models "
-            "and one of its directories as --name, or make one with hmar export."
+            "and one of its directories as --name, or create one with hmar export."
         )
     for version in rollout.loaded:
         if version not in there:
@@ -199,7 +201,7 @@ def _check_versions(rollout, directory):
                 f"{', '.join(str(number) for number in there)}."
             )
     if rollout.loaded and rollout.stable is None:
-        raise InputError("--canary and --keep need the --stable version beside them; give it, too.")
+        raise InputError("--canary and --keep need a --stable version; give it as well.")
 
 
 def _check_batching(batching):
@@ -208,25 +210,25 @@ def _check_batching(batching):
 
 
 def _check_step(rollout, path):
-    """A server refuses to move a label that is in use to a version that it has not loaded."""
+    """Checks what a server would refuse: to move a label in use to a version not loaded yet."""
     models = _read_models(path, "choose another --output, or remove that file")
     if [model.name for model in models] != [rollout.name]:
         raise InputError(
-            f"{path} is not of the model {rollout.name}, which would take another one from the "
-            "server; choose another --output, or remove that file."
+            f"{path} does not serve the model {rollout.name} alone, and replacing it would unload "
+            "the others; choose another --output, or remove that file."
         )
     loaded = set(models[0].model_version_policy.specific.versions)
     for label in sorted(models[0].version_labels):
         version = rollout.labels.get(label)
         if version is not None and version not in loaded:
             raise InputError(
-                f"{path} has the server load {_listed(loaded)}, and the label {label} can only "
+                f"{path} makes the server load {_listed(loaded)}, and the label {label} can only "
                 f"move to a loaded version; load {version} with --keep first, then move the label."
             )
 
 
 def _read_models(path, advice):
-    """The models that a file has the server serve."""
+    """Returns the models that a file makes the server serve."""
     try:
         text = path.read_text()
         config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())

@@ -1,4 +1,4 @@
-"""Writes a SavedModel, whole or not at all, as the next version of a model."""
+"""Writes a SavedModel, completely or not at all, as the next version of a model."""
 
 from __future__ import annotations
 
@@ -48,10 +48,9 @@ def export(
         model: the trained model.
         items: str [num_items], the vocabulary.
         popularity: float [num_items + 1] by item id.
-        directory: of the model's versions, `saved_models/NAME`.
-        provenance: dataset, seed and the like, for the model card.
-        histories: some real ones, for the requests that warm the model up; without any there are
-            none.
+        directory: directory of the model's versions, `saved_models/NAME`.
+        provenance: dataset, seed and so on, for the model card.
+        histories: real histories for the warm-up requests; without any, no requests are written.
         retrieval: one of `RETRIEVALS`, how `recommend` finds the best items.
         users: str [users], for a model that reads `user_ids`.
 
@@ -59,20 +58,21 @@ def export(
         the directory of the version.
 
     Raises:
-        InputError: if it cannot be written, a name has a line break, or the retrieval is not to
-            be had.
+        InputError: if it cannot be written, a name has a line break, the names of users are
+            missing, or the retrieval is not available.
     """
     directory = Path(directory)
     nearest = _nearest(retrieval, model)
     vocabularies = {"item": items}
     if USER_IDS in model.features:
         if users is None:
-            raise InputError(f"{type(model).__name__} reads users; give export their names.")
+            raise InputError(f"{type(model).__name__} reads users; give their names to export.")
         vocabularies["user"] = users
     for what, names in vocabularies.items():
         if any("\n" in name or "\r" in name for name in names.tolist()):
             raise InputError(
-                f"the name of some {what} has a line break, which a vocabulary cannot hold."
+                f"the name of at least one {what} has a line break; remove it, since a vocabulary "
+                "has one name per line."
             )
     size = _size(model) + sum(names.nbytes for names in vocabularies.values())
     require_room(directory, _COPIES * size, libraries=True)
@@ -98,12 +98,12 @@ def _publish(complete, directory):
         number = max(versions(directory), default=0) + 1
         if number > LARGEST:
             raise InputError(
-                f"{directory} has version {LARGEST}, which is the last one that there can be; "
+                f"{directory} has version {LARGEST}, the last possible one; "
                 "choose another --name, or move that version away."
             )
         version = directory / str(number)
         try:
-            os.rename(complete, version)  # fails where the version exists, as none is empty
+            os.rename(complete, version)  # fails if the version exists, as none is empty
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
@@ -113,10 +113,10 @@ def _publish(complete, directory):
 
 @contextlib.contextmanager
 def make_temporary(directory: str | os.PathLike) -> Iterator[Path]:
-    """Gives a new directory inside one that is made if need be, and removes it afterwards.
+    """Yields a temporary directory inside `directory`, which is created if necessary.
 
-    TensorFlow Serving looks at whole numbers alone, so what lies there is not served. Directories
-    of killed exports are removed.
+    TensorFlow Serving reads only directories named by whole numbers, so its content is not served.
+    Directories of killed exports are removed.
 
     Raises:
         InputError: if the directory cannot be written.
@@ -128,8 +128,8 @@ def make_temporary(directory: str | os.PathLike) -> Iterator[Path]:
             yield temporary
     except OSError as error:
         raise InputError(
-            f"{directory} cannot be written ({error.strerror or error}); make room and check the "
-            "permissions, or choose another directory."
+            f"{directory} cannot be written ({error.strerror or error}); free disk space and check "
+            "the permissions, or choose another directory."
         ) from error
 
 
@@ -138,14 +138,14 @@ def _size(model):
 
 
 def _nearest(retrieval, model):
-    """The first stage of a retrieval in two; None for the one product."""
+    """Returns the first stage of a two-stage retrieval; None for `PRODUCT`."""
     check_retrieval(retrieval)
     if retrieval == PRODUCT:
         return None
     if type(model).query is SequentialRecommender.query:
         raise InputError(
-            f"{type(model).__name__} has no query, which --retrieval {retrieval} asks its "
-            "item table with; define it, or leave --retrieval out."
+            f"{type(model).__name__} has no `query`, which --retrieval {retrieval} needs for the "
+            "item table; define it, or omit --retrieval."
         )
     from pipelines.export.retrieval import nearest_items
 
@@ -153,7 +153,7 @@ def _nearest(retrieval, model):
 
 
 def _serving(model, vocabularies, popularity, temporary, nearest):
-    """The functions behind the signatures, with what they look up."""
+    """Returns the functions behind the signatures, with their vocabularies."""
     files = {}
     for what, names in vocabularies.items():
         files[what] = temporary / f"{what}s.txt"
@@ -178,7 +178,7 @@ def _write(model, serving, complete, asked):
     }
     if hasattr(model, "behavior_logits"):
         endpoints["behavior"] = serving.endpoint(serving.behavior, [*given, STRINGS])
-    with portable_kernels():  # it may be served on a GPU
+    with portable_kernels():  # the export may run on a GPU
         for name, (function, inputs) in endpoints.items():
             archive.add_endpoint(name, function, inputs)
             asked()

@@ -1,9 +1,9 @@
-"""What an exported model answers; every function here becomes a signature.
+"""The signatures of an exported model: one per public function of `ServingModel`.
 
-Every string tensor is `[batch, events]`, shorter histories padded with "" on either side. Events
-whose item or behaviour is unknown are left out, as is padding, and counted in `unknown`. Of a model
-that reads more than items and behaviours every signature has more inputs, which may be left out:
-`users`, strings `[batch]`, where an unknown one is a stranger, and `times`, int64
+Items and behaviours are strings `[batch, events]`, shorter histories padded with "" on either side.
+Events whose item or behaviour is unknown are ignored, as is padding, and counted in `unknown`. If a
+model reads more than items and behaviours, every signature has more inputs, which may be omitted:
+`users`, strings `[batch]`, where any unknown name means an unknown user, and `times`, int64
 `[batch, events]`.
 """
 
@@ -22,23 +22,23 @@ from pipelines.export.best_items import Nearest, OneProduct, TwoStages
 from pipelines.export.explanation import explanation
 
 STRINGS = tf.TensorSpec((None, None), tf.string)
-# For all rows alike or each its own: a scalar or `[batch]`. TensorFlow Serving joins requests to
-# batches only where every input has a row for each, and its JSON rows give one.
+# One value for all rows or one per row: a scalar or `[batch]`. TensorFlow Serving batches requests
+# only if every input has one row per history, as in the row form of its JSON.
 K = tf.TensorSpec(None, tf.int32)
 EXCLUDE_SEEN = tf.TensorSpec(None, tf.bool)
 EXAMPLES = tf.TensorSpec((None,), tf.string)
 # Tensors, because only tensor defaults are stored with a signature; of one row, so that
-# a request of one row can be joined to a batch without giving them.
+# a request of one row can be batched without giving them.
 _TEN, _NO = tf.constant([10]), tf.constant([False])
-# More inputs, by what the model reads: name, form, and what is taken where a request has none.
+# More inputs, by the feature that the model reads: name, spec and default.
 CONTEXT = {
     USER_IDS: ("users", tf.TensorSpec((None,), tf.string), tf.constant([""])),
     TIMESTAMPS: ("times", tf.TensorSpec((None, None), tf.int64), tf.constant([[0]], tf.int64)),
 }
 _LINE = (tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER)
 _WORD = (tf.string, tf.lookup.TextFileIndex.WHOLE_LINE)
-_PAIRS = "items and behaviors must be of the same shape"
-_PER_ROW = "k and exclude_seen must be one for all histories, or one for each"
+_PAIRS = "items and behaviors must have the same shape"
+_PER_ROW = "k and exclude_seen must have one value for all histories, or one for each"
 
 
 class ServingModel:
@@ -46,10 +46,10 @@ class ServingModel:
 
     Args:
         model: the trained model.
-        popularity: float [num_items + 1] by item id; what to recommend to a stranger.
-        vocabulary: path of a file with one item a line, which becomes an asset.
+        popularity: float [num_items + 1] by item id, the scores of a history without known events.
+        vocabulary: path of a file with one item per line, which becomes an asset.
         nearest: finds candidates for `recommend`, see `TwoStages`; None to score all items.
-        users: path of a file with one user a line, for a model that reads `user_ids`.
+        users: path of a file with one user per line, for a model that reads `user_ids`.
     """
 
     def __init__(
@@ -78,23 +78,23 @@ class ServingModel:
             if nearest
             else OneProduct(model, self.popularity)
         )
-        # Three signatures call it, whose graph stands in the file once.
+        # Called by three signatures, so that its graph is stored once.
         self._recommended = tf.function(
             self._with_context(self._recommend),
             input_signature=[STRINGS, STRINGS, K, EXCLUDE_SEEN, *self._forms()],
         )
 
     def endpoint(self, function: Callable, given: Sequence) -> tuple[Callable, list]:
-        """A function below as `ExportArchive.add_endpoint` takes it, and the forms of its inputs.
+        """Returns a function for `ExportArchive.add_endpoint`, and the specs of its inputs.
 
         Args:
             function: one of those below.
-            given: the forms of the inputs that every model has.
+            given: the specs of the inputs that every model has.
         """
         return self._with_context(function), [*given, *self._forms()]
 
     def tables(self) -> list[tf.lookup.StaticHashTable]:
-        """All that is looked up."""
+        """Returns all lookup tables."""
         tables = [self.item_lines, self.item_names, self.behavior_ids, self.user_lines]
         return [table for table in tables if table is not None]
 
@@ -102,7 +102,7 @@ class ServingModel:
         return [form for _, form, _ in self._context]
 
     def _with_context(self, function):
-        """The function with the further inputs of the model as arguments, by name and default."""
+        """Returns the function with the model's further inputs as arguments with defaults."""
         if not self._context:
             return function
         known = inspect.signature(function).parameters.values()
@@ -117,11 +117,11 @@ class ServingModel:
             given.apply_defaults()
             return function(**given.arguments)
 
-        call.__signature__ = signature  # which tf.function looks at
+        call.__signature__ = signature  # which tf.function reads
         return call
 
     def recommend(self, items, behaviors, k=_TEN, exclude_seen=_NO, **context):
-        """The best k items of the catalogue, `[batch, largest k]`, and their scores."""
+        """Returns the best k items of the catalogue, `[batch, largest k]`, and their scores."""
         return self._recommended(items, behaviors, k, exclude_seen, **context)
 
     def _recommend(self, items, behaviors, k, exclude_seen, **context):
@@ -140,11 +140,11 @@ class ServingModel:
         }
 
     def examples(self, examples):
-        """As `recommend`, asked by serialised `tf.train.Example`s, one a history.
+        """Recommends items after serialised `tf.train.Example`s, one per history.
 
-        Features: `items` and `behaviors`, bytes, equally many; `k` and `exclude_seen`, an int64
-        each, may be left out; so may `users`, bytes, and `times`, int64, one per event, where the
-        model reads them.
+        Features: `items` and `behaviors`, bytes, one per event; `k` and `exclude_seen`, one int64
+        each, may be omitted; so may `users`, one bytes value, and `times`, int64, one per event, if
+        the model reads them.
         """
         strings = tf.io.RaggedFeature(tf.string)
         features = {
@@ -161,16 +161,16 @@ class ServingModel:
         features |= {name: more[name] for name in named}
         told = tf.io.parse_example(examples, features)
         lengths = [told[name].row_lengths() for name in ("items", "behaviors")]
-        same = tf.debugging.assert_equal(*lengths, "items and behaviors must be equally many")
+        same = tf.debugging.assert_equal(*lengths, "items and behaviors must be equal in number")
         with tf.control_dependencies([same]):
             items, behaviors = (told[name].to_tensor("") for name in ("items", "behaviors"))
         context = {name: told[name] for name in named}
         if "times" in context:
-            # One that gives none has them all at once.
+            # Without times, all events happen at once.
             counts = context["times"].row_lengths()
             each = tf.debugging.Assert(
                 tf.reduce_all((counts == 0) | (counts == lengths[0])),
-                ["times must be one an event"],
+                ["times must be one per event"],
             )
             with tf.control_dependencies([each]):
                 context["times"] = context["times"].to_tensor(0, shape=tf.shape(items))
@@ -179,7 +179,7 @@ class ServingModel:
         )
 
     def rank(self, items, behaviors, candidates, **context):
-        """Scores of the given candidates, and which of them are known."""
+        """Returns the scores of the candidates, and which of them are known."""
         history, known = self._read(items, behaviors, context)
         candidate_ids = self._item_ids(candidates)
         scores = self._model.score_candidates(history, candidate_ids)
@@ -190,20 +190,20 @@ class ServingModel:
         }
 
     def behavior(self, items, behaviors, candidates, **context):
-        """How likely the user does what to the given candidates."""
+        """Returns the probability of each behaviour for the candidates."""
         history, known = self._read(items, behaviors, context)
         read = self._model.read(history)
         logits = self._model.behavior_logits(read, self._item_ids(candidates))
         names = tf.constant(self._names)
         return {
             "probabilities": tf.nn.softmax(logits),
-            # A row a history, so that answers can be cut out of a batch.
+            # One row per history, so that a batch can be split into its answers.
             "names": tf.repeat(names[None], tf.shape(items)[0], axis=0),
             "unknown": _unknown(items, behaviors, known),
         }
 
     def explain(self, items, behaviors, **context):
-        """What the model sees of each history, oldest first, and what it makes of it."""
+        """Returns what the model sees of each history, oldest first, and its `explanation`."""
         history, known = self._read(items, behaviors, context)
         names = tf.gather(tf.constant(["", *self._names]), history[BEHAVIOR_IDS])
         return {
@@ -217,23 +217,23 @@ class ServingModel:
         return tf.cast(self.item_lines.lookup(items) + 1, tf.int32)
 
     def _known(self, items, behaviors):
-        """Item and behaviour ids, 0 if unknown, and which events are known."""
+        """Returns item and behaviour ids, 0 if unknown, and which events are known."""
         tf.debugging.assert_equal(tf.shape(items), tf.shape(behaviors), _PAIRS)
         item_ids, behavior_ids = self._item_ids(items), self.behavior_ids.lookup(behaviors)
         return item_ids, behavior_ids, (item_ids > 0) & (behavior_ids > 0)
 
     def _read(self, items, behaviors, context):
-        """What the model sees of histories, and which of the events are known."""
+        """Returns what the model sees of histories, and which of the events are known."""
         item_ids, behavior_ids, known = self._known(items, behaviors)
         return self._history(item_ids, behavior_ids, known, context), known
 
     def _history(self, item_ids, behavior_ids, known, context):
-        """What the model sees of the known events: moved to the right end, the most recent ones."""
+        """Returns the features of the most recent known events, moved to the right end."""
         if self._model.config.input_behaviors == "target":
             known &= behavior_ids == self._model.config.behaviors.target_id
         order = tf.argsort(tf.cast(known, tf.int32), axis=1, stable=True)
         last = order[:, -self._model.config.max_length :]
-        # A model needs one position, be it padding.
+        # A model needs at least one position, if only padding.
         short = tf.maximum(1 - tf.shape(last)[1], 0)
         seen = {ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}
         if "times" in context:
@@ -255,20 +255,23 @@ class ServingModel:
 
 
 def _table(file, key, value, default):
-    """Looks up in a file's lines."""
+    """Returns a table that looks up the lines of a file."""
     initializer = tf.lookup.TextFileInitializer(str(file), *key, *value)
     return tf.lookup.StaticHashTable(initializer, default_value=default)
 
 
 def _since_first(times, real):
-    """How long after the first event that is `real` each one was, float32 `[batch, length]`."""
+    """Returns the time of each event since the first `real` one, float32 `[batch, length]`."""
     place = tf.argmax(tf.cast(real, tf.int32), axis=1)
     first = tf.gather(times, place, batch_dims=1)[:, None]
     return tf.cast(tf.where(real, times - first, 0), tf.float32)
 
 
 def _column(values, rows):
-    """A scalar or `[batch]` as `[batch, 1]`, or `[1, 1]` for all of `rows` `[batch, events]`."""
+    """Returns `[batch]` as `[batch, 1]`, or a scalar for all `rows` as `[1, 1]`.
+
+    `rows` are `[batch, events]`.
+    """
     values = tf.reshape(values, [-1])
     count = tf.shape(values)[0]
     fits = tf.debugging.Assert((count == 1) | (count == tf.shape(rows)[0]), [_PER_ROW])
@@ -277,6 +280,6 @@ def _column(values, rows):
 
 
 def _unknown(items, behaviors, known):
-    """How many events of each history were left out, int32 `[batch]`; padding is none."""
+    """Counts the ignored events of each history except padding, int32 `[batch]`."""
     given = (items != "") | (behaviors != "")
     return tf.reduce_sum(tf.cast(given & ~known, tf.int32), axis=1)

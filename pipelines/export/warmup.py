@@ -1,6 +1,6 @@
-"""Requests that TensorFlow Serving answers by itself before a version goes live.
+"""Warm-up requests, which TensorFlow Serving runs before a version goes live.
 
-The first request of each kind is slow: TensorFlow then prepares the graph, and a GPU its kernels.
+The first request of each kind is slow: TensorFlow prepares the graph, and a GPU its kernels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ History = Sequence[tuple[str, str]]  # (item, behaviour), oldest first
 
 
 def real_histories(dataset: InteractionDataset, length: int) -> list[History]:
-    """The latest `length` events of the first users who have any, as many as the largest batch."""
+    """Returns the latest `length` events of the first users, enough for the largest batch."""
     with_events = np.flatnonzero(np.diff(dataset.offsets))[: max(BATCH_SIZES)]
     histories = []
     for user in with_events:
@@ -37,12 +37,12 @@ def real_histories(dataset: InteractionDataset, length: int) -> list[History]:
 def write_warmup(
     path: Path, name: str, signatures: Sequence[str], histories: Sequence[History]
 ) -> None:
-    """Writes a request for each signature and batch size.
+    """Writes one request for each signature and batch size.
 
     Args:
         path: the file.
-        name: of the model.
-        signatures: what it answers.
+        name: name of the model.
+        signatures: names of its signatures.
         histories: real ones; repeated where a batch needs more.
     """
     path.parent.mkdir(exist_ok=True)
@@ -58,7 +58,7 @@ def write_warmup(
 
 
 def predict_request(name: str, signature: str, batch: Sequence[History]):
-    """A `PredictRequest` for some histories, as a client would send it.
+    """Returns a `PredictRequest` for some histories, as a client would send it.
 
     Candidates are the items of the first history.
     """

@@ -1,1 +1,1 @@
-"""Who is asked what: held-out events, questions, negatives. no TensorFlow."""
+"""The evaluation protocol, without TensorFlow: held-out events, questions and negatives."""

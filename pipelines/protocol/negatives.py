@@ -1,9 +1,9 @@
-"""Uniform negatives that are exactly outside a set of items, without rejection.
+"""Negatives drawn exactly from outside a set of items, without rejection.
 
-Every question has a set of excluded items, sorted. The r-th item outside the set (r from 0) is
-found by one binary search: `h_j - 1 - j` items lie outside and below the j-th excluded item h_j,
-so with j excluded items at or below it the r-th outside item has the id `r + j + 1`. All sets
-stand back to back in one array of keys, so one `searchsorted` serves a whole batch.
+For uniform negatives, every question has a sorted set of excluded items. One binary search finds
+the r-th item outside the set (r from 0): `h_j - 1 - j` items lie outside the set and below the
+j-th excluded item h_j, so with j excluded items at or below it, the r-th outside item has the id
+`r + j + 1`. All sets are concatenated in one array of keys, so one `searchsorted` serves a batch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NUMBERS_AT_ONCE = 1 << 23  # 64 MiB
 
 @dataclasses.dataclass(frozen=True)
 class ExcludedItems:
-    """One set of excluded items a row, ready for sampling from its complement.
+    """One set of excluded items per row, ready for sampling from its complement.
 
     Args:
         num_items: size of the catalogue I; item ids run from 1 to I.
@@ -33,7 +33,7 @@ class ExcludedItems:
 
     @classmethod
     def from_pairs(cls, rows, items, num_rows: int, num_items: int) -> ExcludedItems:
-        """Collects `items[i]`, excluded from row `rows[i]`, in any order, with repetitions."""
+        """Collects pairs: `items[i]` is excluded from row `rows[i]`; any order, repeats allowed."""
         stride = num_items + 1
         pairs = np.unique(np.asarray(rows, np.int64) * stride + np.asarray(items, np.int64))
         rows, items = np.divmod(pairs, stride)
@@ -42,16 +42,20 @@ class ExcludedItems:
         return cls(num_items, rows * stride + items - 1 - place, starts)
 
     def outside(self) -> np.ndarray:
-        """int64 [rows]: how many items are not excluded."""
+        """Counts the items that are not excluded: int64 [rows]."""
         return self.num_items - np.diff(self.starts)
 
     def below(self) -> np.ndarray:
-        """int32 [excluded]: `h_j - 1 - j`, the items outside a set and below each of its items."""
+        """Counts `h_j - 1 - j`, the items outside a set and below each of its items.
+
+        Returns:
+            int32 [excluded].
+        """
         rows = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
         return (self.keys - rows * (self.num_items + 1)).astype(np.int32)
 
     def items_at(self, rows, places):
-        """The items outside the sets of `rows` at `places`, counted from 0 in order of id.
+        """Returns the items outside the sets of `rows` at `places`, counted from 0 by id.
 
         Args:
             rows: int64 [...].
@@ -67,16 +71,17 @@ def sample_weighted(
 ) -> np.ndarray:
     """Draws `count` different items outside each row's set, one after the other by weight.
 
-    Gumbel's trick: the largest of log weight plus Gumbel noise are such a sample (Efraimidis and
-    Spirakis 2006). Items of weight 0 come last, so only where nothing else is left.
+    Uses the Gumbel trick: the items with the largest sums of log weight and Gumbel noise are such a
+    sample (Efraimidis and Spirakis 2006). Items of weight 0 come last, so they are only drawn if
+    nothing else is left.
 
     Args:
-        rows: int64 [excluded], `items[i]` is excluded from row `rows[i]`; pairs may repeat.
+        rows: int64 [excluded]; `items[i]` is excluded from row `rows[i]`, and pairs may repeat.
         items: int64 [excluded].
-        num_rows: how many rows there are.
-        weights: float [num_items + 1] by item id, of which id 0 is never drawn.
-        count: how many to draw.
-        seed: of the draw.
+        num_rows: number of rows.
+        weights: float [num_items + 1] by item id; id 0 is never drawn.
+        count: number of items to draw per row.
+        seed: seed of the draw.
 
     Returns:
         int32 [num_rows, count], or fewer columns if some row has fewer items outside its set.
@@ -105,14 +110,14 @@ def sample_weighted(
 
 
 def _enough(count, left):
-    """As many of `count` as there are items left.
+    """Returns `count`, or the number of items left if there are fewer.
 
     Raises:
-        InputError: if there is none.
+        InputError: if there are none.
     """
     if left < 1:
         raise InputError(
-            "no negatives can be drawn: some user has touched every item of the catalogue; "
+            "no negatives can be drawn, because a user has touched every item of the catalogue; "
             "use a log with more items."
         )
     return min(count, left)
@@ -121,12 +126,12 @@ def _enough(count, left):
 def sample_distinct(excluded: ExcludedItems, count: int, seed: int) -> np.ndarray:
     """Draws `count` different items outside each row's set, uniformly.
 
-    Robert Floyd's algorithm, over all rows at once: `count` random numbers a row and no
+    Uses Robert Floyd's algorithm on all rows at once: `count` random numbers per row and no
     rejection.
 
     Returns:
-        int32 [rows, count], or fewer columns if some row has fewer items outside its set, so
-        that all rows get equally many.
+        int32 [rows, count], or fewer columns if some row has fewer items outside its set: all rows
+        get the same number.
 
     Raises:
         InputError: if some row excludes every item.

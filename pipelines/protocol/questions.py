@@ -1,4 +1,4 @@
-"""What a question shows: histories and candidates, as arrays."""
+"""The histories and candidates of questions, as arrays."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ EVALUATION_NEGATIVES = 99  # the paper's protocol
 
 
 def newest_events(xp, starts, ends, ages):
-    """Where the newest events of histories stand: the newest on the right, padding on the left.
+    """Finds the newest events of histories: the newest on the right, padding on the left.
 
     Args:
-        xp: `numpy`, `jax.numpy` or `tensorflow`, what the arrays are of.
+        xp: the module of the arrays: `numpy`, `jax.numpy` or `tensorflow`.
         starts: int `[rows]`; a history is the events `starts[i]:ends[i]`.
         ends: int `[rows]`.
-        ages: int `[length]`, falling to 1: how many events before the end each place shows.
+        ages: int `[length]`, descending to 1: how many events before the end each place is.
 
     Returns:
-        int `[rows, length]`, an event of each place, and bool of the same shape, whether the
-        history has it; where it has not the event is the history's first, if it has one.
+        int `[rows, length]`, the event at each place, and bool of the same shape, whether the
+        history has it. Where it does not, the event is the history's first, if there is one.
     """
     events = ends[:, None] - ages
     first = xp.maximum(xp.minimum(starts, ends - 1), 0)
@@ -33,12 +33,12 @@ def newest_events(xp, starts, ends, ages):
 
 
 def since_first(xp, times, real):
-    """How long after the first event of its history each event was, 0 where there is none.
+    """Returns how long after the first event of its row each event is, 0 for padding.
 
     Args:
         xp: `numpy` or `tensorflow`.
-        times: int64 `[rows, length]`, of the events of `newest_events`.
-        real: bool of the same shape, as of `newest_events`.
+        times: int64 `[rows, length]`, the times of the events that `newest_events` returned.
+        real: bool of the same shape, as `newest_events` returned it.
     """
     return xp.where(real, times - times[:, :1], 0)
 
@@ -49,16 +49,16 @@ def history_features(
     length: int,
     names: Sequence[str] = (ITEM_IDS, BEHAVIOR_IDS),
 ) -> dict[str, np.ndarray]:
-    """What a model reads of each question's history: the most recent events, left-padded.
+    """Returns what a model reads of each question's history: the newest events, left-padded.
 
     Args:
-        dataset: what the questions are about.
-        questions: validation or test.
-        length: so many events.
-        names: of `hmar_keras.schema.FEATURES`, which says what they are.
+        dataset: the dataset of the questions.
+        questions: the validation or test questions.
+        length: number of events per question.
+        names: names of features, which `hmar_keras.schema.FEATURES` describes.
 
     Returns:
-        by name, int32 or float32 [questions, length]; `user_ids` int32 [questions].
+        arrays by name, int32 or float32 [questions, length]; `user_ids` is int32 [questions].
     """
     ages = np.arange(length, 0, -1)
     events, real = newest_events(np, questions.starts, questions.ends, ages)
@@ -74,7 +74,10 @@ def history_features(
 def history_items(
     dataset: InteractionDataset, questions: EvaluationSet
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Every (question, item) pair of the whole histories, as two int64 arrays; pairs may repeat."""
+    """Returns all (question, item) pairs of the full histories as two int64 arrays.
+
+    Pairs may repeat.
+    """
     lengths = questions.ends - questions.starts
     rows = np.repeat(np.arange(len(questions)), lengths)
     first = np.repeat(questions.starts - (np.cumsum(lengths) - lengths), lengths)
@@ -84,14 +87,14 @@ def history_items(
 def evaluation_candidates(
     dataset: InteractionDataset, questions: EvaluationSet, seed: int, weights=None
 ) -> np.ndarray:
-    """The positive and 99 different random items outside the user's history.
+    """Returns each question's positive and 99 different random items outside the user's history.
 
     Args:
-        dataset: what the questions are about.
-        questions: validation or test.
-        seed: of the draw.
-        weights: float [num_items + 1] by item id, to draw an item the more often the higher;
-            None to draw all alike.
+        dataset: the dataset of the questions.
+        questions: the validation or test questions.
+        seed: seed of the draw.
+        weights: float [num_items + 1] by item id; the higher, the more often an item is drawn.
+            None for a uniform draw.
 
     Returns:
         int32 [questions, 100], the positive first; fewer columns if some user has fewer than 99

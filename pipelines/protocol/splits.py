@@ -1,21 +1,21 @@
 """Who is evaluated on what, and what is left for training: leave-one-out on the target behaviour.
 
 A user with at least three target events is evaluated: the last one is the test answer, the one
-before it the validation answer, and only what happened strictly before the validation answer is
-trained on. The history given with an answer is everything before it. Other users are trained on
-with all they have.
+before it the validation answer, and only events strictly before the validation answer are trained
+on. The history of an answer is everything before it. All events of other users are trained on.
 
-Where the source ships a held-out list, the listed users' test answers are those, with all their
-events as history, and their last target event is the validation answer if they have two. Some such
-lists ask for items whose events were all taken out of the history, from anywhere in it, as
-IJCAI-15's does (`held_out_anywhere`). The validation answer is then made alike: it is one of the
-user's target events, drawn once for all, all events on its item are put last, and training ends
-before them. They are history for the test, whose order is true but for them.
+If the source ships a held-out list, its items are the test answers of the listed users, with all
+their events as history. Their last target event is the validation answer if they have two. Some
+lists hold items whose events were all removed from the history, from anywhere in it, as IJCAI-15's
+does (`held_out_anywhere`). The validation answer is then chosen the same way: it is one of the
+user's target events, drawn at random but the same in every run. All events on its item are moved to
+the end, and training ends before them. They are history for the test, in which they alone are out
+of order.
 
-With `holdout="last"` the last two events are held out, whatever their behaviour, of users with at
+With `holdout="last"`, the last two events are held out, whatever their behaviour, of users with at
 least three.
 
-By construction no answer is ever an input or a target of training, and the test answer is not in
+By construction no answer is ever an input or a label of training, and the test answer is not in
 any validation history.
 """
 
@@ -35,12 +35,12 @@ MIN_TARGET_EVENTS = 3  # one to train on, one to validate on, one to test on
 
 @dataclasses.dataclass(frozen=True)
 class SplitConfig(Settings):
-    """How a dataset is cut.
+    """How a dataset is split.
 
     Args:
-        holdout: what is held out of each user: the last event of the `"target"` behaviour, or the
-            `"last"` event, whatever its behaviour; and the one before it for validation. An
-            official held-out list, where a dataset has one, is the test.
+        holdout: what is held out of each user for the test: the last event of the `"target"`
+            behaviour, or the `"last"` event, whatever its behaviour. The one before it is held out
+            for validation. If a dataset has an official held-out list, that is the test.
     """
 
     holdout: str = setting("target", choices=("target", "last"))
@@ -48,11 +48,11 @@ class SplitConfig(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSet:
-    """Questions: what is the next target item of this user, given these events?
+    """Questions: what is this user's next item, given these events?
 
     Args:
-        users: int64 [questions], rows of the dataset's users.
-        starts: int64 [questions], the history is events `starts[i]:ends[i]` of the dataset.
+        users: int64 [questions], the users' rows in the dataset.
+        starts: int64 [questions]; the history is events `starts[i]:ends[i]` of the dataset.
         ends: int64 [questions].
         positives: int32 [questions], the item id that is the answer.
     """
@@ -66,7 +66,7 @@ class EvaluationSet:
         return len(self.users)
 
     def take(self, rows) -> EvaluationSet:
-        """The questions at `rows`, an index array, mask or slice."""
+        """Returns the questions at `rows`, an index array, mask or slice."""
         return EvaluationSet(
             self.users[rows], self.starts[rows], self.ends[rows], self.positives[rows]
         )
@@ -74,13 +74,14 @@ class EvaluationSet:
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """A dataset cut into training events, validation questions and test questions.
+    """A dataset split into training events, validation questions and test questions.
 
     Args:
-        dataset: what was cut; its events may stand in another order than in the dataset given.
-        train_ends: int64 [users]; user `u` trains on events `dataset.offsets[u]:train_ends[u]`.
-        validation: for early stopping, tuning and every other choice.
-        test: for the final number alone.
+        dataset: the dataset; its events may be in another order than in the one passed to `split`.
+        train_ends: int64 [users]; events `dataset.offsets[u]:train_ends[u]` of user `u` are
+            trained on.
+        validation: questions for early stopping, tuning and every other choice.
+        test: questions for the final number alone.
     """
 
     dataset: InteractionDataset
@@ -89,7 +90,7 @@ class Splits:
     test: EvaluationSet
 
     def visible(self, input_behaviors: str) -> Splits:
-        """The same as a model sees it, see `visible_events`."""
+        """Returns the splits as a model sees them, see `visible_events`."""
         if input_behaviors == "all":
             return self
         seen = visible_events(self.dataset, input_behaviors)
@@ -106,41 +107,40 @@ class Splits:
         return self.dataset.offsets[:-1]
 
     def training_events(self) -> np.ndarray:
-        """bool [events]: True for the events that are trained on."""
+        """Marks the events that are trained on: bool [events]."""
         users = event_users(self.dataset)
         return np.arange(self.dataset.num_events) < self.train_ends[users]
 
 
 def event_users(dataset: InteractionDataset) -> np.ndarray:
-    """int64 [events]: the user row of every event."""
+    """Returns the user row of every event: int64 [events]."""
     return np.repeat(np.arange(dataset.num_users), np.diff(dataset.offsets))
 
 
 @dataclasses.dataclass(frozen=True)
 class VisibleEvents:
-    """Those events of a dataset that a model sees.
+    """The events of a dataset that a model sees.
 
     Args:
-        dataset: the dataset of these events alone, with the same users and items.
-        before: int64 [events + 1], how many of them stand before each place of the whole
-            dataset.
+        dataset: a dataset of these events alone, with the same users and items.
+        before: int64 [events + 1], how many of them come before each place of the full dataset.
     """
 
     dataset: InteractionDataset
     before: np.ndarray
 
     def questions(self, questions: EvaluationSet) -> EvaluationSet:
-        """The same questions with what is seen of their histories, which may be nothing."""
+        """Returns the questions with the visible part of their histories, which may be empty."""
         return dataclasses.replace(
             questions, starts=self.before[questions.starts], ends=self.before[questions.ends]
         )
 
 
 def visible_events(dataset: InteractionDataset, input_behaviors: str) -> VisibleEvents:
-    """What a model sees of a dataset.
+    """Selects the events of a dataset that a model sees.
 
     Args:
-        dataset: the whole.
+        dataset: the full dataset.
         input_behaviors: `"all"`, or `"target"` for events of the target behaviour alone.
     """
     if input_behaviors == "all":
@@ -158,10 +158,10 @@ def visible_events(dataset: InteractionDataset, input_behaviors: str) -> Visible
 
 
 def split(dataset: InteractionDataset, holdout: str = "target") -> Splits:
-    """Cuts a dataset.
+    """Splits a dataset into training events and questions.
 
     Args:
-        dataset: the whole.
+        dataset: the full dataset.
         holdout: `"target"` to hold out events of the target behaviour, or `"last"` for the last
             events whatever their behaviour.
 
@@ -185,7 +185,7 @@ def split(dataset: InteractionDataset, holdout: str = "target") -> Splits:
 
 
 def validation_fingerprint(splits: Splits) -> str:
-    """Returns a SHA-256 of the validation questions and the data that they are about."""
+    """Returns a SHA-256 of the validation questions and their dataset."""
     digest = hashlib.sha256(splits.dataset.fingerprint.encode())
     asked = splits.validation
     for values in (asked.users, asked.starts, asked.ends, asked.positives):
@@ -201,7 +201,7 @@ def _split_last(dataset, holdout):
     last, before_last, counts = _last_two(dataset, holdout)
     asked = counts >= MIN_TARGET_EVENTS
     test = _questions(dataset, asked, last)
-    # A question without any history cannot be asked.
+    # A question needs at least one event of history.
     validated = asked & (before_last > dataset.offsets[:-1])
     validation = _questions(dataset, validated, before_last)
     return Splits(dataset, np.where(validated, before_last, dataset.offsets[1:]), validation, test)
@@ -211,8 +211,8 @@ def _split_official(dataset, holdout):
     starts, ends = dataset.offsets[:-1], dataset.offsets[1:]
     if holdout == "last":
         raise InputError(
-            f"{dataset.name} ships its own held-out list, so nothing else can be held out; leave "
-            "holdout as it is."
+            f"{dataset.name} ships its own held-out list, so nothing else can be held out; use "
+            "holdout=target."
         )
     tested = (dataset.held_out_items > 0) & (ends > starts)
     last, _, counts = _last_two(dataset, holdout)
@@ -228,7 +228,11 @@ def _split_official(dataset, holdout):
 
 
 def _any_target(dataset):
-    """Event index of one target event of each user, drawn once for all; any where there is none."""
+    """Draws one target event per user, the same in every run; any event for users without one.
+
+    Returns:
+        int64 [users], indices of events.
+    """
     targets = np.flatnonzero(dataset.behavior_ids == dataset.behaviors.target_id)
     first = np.searchsorted(targets, dataset.offsets[:-1])
     counts = np.searchsorted(targets, dataset.offsets[1:]) - first
@@ -237,10 +241,10 @@ def _any_target(dataset):
 
 
 def _move_item_to_end(dataset, moved, items):
-    """Puts all events on `items[u]` at the end of those of user `u`, where `moved[u]`.
+    """Moves all events on `items[u]` to the end of user `u`'s events, where `moved[u]` is True.
 
     Returns:
-        the dataset, and int64 [users], the first event that was moved; the end where none was.
+        the dataset, and int64 [users], each user's first moved event, or the end if there is none.
     """
     users = event_users(dataset)
     is_moved = moved[users] & (dataset.item_ids == items[users])
@@ -256,9 +260,11 @@ def _move_item_to_end(dataset, moved, items):
 
 
 def _last_two(dataset, holdout):
-    """Event index of each user's last two events that may be held out, and how many there are.
+    """Finds each user's last two events that may be held out, and how many there are.
 
-    Where there is none the index is 0; the count tells.
+    Returns:
+        three arrays, int64 [users]: indices of the last event and of the one before, 0 if missing,
+        and counts of such events.
     """
     if holdout == "last":
         events = np.arange(dataset.num_events)
@@ -274,7 +280,7 @@ def _last_two(dataset, holdout):
 
 
 def _questions(dataset, asked, ends, items=None):
-    """What comes at event `ends[u]`, or the item `items[u]` after it, for the users `asked`."""
+    """Asks the users in `asked` for the item at event `ends[u]`, or for `items[u]` if given."""
     users = np.flatnonzero(asked)
     ends = ends[users]
     positives = dataset.item_ids[ends] if items is None else items[users]

@@ -1,4 +1,4 @@
-"""What the training events say of items: who touched them, and how often they were wanted."""
+"""Counts of the training events by item: who touched it, and how often."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.protocol.splits import Splits, event_users
 
 
 def touched_items(splits: Splits) -> sparse.csr_array:
-    """Which users touched which items in training: 1 at `[user, item id]`, however often.
+    """Returns which users touched which items in training: 1 at `[user, item id]`, however often.
 
     Returns:
         float32 [users, num_items + 1].
@@ -25,7 +25,9 @@ def touched_items(splits: Splits) -> sparse.csr_array:
 
 
 def item_popularity(splits: Splits) -> np.ndarray:
-    """How often each item got the target behaviour in training; any event breaks ties.
+    """Returns how often each item got the target behaviour in training, scaled to less than 1.
+
+    Ties are broken by the number of events of any behaviour.
 
     Returns:
         float64 [num_items + 1] by item id, in [0, 1).

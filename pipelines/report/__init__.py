@@ -1,7 +1,8 @@
-"""A run or an experiment as one HTML page that opens anywhere: `hmar report`.
+"""A run, an experiment or a search as one self-contained HTML page: `hmar report`.
 
-    opened_run -> answers, behavior_head, attention, one_user -> sections -> page
-    drawing -> pictures ------------------------------------->
+    opened_run -> answers, behavior_head, one_user -> sections -> page
+    drawing -> pictures -------------------------->
 
-What is counted knows nothing of pages; a section turns it into the `elements` that `page` renders.
+The modules that compute numbers know nothing of pages; a section turns their numbers into the
+`elements` that `page` renders.
 """

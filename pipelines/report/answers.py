@@ -1,4 +1,4 @@
-"""How scorers answered the questions, in numbers with intervals and in groups."""
+"""How scorers answered the questions: metrics with intervals, and groups of questions."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """How every scorer answered every question of one part.
+    """How every scorer answered the questions of one part.
 
     Args:
-        questions: validation or test.
+        questions: the validation or the test questions.
         ranks: `ranks[scorer][protocol]`; the first scorer is the model.
-        seen: bool [questions], whether the answer stands in the history.
-        lengths: int64 [questions], events of the history.
-        seed: of the intervals.
+        seen: bool [questions], whether the answer occurs in the history.
+        lengths: int64 [questions], events in the history.
+        seed: seed of the intervals.
     """
 
     questions: EvaluationSet
@@ -48,39 +48,39 @@ class Answers:
 
     @property
     def scorers(self) -> list[str]:
-        """Their names."""
+        """Names of the scorers."""
         return list(self.ranks)
 
     @property
     def model(self) -> str:
-        """The first scorer."""
+        """Name of the first scorer, the model."""
         return self.scorers[0]
 
     @property
     def protocols(self) -> list[str]:
-        """Those that asked at least one question."""
+        """The protocols that ask at least one question."""
         return [name for name in self.ranks[self.model] if self.asked(name).any()]
 
     def asked(self, protocol: str) -> np.ndarray:
-        """bool [questions]: which ones the protocol asks."""
+        """Returns which questions the protocol asks: bool [questions]."""
         return self.ranks[self.model][protocol].ranks >= 0
 
     def candidates(self, protocol: str) -> float:
-        """Among how many items the answer was asked, on average."""
+        """Returns the mean number of candidates per question, including the answer."""
         return float(self.ranks[self.model][protocol].sizes[self.asked(protocol)].mean())
 
     def curve(self, scorer: str, protocol: str, metric: str) -> np.ndarray:
-        """float [MOST_CUTOFF]: the metric at the cut-offs 1, 2, ..."""
+        """Computes the metric at the cut-offs 1, 2, ...: float [MOST_CUTOFF]."""
         ranks = self.ranks[scorer][protocol].ranks[self.asked(protocol)]
         cutoffs = range(1, MOST_CUTOFF + 1)
         return np.array([gains(ranks, metric, cutoff).mean() for cutoff in cutoffs])
 
     def estimates(self, protocol: str, where: np.ndarray | None = None) -> Estimates:
-        """All metrics of all scorers, over some of the questions that the protocol asks.
+        """Estimates all metrics of all scorers over the protocol's questions, or some of them.
 
         Args:
             protocol: one of `protocols`.
-            where: bool [questions]; None for all.
+            where: bool [questions], which questions to use; None for all.
         """
         chosen = self.asked(protocol) if where is None else self.asked(protocol) & where
         keys = [(s, f"{m}@{k}") for s in self.scorers for m in METRICS for k in CUTOFFS]
@@ -93,14 +93,14 @@ class Answers:
 
 
 class Estimates:
-    """Means over questions and their intervals, by percentile bootstrap over the questions.
+    """Means over questions, with percentile-bootstrap intervals.
 
     All columns are resampled together, so that differences are paired.
 
     Args:
-        keys: (scorer, metric) of every column.
+        keys: (scorer, metric) of each column.
         values: float [questions, columns].
-        seed: of the resampling.
+        seed: seed of the resampling.
     """
 
     def __init__(self, keys: list[tuple[str, str]], values: np.ndarray, seed: int):
@@ -110,23 +110,23 @@ class Estimates:
         self._resampled = bootstrap_means(values, seed)
 
     def of(self, scorer: str, metric: str) -> Estimate:
-        """One number, e.g. of `hr@10`."""
+        """Returns the estimate of one metric, e.g. `hr@10`."""
         column = self._columns[scorer, metric]
         return _estimate(self._means[column], self._resampled[:, column])
 
     def difference(self, scorer: str, other: str, metric: str) -> Estimate:
-        """By how much one scorer is above another."""
+        """Estimates the lead of one scorer over another."""
         first, second = self._columns[scorer, metric], self._columns[other, metric]
         resampled = self._resampled[:, first] - self._resampled[:, second]
         return _estimate(self._means[first] - self._means[second], resampled)
 
     def best(self, scorers: list[str], metric: str) -> str:
-        """The scorer with the highest mean, the first of equals."""
+        """Returns the scorer with the highest mean; on a tie, the first."""
         return max(scorers, key=lambda scorer: self._means[self._columns[scorer, metric]])
 
 
 def bootstrap_means(values: np.ndarray, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
-    """Means over rows drawn with replacement: `[rows, columns]` to `[resamples, columns]`."""
+    """Computes means of resampled rows: `[rows, columns]` to `[resamples, columns]`."""
     count = len(values)
     means = np.full((resamples, values.shape[1]), np.nan)
     rng = np.random.default_rng(seed)
@@ -137,7 +137,7 @@ def bootstrap_means(values: np.ndarray, seed: int, resamples: int = RESAMPLES) -
 
 
 def answer_all(run: OpenedRun) -> dict[str, Answers]:
-    """Asks the model and the baselines the questions of `validation` and `test`."""
+    """Evaluates the model and the baselines on the validation and the test questions."""
     scorers = {run.model_name: model_scorer(run.model, run.dataset), **baselines(run.splits)}
     parts = {"validation": run.splits.validation, "test": run.splits.test}
     answers = {}
@@ -153,13 +153,13 @@ def answer_all(run: OpenedRun) -> dict[str, Answers]:
 
 
 def length_groups(lengths: np.ndarray) -> dict[str, np.ndarray]:
-    """About equally large groups of questions by the length of their histories.
+    """Splits questions into groups of about equal size by the length of their histories.
 
     Args:
         lengths: int [questions].
 
     Returns:
-        bool [questions] by name, e.g. `"12–30"`; fewer groups where many lengths are equal.
+        bool [questions] by name, e.g. `"12–30"`; fewer groups if many lengths are equal.
     """
     inner = np.quantile(lengths, np.arange(1, _GROUPS) / _GROUPS, method="higher")
     starts = np.unique([lengths.min(), *(inner + 1)])

@@ -1,4 +1,4 @@
-"""How well the behaviour head (Eq. 16) tells what the next event will be, and how sure it is."""
+"""How well the behaviour head (Eq. 16) predicts the next behaviour, and its calibration."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _BINS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Reliability:
-    """Predictions by how sure they are, in bins of a tenth; empty ones are left out.
+    """Predictions in bins of confidence, each 0.1 wide; empty bins are left out.
 
     Args:
-        confidence: float [bins], mean probability of what was predicted.
-        accuracy: float [bins], share that was right.
-        counts: int [bins].
-        error: the expected calibration error, the mean distance of the two.
+        confidence: float [bins], mean probability of the predicted behaviour.
+        accuracy: float [bins], share of correct predictions.
+        counts: int [bins], number of predictions.
+        error: the expected calibration error, the mean gap between confidence and accuracy.
     """
 
     confidence: np.ndarray
@@ -37,9 +37,9 @@ class BehaviorPredictions:
     """The head's predictions for events that training never saw.
 
     Args:
-        truth: int [events], behaviour ids less one.
+        truth: int [events], behaviour ids minus one.
         probabilities: float [events, K].
-        held_out: how many such events there are, of which `events` were drawn.
+        held_out: how many such events there are; `[events]` of them are drawn.
     """
 
     truth: np.ndarray
@@ -48,22 +48,22 @@ class BehaviorPredictions:
 
     @property
     def predicted(self) -> np.ndarray:
-        """int [events]: the most probable behaviour less one."""
+        """int [events]: the most probable behaviour id minus one."""
         return self.probabilities.argmax(axis=1)
 
     @property
     def accuracy(self) -> float:
-        """Share of the events whose behaviour is predicted right."""
+        """Share of the events whose behaviour is predicted correctly."""
         return float(np.mean(self.predicted == self.truth))
 
     def confusion(self) -> np.ndarray:
-        """int [K, K]: events by true and predicted behaviour."""
+        """Counts events by true and predicted behaviour: int [K, K]."""
         count = self.probabilities.shape[1]
         cells = self.truth * count + self.predicted
         return np.bincount(cells, minlength=count * count).reshape(count, count)
 
     def reliability(self) -> Reliability:
-        """How often it is right, by how sure it is."""
+        """Compares confidence and accuracy, by bins of confidence."""
         confidence = self.probabilities.max(axis=1)
         right = self.predicted == self.truth
         bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
@@ -77,14 +77,14 @@ class BehaviorPredictions:
 
 
 def held_out_events(run: OpenedRun) -> np.ndarray:
-    """int64 [events]: those that training never saw and that something precedes."""
+    """Returns the events that training never saw and that have a history: int64 [events]."""
     events = np.flatnonzero(~run.splits.training_events())
     starts = run.dataset.offsets[event_users(run.dataset)[events]]
     return events[events > starts]
 
 
 def predict_behaviors(run: OpenedRun) -> BehaviorPredictions:
-    """Predicts the behaviour of held-out events from what precedes each, and from its item."""
+    """Predicts the behaviours of held-out events from their histories and items."""
     events = held_out_events(run)
     held_out = len(events)
     if held_out > MOST_EVENTS:
@@ -105,7 +105,7 @@ def predict_behaviors(run: OpenedRun) -> BehaviorPredictions:
 
 
 def _logits(run, questions):
-    """float32 [questions, K]."""
+    """Computes the behaviour logits: float32 [questions, K]."""
     candidates = ops.convert_to_tensor(questions.positives[:, None])
     read = run.model.read(run.histories(questions))
     logits = run.model.behavior_logits(read, candidates)

@@ -1,8 +1,7 @@
-"""matplotlib as a pen for pages: SVG whose colours and fonts are those of the page around it.
+"""SVG pictures drawn by matplotlib, in the colours and fonts of the page around them.
 
-Text stays text. Colours are drawn as marks that become CSS variables, so that a picture follows
-the page into dark mode and onto paper. A picture is about as wide as a phone; its units are
-pixels.
+Text stays text. Placeholder colours become CSS variables, so that a picture follows the page into
+dark mode and print. A picture is about as wide as a phone; its units are pixels.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 WIDTH, HEIGHT = 380, 260
-LETTER = 6.6  # pixels, at most on average
+LETTER = 6.6  # pixels; upper bound of the mean width
 INK, SOFT, LINE, PAPER = "#010101", "#020202", "#030303", "#040404"
 _VARIABLES = {INK: "--ink", SOFT: "--soft", LINE: "--line", PAPER: "--paper"}
 SERIES = tuple(f"#1000{number:02x}" for number in range(8))
 _VARIABLES.update({color: f"--series-{number}" for number, color in enumerate(SERIES)})
-# What tells lines apart without colour.
+# Distinguish lines without colour.
 DASHES = ("solid", (0, (6, 2)), (0, (1.2, 1.6)), (0, (7, 2, 1.5, 2)), (0, (3, 1.2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SIGNS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "★")  # the markers, as text
@@ -57,13 +56,13 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 
 
 class Drawing:
-    """One picture with one pair of axes.
+    """A picture with one pair of axes.
 
     Args:
-        name: unique on the page.
+        name: prefix of its ids, unique on the page.
         width: in pixels.
         height: in pixels.
-        left: pixels between the border and the axes; the others likewise.
+        left: margin between the border and the axes, in pixels, as are the other three.
     """
 
     def __init__(self, name, width=WIDTH, height=HEIGHT, left=46, right=14, top=12, bottom=44):
@@ -78,10 +77,10 @@ class Drawing:
         self.axes.spines[["top", "right"]].set_visible(False)
 
     def label_ends(self, ends: list[tuple[float, float, str]]) -> None:
-        """Writes words right of the axes, beside the ends of lines but not over each other.
+        """Labels the ends of lines to the right of the axes, without overlaps.
 
         Args:
-            ends: x and y of each end, in data units, and its word.
+            ends: x and y of each end, in data units, and its label.
         """
         if not ends:
             return
@@ -101,11 +100,11 @@ class Drawing:
         return self.width, self.height
 
     def svg(self, title: str, description: str) -> str:
-        """The markup, to stand within HTML.
+        """Returns the markup, to be embedded in HTML.
 
         Args:
             title: what the picture shows.
-            description: what is to be seen on it.
+            description: what can be seen in it, for screen readers.
         """
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -126,28 +125,28 @@ class Drawing:
 
 @contextlib.contextmanager
 def drawing(name: str, **layout) -> Iterator[Drawing]:
-    """A `Drawing`, to be drawn on and taken the `svg()` of within the block."""
+    """Opens a `Drawing`; draw on it and call its `svg()` within the block."""
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
-        # The browser draws the text, in a font of its own that has the letter.
+        # The browser draws the text, in a font that has the glyph.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield Drawing(name, **layout)
 
 
 def spread(wanted, gap: float, low: float, high: float) -> np.ndarray:
-    """Moves numbers apart, as little as may be: at least `gap`, if possible within the bounds.
+    """Moves numbers at least `gap` apart, as little as possible, within the bounds if they fit.
 
     Args:
         wanted: float [numbers].
-        gap: least distance between two.
-        low: of the lowest.
-        high: of the highest.
+        gap: minimum distance.
+        low: lower bound.
+        high: upper bound.
 
     Returns:
         float [numbers], in the order of `wanted`.
     """
     order = np.argsort(wanted, kind="stable")
     steps = gap * np.arange(len(order))
-    # With the steps taken out, "at least `gap` apart" means "not falling": isotonic regression.
+    # Minus the steps, "at least `gap` apart" means "non-decreasing": isotonic regression.
     blocks = []
     for value in np.asarray(wanted, float)[order] - steps:
         blocks.append([value, 1])
@@ -162,7 +161,7 @@ def spread(wanted, gap: float, low: float, high: float) -> np.ndarray:
 
 
 def _clean(root, name):
-    """Takes away what leads out of the page and ids that nobody uses; names the rest uniquely."""
+    """Removes metadata, styles and unused ids, and makes the other ids unique on the page."""
     for parent in root.iter():
         parent.tag = _NAMESPACE.sub("", parent.tag)
         for child in list(parent):

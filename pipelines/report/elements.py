@@ -1,4 +1,4 @@
-"""What a page is made of: sections of tables, pictures, facts and sentences.
+"""The elements of a page: sections of tables, pictures, tiles and sentences.
 
 All text is plain; the template escapes it. Only `Picture.svg` is markup.
 """
@@ -19,11 +19,11 @@ class Cell:
     """One cell of a table.
 
     Args:
-        text: what stands in it.
-        bar: length of a bar below the text, 0 to 1; None for none.
-        heat: how strongly the cell is tinted, 0 to 1.
-        strong: whether it stands out.
-        note: small print behind the text.
+        text: its text.
+        bar: length of the bar below the text, 0 to 1; None for no bar.
+        heat: how strongly the cell is tinted, 0 to 1; None for no tint.
+        strong: whether the text is bold.
+        note: small print after the text.
     """
 
     text: str
@@ -39,10 +39,10 @@ class Table:
 
     Args:
         caption: what it shows.
-        columns: headings, that of the first column included.
+        columns: headings, including that of the first column.
         rows: cells, or strings and numbers that become cells.
-        words: whether all columns hold words, to stand on the left.
-        folded: whether it is shown only when it is asked for.
+        words: whether all columns hold words, which are left-aligned.
+        folded: whether it is collapsed until the reader opens it.
     """
 
     kind: ClassVar[str] = "table"
@@ -54,19 +54,19 @@ class Table:
     folded: bool = False
 
     def cells(self) -> list[list[Cell]]:
-        """The rows as `Cell`s."""
+        """Returns the rows as `Cell`s."""
         return [[x if isinstance(x, Cell) else Cell(str(x)) for x in row] for row in self.rows]
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture, the sentence that says what is seen, and its numbers as a table.
+    """A picture, a sentence that describes it, and its numbers as a table.
 
     Args:
         title: what it shows.
         svg: the markup, from `drawing`.
         sentence: computed from the numbers.
-        table: the alternative for those who do not see the picture.
+        table: the alternative for readers who cannot see the picture.
     """
 
     title: str
@@ -77,7 +77,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Pictures beside each other where there is room."""
+    """Pictures, side by side where there is room."""
 
     kind: ClassVar[str] = "pictures"
 
@@ -86,7 +86,7 @@ class Pictures:
 
 @dataclasses.dataclass(frozen=True)
 class Paragraph:
-    """Sentences."""
+    """A paragraph of text."""
 
     kind: ClassVar[str] = "paragraph"
 
@@ -104,7 +104,7 @@ class Heading:
 
 @dataclasses.dataclass(frozen=True)
 class Code:
-    """Something to type, as it is."""
+    """A command to copy."""
 
     kind: ClassVar[str] = "code"
 
@@ -113,7 +113,7 @@ class Code:
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """A few numbers that stand out: (number, what it is, small print)."""
+    """A few headline numbers: (number, label, small print)."""
 
     kind: ClassVar[str] = "tiles"
 
@@ -127,7 +127,7 @@ class Section:
     Args:
         name: its anchor, unique on the page.
         title: its heading.
-        blocks: any of the above.
+        blocks: any of the elements above.
     """
 
     name: str
@@ -136,7 +136,7 @@ class Section:
 
 
 def shown(name: object, longest: int = _LONGEST) -> str:
-    """A name from a log as it may stand anywhere: in one line, of some length, for XML, too."""
+    """Makes a name from a log safe to show: on one line, not too long, and valid in XML."""
     text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(name))
     text = "".join("\N{REPLACEMENT CHARACTER}" if _turns(letter) else letter for letter in text)
     if len(text) <= longest:
@@ -145,19 +145,19 @@ def shown(name: object, longest: int = _LONGEST) -> str:
 
 
 def _turns(letter):
-    """Whether it changes the direction of the text that follows it."""
+    """Tells whether a letter changes the direction of the text that follows it."""
     return unicodedata.bidirectional(letter) in {"LRE", "RLE", "LRO", "RLO", "PDF"} | {
         *("LRI", "RLI", "FSI", "PDI")
     }
 
 
 def number(value: float, digits: int = 4) -> str:
-    """E.g. `0.5140`; a dash for what there is not."""
+    """Formats a number, e.g. `0.5140`; a dash if there is none."""
     return "–" if value is None or value != value else f"{value:,.{digits}f}"
 
 
 def percent(share: float | None) -> str:
-    """E.g. `51.4 %`."""
+    """Formats a share, e.g. `51.4 %`; a dash if there is none."""
     return (
         "–"
         if share is None or share != share
@@ -166,5 +166,5 @@ def percent(share: float | None) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """E.g. `a, b and c`."""
+    """Joins names, e.g. `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,4 +1,4 @@
-"""What `hmar experiment` left in its directory."""
+"""Reads what `hmar experiment` leaves in its directory."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pipelines.training.run_files import are_results, history_fault, settings_fa
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """One variant with one seed.
+    """A training of one variant with one seed.
 
     Args:
         seed: the seed.
         run: directory of the run; None if nothing was trained.
-        epochs: how many; None if nothing was trained, as the following two.
-        best_epoch: the one that was kept.
-        seconds: how long it took.
+        epochs: number of epochs; None if nothing was trained, as for the next two.
+        best_epoch: the epoch whose weights are kept.
+        seconds: duration of the training.
         test: `test[protocol][metric]`.
-        history: the epochs, the oldest first; empty if there is none any more.
+        history: one entry per epoch, in order; empty if the run has been deleted.
     """
 
     seed: int
@@ -37,12 +37,12 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One thing that was tried, with every seed.
+    """A variant of the experiment, with a training per seed.
 
     Args:
-        name: what it is called.
-        changes: settings in which it differs from the suite's.
-        trainings: one a seed.
+        name: its name.
+        changes: settings that differ from the reference's.
+        trainings: one per seed.
     """
 
     name: str
@@ -50,18 +50,18 @@ class Variant:
     trainings: list[Training]
 
     def values(self, protocol: str, metric: str) -> np.ndarray:
-        """float [seeds]: a test metric, of those that have it."""
+        """Returns a test metric of the seeds that have it: float [seeds]."""
         found = [t.test.get(protocol, {}).get(metric) for t in self.trainings]
         return np.array([value for value in found if value is not None], float)
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Variants and how far each is below the reference.
+    """Variants, and how far each is below the reference.
 
     Args:
         path: the directory.
-        settings: what `experiment.json` holds.
+        settings: content of `experiment.json`.
         variants: in order.
         reference: name of the variant that the others are compared with.
         differences: `differences[variant][protocol][metric]` with `difference`, `low`, `high`:
@@ -75,12 +75,12 @@ class Experiment:
     differences: dict
 
     def variant(self, name: str) -> Variant:
-        """The variant of a name."""
+        """Returns the variant with a name."""
         return next(variant for variant in self.variants if variant.name == name)
 
     @property
     def protocols(self) -> list[str]:
-        """Those that any variant was tested under, in the order they were found."""
+        """The protocols that any variant was tested under, in order of appearance."""
         trainings = [training for variant in self.variants for training in variant.trainings]
         return list(dict.fromkeys(name for training in trainings for name in training.test))
 
@@ -89,7 +89,7 @@ def read_experiment(path: Path) -> Experiment:
     """Reads the directory of an experiment.
 
     Raises:
-        InputError: if it is not finished or its files do not say what they should.
+        InputError: if it is not finished, or one of its files is not valid.
     """
     settings = _read(path / "experiment.json", settings_fault)
     if not (path / "results.json").is_file():
@@ -100,13 +100,13 @@ def read_experiment(path: Path) -> Experiment:
         reference, differences = results["reference"], results.get("differences", {})
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path / 'results.json'} is not of an experiment ({error} is missing or wrong); "
-            "run the experiment again."
+            f"{path / 'results.json'} does not hold an experiment's results ({error} is missing or "
+            "wrong); run the experiment again."
         ) from error
     if reference not in [variant.name for variant in variants]:
         raise InputError(
-            f"{path / 'results.json'} names the reference {reference!r}, which is none of its "
-            "variants; run the experiment again."
+            f"{path / 'results.json'} names the reference {reference!r}, which is not one of "
+            "its variants; run the experiment again."
         )
     return Experiment(path, settings, variants, reference, differences)
 
@@ -138,7 +138,7 @@ def _read(path, fault):
 
 
 def _results_fault(content):
-    """Says what is wrong with the numbers of `results.json`, None if nothing is."""
+    """Returns what is wrong with the numbers in `results.json`; None if nothing is."""
     if not isinstance(content, dict):
         return "it is not an object"
     try:

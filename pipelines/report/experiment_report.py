@@ -1,4 +1,4 @@
-"""The report of an experiment, with that of its reference's first run below."""
+"""The report of an experiment, followed by that of its reference's first run."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _METRICS = ("hr@10", "ndcg@10")
 def experiment_report(
     path: str | os.PathLike, data_dir: str | None = None, user: str | None = None
 ) -> str:
-    """The page about an experiment.
+    """Renders the report of an experiment.
 
     Args:
         path: its directory.
         data_dir: where the dataset's raw files are now, if they have moved.
-        user: who is followed through the reference's first run, by the log's own id.
+        user: the log's id of the user to follow through the reference's first run.
 
     Raises:
         InputError: if the experiment is not finished, or its reference's run cannot be opened.
@@ -58,13 +58,13 @@ def experiment_report(
 
 
 def _reference_run(experiment):
-    """Directory of the first run of the reference that is whole; None if none is."""
+    """Returns the directory of the reference's first complete run; None if there is none."""
     runs = (training.run for training in experiment.variant(experiment.reference).trainings)
     return next((run for run in runs if run and is_whole(run)), None)
 
 
 def experiment_sections(experiment: Experiment) -> tuple[list, list[Section]]:
-    """What stands above, and the sections of the experiment itself."""
+    """Returns the summary and the sections of the experiment itself."""
     variants = Section("variants", "The variants", _variants(experiment))
     differences = Section("differences", "Differences from the reference", _differences(experiment))
     curves = Section("trainings", "All trainings", _trainings(experiment))
@@ -84,7 +84,7 @@ def _summary(experiment):
 
 
 def _ranking(experiment, protocol):
-    """Which variant is best, and which are clearly below the reference."""
+    """Says which variant is best, and which are clearly above or below the reference."""
     means = {v.name: v.values(protocol, "ndcg@10") for v in experiment.variants}
     means = {name: float(values.mean()) for name, values in means.items() if len(values)}
     if not means:
@@ -106,7 +106,7 @@ def _ranking(experiment, protocol):
     ]
     unclear = len(found) - sum(map(len, signs.values()))
     if unclear:
-        parts.append(f"not to be told from {counted(unclear, 'variant')}")
+        parts.append(f"not clearly different from {counted(unclear, 'variant')}")
     text = f"{title_of(protocol).capitalize()}: “{shown(best)}” has the highest NDCG@10"
     text += f" ({number(means[best], 3)})."
     return f"{text} “{shown(experiment.reference)}” is {'; '.join(parts)}." if parts else text
@@ -135,8 +135,8 @@ def _variants(experiment):
         rows.append(row)
     caption = "Test: mean and standard deviation over the seeds; the best of each column is bold"
     text = (
-        "The standard deviation is between trainings that differ in nothing but the seed; where "
-        "nothing is trained, between draws of the negatives."
+        "The standard deviation is over trainings that differ only in the seed; for baselines, "
+        "over draws of the negatives."
     )
     return [Table(caption, columns, rows), Paragraph(text), _changes(experiment)]
 
@@ -152,32 +152,32 @@ def _changes(experiment):
         rows.append(
             [
                 shown(variant.name),
-                "; ".join(changes) or ("nothing" if trained else "–"),
+                "; ".join(changes) or ("none" if trained else "–"),
                 epochs,
                 took,
             ]
         )
-    columns = ["", "what is changed", "epochs kept, by seed", "time a training"]
+    columns = ["", "changed settings", "epoch kept, by seed", "time per training"]
     return Table("What each variant is", columns, rows, words=True)
 
 
 def _setting(value):
-    """E.g. `view 0.1, buy 1.0` of a dict."""
+    """Formats a setting, e.g. `view 0.1, buy 1.0` for a dict."""
     if isinstance(value, dict):
         return ", ".join(f"{shown(key)} {shown(each)}" for key, each in value.items())
     return shown(value)
 
 
 def _deviation(values):
-    """Standard deviation of a sample; a dash where one value says nothing of it."""
+    """Formats the standard deviation of a sample; a dash for a single value."""
     return number(values.std(ddof=1)) if len(values) > 1 else "–"
 
 
 def _differences(experiment):
     text = (
         f"{shown(experiment.reference)} minus each variant, with paired-bootstrap 95 % intervals "
-        "over test questions: right of 0 the reference is better, and where the interval does not "
-        "touch 0 it is not by the choice of users."
+        "over the test questions: right of 0 the reference is better, and if the interval excludes "
+        "0, the choice of users does not explain the difference."
     )
     pictures = [_forest(experiment, metric) for metric in reversed(_METRICS)]
     pictures = [picture for picture in pictures if picture]
@@ -205,8 +205,8 @@ def _forest(experiment, metric):
         return None
     title = f"{metric.upper()}: reference minus variant"
     sentence = (
-        f"Of {counted(len(rows), 'comparison')} the reference is clearly better in "
-        f"{verdicts['above']}, clearly worse in {verdicts['below']} and not to be told apart in "
+        f"Of {counted(len(rows), 'comparison')}, the reference is clearly better in "
+        f"{verdicts['above']}, clearly worse in {verdicts['below']} and not clearly different in "
         f"{verdicts['unclear']}."
     )
     name = f"forest-{metric.split('@')[0]}"
@@ -223,12 +223,12 @@ def _trainings(experiment):
         if histories:
             pictures.append(_training_picture(number_, variant.name, histories, _top(experiment)))
     if not pictures:
-        return [Paragraph("No training is in this directory.")]
-    return [Heading("Validation score by epoch, a curve a seed"), Pictures(pictures)]
+        return [Paragraph("This directory holds no trainings.")]
+    return [Heading("Validation score by epoch, one curve per seed"), Pictures(pictures)]
 
 
 def _top(experiment):
-    """The best validation score of all trainings, so that pictures have one scale."""
+    """Returns the best validation score of all trainings, for a common scale."""
     histories = [t.history for v in experiment.variants for t in v.trainings if t.history]
     return max(entry[MONITORED] for history in histories for entry in history)
 
@@ -242,8 +242,8 @@ def _training_picture(place, name, histories, top):
     epochs = [len(scores) for _, scores in curves.values()]
     title = shown(name)
     sentence = (
-        f"The best validation scores are {number(min(bests), 3)} to {number(max(bests), 3)}, "
-        f"within {min(epochs)} to {max(epochs)} epochs."
+        f"The best validation scores range from {number(min(bests), 3)} to "
+        f"{number(max(bests), 3)}, within {min(epochs)} to {max(epochs)} epochs."
         if len(curves) > 1
         else f"The best validation score is {number(bests[0], 3)}, "
         f"within {counted(epochs[0], 'epoch')}."

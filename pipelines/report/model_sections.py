@@ -1,4 +1,4 @@
-"""Sections about the model: its training, its behaviour head, what it skips and looks up."""
+"""Sections about the model: training, behaviour head, skip connections, item neighbours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LOSSES = {"loss": "loss", "ranking_loss": "ranking", "behavior_loss": "behaviou
 
 
 def training_section(history: list[dict]) -> Section:
-    """Losses and validation results by epoch."""
+    """Builds the section with losses and validation results by epoch."""
     best = best_epoch(history)
     seconds = sum(entry.get("seconds", 0.0) for entry in history)
     text = (
@@ -46,7 +46,7 @@ def training_section(history: list[dict]) -> Section:
 
 
 def duration(seconds: float) -> str:
-    """E.g. `2 min 5 s`."""
+    """Formats seconds, e.g. `2 min 5 s`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -80,8 +80,8 @@ def _validation_picture(history, best, metric):
     if not values:
         return None
     name = metric.upper()
-    highest = [f"{label} after epoch {int(np.argmax(v)) + 1}" for label, v in values.items()]
-    sentence = f"{name} on validation is highest for {listed(highest)}; epoch {best} was kept."
+    highest = [f"epoch {int(np.argmax(v)) + 1} ({label})" for label, v in values.items()]
+    sentence = f"{name} on validation is highest after {listed(highest)}; epoch {best} is kept."
     title = f"{name} on validation"
     anchor = f"validation-{metric.split('@')[0]}"
     return _epochs_picture(anchor, title, sentence, values, best, history)
@@ -100,25 +100,26 @@ def _epochs_picture(name, title, sentence, values, best, history):
 
 
 def behavior_section(run: OpenedRun, predictions: BehaviorPredictions) -> Section:
-    """What the behaviour head takes for what, and whether it knows when it is wrong."""
+    """Builds the section about the behaviour head: its confusions and its calibration."""
     names = [shown(name) for name in run.behavior_names]
     confusion = predictions.confusion()
     events = int(confusion.sum())
     usual = int(confusion.sum(axis=1).argmax())
     share = confusion[usual].sum() / events
-    drawn = "" if events == predictions.held_out else f" ({events:,} of them, drawn by the seed)"
+    drawn = "" if events == predictions.held_out else f" ({events:,} of them, drawn at random)"
     text = (
-        f"Asked about the {predictions.held_out:,} events that training never saw{drawn}: those "
-        "of each evaluated user from the validation answer on. Each behaviour is predicted from "
-        "the events before it and from the item it is done to, as Eq. 16 has it."
+        f"The head is tested on the {predictions.held_out:,} events that training never "
+        f"saw{drawn}: those of each evaluated user from the validation answer on. It predicts each "
+        "behaviour from the preceding events and from the item of the event, as in Eq. 16."
     )
     if run.config.split.holdout == "target":
         target = shown(run.dataset.behaviors.target)
-        text += f" The held-out part of a user begins with a {target}, of which there are therefore"
-        text += " more here than in the log."
+        text += f" The held-out part of a user begins with a {target} event, so these are more"
+        text += " frequent here than in the log."
     verdict = (
-        f"{percent(predictions.accuracy)} of the behaviours are predicted right; always saying "
-        f"{names[usual]} would be right for {percent(float(share))}. {_confused(confusion, names)}"
+        f"{percent(predictions.accuracy)} of the behaviours are predicted correctly; always "
+        f"predicting {names[usual]} would be correct for {percent(float(share))}. "
+        f"{_confused(confusion, names)}"
     )
     blocks = [Paragraph(text), _confusion_table(confusion, names), Paragraph(verdict)]
     return Section(
@@ -136,32 +137,31 @@ def _confusion_table(confusion, names):
             text = percent(float(share)) if totals[row] else "–"
             note = f"{confusion[row, column]:,}"
             cells.append(Cell(text, heat=float(share), strong=row == column, note=note))
-        rows.append([f"was {name}", f"{totals[row]:,}", *cells])
+        rows.append([f"true {name}", f"{totals[row]:,}", *cells])
     columns = ["", "events", *(f"predicted {name}" for name in names)]
-    caption = (
-        "True behaviours (rows) and what is predicted for them (columns); each row adds up to 100 %"
-    )
+    caption = "True behaviours (rows) and predicted behaviours (columns); each row adds up to 100 %"
     return Table(caption, columns, rows)
 
 
 def _confused(confusion, names):
     wrong = confusion * (1 - np.eye(len(names), dtype=int))
     if not wrong.any():
-        return "None is taken for another."
+        return "No behaviour is mistaken for another."
     row, column = np.unravel_index(wrong.argmax(), wrong.shape)
     share = percent(float(wrong[row, column] / confusion[row].sum()))
-    taken = f"{names[row]} for {names[column]} ({share} of {names[row]})"
-    return f"The most frequent mistake is to take {taken}."
+    taken = f"{names[column]} for {names[row]} ({share} of {names[row]} events)"
+    return f"The most frequent mistake is to predict {taken}."
 
 
 def _calibration(predictions):
     found = predictions.reliability()
     gap = float(np.sum(found.counts * (found.confidence - found.accuracy)) / found.counts.sum())
-    too = "surer than it is right" if gap > 0 else "less sure than it is right"
+    too = "above" if gap > 0 else "below"
     title = "Calibration of the behaviour head"
     sentence = (
-        f"The expected calibration error is {number(found.error, 3)}: on average it is {too} by "
-        f"{number(abs(gap), 3)}. Marks and grey bars grow with the number of predictions."
+        f"The expected calibration error is {number(found.error, 3)}: on average, the confidence "
+        f"is {number(abs(gap), 3)} {too} the accuracy. Marks and grey bars grow with the number of "
+        "predictions."
     )
     parts = zip(found.confidence, found.accuracy, found.counts, strict=True)
     rows = [
@@ -173,7 +173,7 @@ def _calibration(predictions):
         ]
         for sure, right, count in parts
     ]
-    columns = ["sure", "mean sureness", "right", "predictions"]
+    columns = ["confidence", "mean confidence", "accuracy", "predictions"]
     svg = reliability(
         "calibration", (title, sentence), found.confidence, found.accuracy, found.counts
     )
@@ -181,7 +181,7 @@ def _calibration(predictions):
 
 
 def gates_section(run: OpenedRun) -> Section | None:
-    """The ReZero gammas; None if the model has none."""
+    """Builds the section about the ReZero gammas; None if the model has none."""
     layers = run.layers_of(ReZero)
     if not layers:
         return None
@@ -196,34 +196,34 @@ def gates_section(run: OpenedRun) -> Section | None:
     block, behavior = np.unravel_index(np.abs(gammas).argmax(), gammas.shape)
     where = f" in block {block + 1}" if len(gammas) > 1 else ""
     sentence = (
-        f"Gammas begin at 0 and end between {gammas.min():+.3f} and {gammas.max():+.3f}; the "
+        f"Gammas start at 0 and end between {gammas.min():+.3f} and {gammas.max():+.3f}; the "
         f"furthest from 0 is that of {names[behavior]}{where} ({gammas[block, behavior]:+.3f})."
     )
     title = "ReZero gammas by behaviour"
     svg = intervals("gammas", (title, sentence), rows, "gamma", zero=True)
     text = (
-        "Around each behaviour encoder stands a skip connection with a weight of its own, gamma "
-        "(Eq. 8): at 0 only the encoder's output goes on, at 1 its whole input is added."
+        "Around each behaviour encoder there is a skip connection with a learned scale, gamma "
+        "(Eq. 8): at 0 only the encoder's output is passed on, at 1 its input is added in full."
     )
     picture = Picture(title, svg, sentence, Table(title, ["", "gamma"], cells))
     return Section("gates", "Skip connections", [Paragraph(text), Pictures([picture])])
 
 
 def neighbors_section(run: OpenedRun) -> Section | None:
-    """Which items are alike, and what an event says for them; None if the model does not ask."""
+    """Builds the section about item neighbours; None if the model does not use them."""
     layers = run.layers_of(ItemNeighbors)
     if not layers:
         return None
     layer = layers[0]
     text = (
-        "To a candidate's score is added how alike it is to each item of the history, with the "
-        f"weight of what was done to that. Up to {layer.num_neighbors} items count as alike to an "
-        "item: those that share most of their users with it in training."
+        "A candidate's similarity to each item of the history is added to its score, weighted by "
+        f"the behaviour of the event. Each item has up to {layer.num_neighbors} neighbours: the "
+        "items that share the most users with it in training."
     )
     title = "Weights of an event for its item's neighbours"
     pictures = Pictures([_gains_picture(run, layer, "neighbor-gains", title)])
     return Section(
-        "neighbors", "Items alike", [Paragraph(text), pictures, _neighbors_table(run, layer)]
+        "neighbors", "Similar items", [Paragraph(text), pictures, _neighbors_table(run, layer)]
     )
 
 
@@ -243,8 +243,8 @@ def _neighbors_table(run, layer):
         ]
         told = listed(alike) if alike else "none"
         rows.append([_name(run, item), f"{counts[item]:,}", told])
-    caption = "What is most alike to the items with most events, and how much that says"
-    return Table(caption, ["", "events", "alike"], rows, words=True)
+    caption = "Neighbours of the items with the most events, and their similarity"
+    return Table(caption, ["", "events", "neighbours"], rows, words=True)
 
 
 def _name(run, item_id):
@@ -259,11 +259,12 @@ def _gains_picture(run, layer, anchor, title):
         for series, (name, gain) in enumerate(zip(names, gains, strict=True))
     ]
     sentence = (
-        f"The weight begins at 1 and is now {gains[0]:+.3f}."
+        f"The weight starts at 1 and ends at {gains[0]:+.3f}."
         if len(gains) == 1
         else (
-            f"Weights begin at 1; the greatest is that of {names[gains.argmax()]} "
-            f"({gains.max():+.3f}), the least that of {names[gains.argmin()]} ({gains.min():+.3f})."
+            f"Weights start at 1; the largest is that of {names[gains.argmax()]} "
+            f"({gains.max():+.3f}), the smallest that of {names[gains.argmin()]} "
+            f"({gains.min():+.3f})."
         )
     )
     svg = intervals(anchor, (title, sentence), rows, "weight", zero=True)

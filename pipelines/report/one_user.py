@@ -1,4 +1,4 @@
-"""One test user: what the model saw, what it looked at, and what it answered."""
+"""One test user: the history that the model reads, its attention and its answer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TOP = 10
 
 @dataclasses.dataclass(frozen=True)
 class EncoderAttention:
-    """What one encoder looked at, from the newest event that it is asked for.
+    """The attention of one encoder, from the newest event.
 
     Args:
         title: e.g. `"sequence encoder"`.
-        by_behavior: whether it consists of an encoder a behaviour; then the weights of each
-            behaviour's events are those of that behaviour's newest event and add up to 1.
+        by_behavior: whether it consists of one encoder per behaviour; the weights of each
+            behaviour's events are then those of that behaviour's newest event and add up to 1.
         weights: float32 [events], oldest first, the mean over the heads.
     """
 
@@ -36,21 +36,21 @@ class EncoderAttention:
 
 @dataclasses.dataclass(frozen=True)
 class WalkThrough:
-    """A test question and its answer, in all detail.
+    """A test question and its answer, in full detail.
 
     Args:
         question: its row among the test questions.
-        user: row of the user.
-        item_ids: int [events], what the model saw, oldest first.
+        user: row of the user in the dataset.
+        item_ids: int [events], the items that the model reads, oldest first.
         behavior_ids: int [events].
-        before: number of other events before the answer, which it did not see.
+        before: number of earlier events, which the model does not read.
         counts: float [events, K], the indicators of each event; None if the model has none.
-        attention: of every encoder that has one, in order.
-        answer: the item id that was asked for.
+        attention: of each encoder with attention, in order.
+        answer: id of the held-out item.
         top: (place, item id, score, indicators or None) of the best items, and of the answer if
             it is not one of them.
-        rank: place of the answer from 1 under `protocol`; None if it is not asked there.
-        protocol: the one that the list is made under.
+        rank: place of the answer, from 1, under `protocol`; None if that does not ask it.
+        protocol: the protocol that `top` and `rank` follow.
     """
 
     question: int
@@ -67,10 +67,10 @@ class WalkThrough:
 
 
 def find_question(run: OpenedRun, user: str) -> int:
-    """The test question of a user, by the log's own id.
+    """Finds the test question of a user, given by the log's id.
 
     Raises:
-        InputError: if there is no such user, or the user is not asked.
+        InputError: if there is no such user, or the user has no test question.
     """
     rows = np.flatnonzero(run.dataset.users == user)
     if not len(rows):
@@ -78,16 +78,16 @@ def find_question(run: OpenedRun, user: str) -> int:
     questions = np.flatnonzero(run.splits.test.users == rows[0])
     if not len(questions):
         raise InputError(
-            f"the user {shown(user)!r} has no test question, having too few events of "
-            f"{run.dataset.behaviors.target!r}; choose another --user."
+            f"the user {shown(user)!r} has no test question because of too few "
+            f"{run.dataset.behaviors.target!r} events; choose another --user."
         )
     return int(questions[0])
 
 
 def choose_question(run: OpenedRun) -> int:
-    """One of the questions whose histories, as the model sees them, have most behaviours.
+    """Chooses a question whose history, as the model reads it, has the most behaviours.
 
-    Among those, of the half with the longer histories; the seed decides, not the answer.
+    The seed picks one of the longer half of these histories; the answer plays no part.
     """
     behavior_ids = run.histories(run.splits.test)[BEHAVIOR_IDS]
     count = len(run.behavior_names)
@@ -103,7 +103,10 @@ def walk_through(run: OpenedRun, question: int) -> WalkThrough:
 
     Args:
         run: the run.
-        question: row of the test questions.
+        question: row among the test questions.
+
+    Raises:
+        InputError: if the model reads no event of the user.
     """
     asked = run.splits.test.take(slice(question, question + 1))
     read = run.histories(asked)
@@ -134,15 +137,15 @@ def walk_through(run: OpenedRun, question: int) -> WalkThrough:
 
 
 def newest_attention(run: OpenedRun, features: dict) -> list[EncoderAttention]:
-    """What every encoder with attention weighs how much, for one history.
+    """Returns the attention of every encoder for one history.
 
     Args:
         run: the run.
-        features: what the model reads of it, by name, `[1, events]`, without padding.
+        features: the model's features of the history, by name, `[1, events]`, without padding.
     """
     owners = attending_layers(run.model)
     with recorded_attention([owner.attention for owner in owners]) as calls:
-        run.model.score_candidates(features, features[ITEM_IDS][:, -1:])  # any will do
+        run.model.score_candidates(features, features[ITEM_IDS][:, -1:])  # any candidate is fine
     results = []
     for path, call in calls.items():
         owner = next(owner for owner in owners if owner.attention.path == path)
@@ -159,7 +162,7 @@ def _title(owner, owners):
 
 
 def _top(run, asked, item_ids, behavior_ids, protocol):
-    """The best items and the answer with their indicators, and the rank of the answer."""
+    """Returns the best items and the answer with their indicators, and the answer's rank."""
     scores = model_scorer(run.model, run.dataset)(asked)[0].astype(np.float64)
     allowed = np.isfinite(scores)
     allowed[0] = False
@@ -169,7 +172,7 @@ def _top(run, asked, item_ids, behavior_ids, protocol):
     answer = int(asked.positives[0])
     rank = None
     if allowed[answer]:
-        # Of equal scores the answer's counts as the lowest, as in `evaluation`.
+        # On a tie the answer ranks last, as in `evaluation`.
         rank = int(np.count_nonzero(scores[allowed] >= scores[answer]))
     items = np.flatnonzero(allowed)
     tie_break = items == answer

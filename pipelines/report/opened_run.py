@@ -1,4 +1,4 @@
-"""A finished run with all that a report needs of it."""
+"""A finished run with everything that its report needs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from pipelines.workflow import runs as workflow
 
 @dataclasses.dataclass(frozen=True)
 class OpenedRun:
-    """What a run was made of and what came out.
+    """The inputs and results of a finished run.
 
     Args:
-        directory: the run's.
+        directory: the run's directory.
         config: its settings.
-        settings: what `run.json` holds.
-        history: its epochs.
-        source: what it was trained on, as it was loaded.
-        splits: the same, cut, its events maybe in another order.
-        model: with the best weights.
+        settings: content of `run.json`.
+        history: one entry per epoch.
+        source: the dataset that it is trained on, as loaded.
+        splits: the split dataset; its events may be in another order.
+        model: the model with the best weights.
     """
 
     directory: RunDirectory
@@ -43,27 +43,27 @@ class OpenedRun:
 
     @property
     def dataset(self) -> InteractionDataset:
-        """The dataset that the questions are about."""
+        """The dataset that the questions refer to."""
         return self.splits.dataset
 
     @property
     def seed(self) -> int:
-        """The run's seed, also that of all random choices of the report."""
+        """The run's seed, also used for all random choices of the report."""
         return self.settings["seed"]
 
     @property
     def model_name(self) -> str:
-        """What the model is called beside the baselines."""
+        """The model's name next to the baselines."""
         return type(self.model).__name__
 
     @property
     def behavior_names(self) -> tuple[str, ...]:
-        """By behaviour id, from 1."""
+        """Names of the behaviours, in the order of their ids from 1."""
         return self.dataset.behaviors.names
 
     @property
     def predicts_behavior(self) -> bool:
-        """Whether the model has the head of Eq. 16 and something to tell apart."""
+        """Whether the model has the head of Eq. 16 and more than one behaviour to predict."""
         return hasattr(self.model, "behavior_logits") and len(self.behavior_names) > 1
 
     @property
@@ -72,9 +72,9 @@ class OpenedRun:
         return counts_behaviors(self.model)
 
     def histories(self, questions: EvaluationSet) -> dict[str, np.ndarray]:
-        """What the model reads of histories, and items and behaviours in any case, by name.
+        """Returns the model's features of histories, and always items and behaviours, by name.
 
-        Left-padded, see `history_features`.
+        They are left-padded, see `history_features`.
         """
         seen = visible_events(self.dataset, self.config.model.input_behaviors)
         names = dict.fromkeys((ITEM_IDS, BEHAVIOR_IDS, *self.model.features))
@@ -82,25 +82,25 @@ class OpenedRun:
         return history_features(seen.dataset, seen.questions(questions), length, tuple(names))
 
     def layers_of(self, kind: type) -> list[keras.layers.Layer]:
-        """All layers of a class, in the order of the model's graph."""
+        """Returns all layers of a class, in the order of the model's graph."""
         return [layer for layer in layers_in_order(self.model) if isinstance(layer, kind)]
 
 
 def open_run(path: str | os.PathLike, data_dir: str | None = None) -> OpenedRun:
-    """Opens a run that has been trained to its end.
+    """Opens a finished run.
 
     Args:
         path: its directory.
         data_dir: where the dataset's raw files are now, if they have moved.
 
     Raises:
-        InputError: if there is no such run, it is not finished, or its dataset cannot be had.
+        InputError: if there is no such run, it is not finished, or its dataset cannot be loaded.
     """
     directory = RunDirectory.open(path)
     config, settings, history = directory.config(), directory.settings(), directory.history()
     if not directory.model.exists() or not history:
         raise InputError(
-            f"{directory.path} has not been trained to its end; continue it with hmar train "
+            f"{directory.path} is not fully trained yet; resume it with hmar train "
             f"--output {directory.path} --resume."
         )
     dataset = workflow.load_run_dataset(directory, data_dir)

@@ -1,4 +1,4 @@
-"""From sections to one HTML file that needs nothing else."""
+"""Renders sections as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pipelines.storage.artefacts import written_at_once
 
 
 def render(title: str, subtitle: str, summary: list, sections: list[Section]) -> str:
-    """The page.
+    """Renders the page.
 
     Args:
         title: what it is about.
-        subtitle: more of that, in one line.
+        subtitle: details, in one line.
         summary: blocks above the table of contents.
         sections: in order.
     """
@@ -29,7 +29,7 @@ def render(title: str, subtitle: str, summary: list, sections: list[Section]) ->
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["markup"] = Markup  # for the pictures alone
+    environment.filters["markup"] = Markup  # only for pictures
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     return environment.get_template("page.html").render(
         title=title, subtitle=subtitle, summary=summary, sections=sections, now=now
@@ -37,7 +37,7 @@ def render(title: str, subtitle: str, summary: list, sections: list[Section]) ->
 
 
 def check_place(path: Path) -> None:
-    """Makes sure, before any work is done, that a page can be written.
+    """Checks, before any work is done, that a page can be written.
 
     Raises:
         InputError: if it cannot.
@@ -53,7 +53,7 @@ def check_place(path: Path) -> None:
 
 
 def write(page: str, path: Path) -> None:
-    """Writes the page at once or not at all.
+    """Writes the page atomically.
 
     Raises:
         InputError: if it cannot be written.

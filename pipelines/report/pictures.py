@@ -1,4 +1,4 @@
-"""The kinds of pictures on a page. Each gives SVG; what is drawn comes in as plain numbers."""
+"""The kinds of pictures on a page: functions from plain numbers to SVG."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipelines.report.drawing import (
 )
 from pipelines.report.elements import shown
 
-_LABEL = 22  # letters of a word beside a line
+_LABEL = 22  # letters of a label, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Interval:
     """A row of `intervals`.
 
     Args:
-        label: at its left.
-        value: where the mark stands.
-        low: where its line begins; None for a line from 0 to the value.
-        high: where its line ends.
-        series: number of its look.
-        group: heading above it; rows of one group follow each other.
+        label: text to its left.
+        value: position of the mark.
+        low: start of its line; None for a line from 0 to the value.
+        high: end of its line.
+        series: number of the series that it looks like.
+        group: heading above it; rows of a group are adjacent.
     """
 
     label: str
@@ -47,7 +47,7 @@ class Interval:
 
 
 def look(series: int) -> dict:
-    """Colour, dashes and marker of a series, for `Axes.plot`."""
+    """Returns colour, dashes and marker of a series, for `Axes.plot`."""
     return {
         "color": SERIES[series % len(SERIES)],
         "linestyle": DASHES[series % len(DASHES)],
@@ -70,18 +70,18 @@ def lines(
     top: float | None = None,
     bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
 ) -> str:
-    """Curves with their names at their ends.
+    """Draws curves with their names at their ends.
 
     Args:
         name: unique on the page.
         texts: title and description.
-        curves: x and y of each, by name; the first is the one that matters.
-        x_label: what the x axis is.
-        ticks: words below x = 0, 1, ...; None for numbers.
-        mark: where a vertical line stands, and its word.
-        bottom: where the y axis begins; None to fit.
-        top: where it ends; None to fit.
-        bands: lower and upper y around some of the curves.
+        curves: x and y of each, by name; the first one stands out.
+        x_label: label of the x axis.
+        ticks: labels at x = 0, 1, ...; None for numbers.
+        mark: position of a vertical line, and its label.
+        bottom: lower end of the y axis; None to fit.
+        top: upper end of the y axis; None to fit.
+        bands: lower and upper y around some of the curves, by name.
     """
     words = {label: shown(label, _LABEL) for label in curves}
     right = 22 + LETTER * max(map(len, words.values()), default=0)
@@ -124,15 +124,15 @@ def intervals(
     zero: bool = False,
     digits: int = 3,
 ) -> str:
-    """Marks with lines through them, a row each, and their numbers at the right.
+    """Draws values with their intervals, one per row, and their numbers on the right.
 
     Args:
         name: unique on the page.
         texts: title and description.
-        rows: from the top.
-        x_label: what the x axis is.
-        zero: whether 0 is a border to be seen, and not only the beginning.
-        digits: of the numbers.
+        rows: from top to bottom.
+        x_label: label of the x axis.
+        zero: whether 0 is a reference line, not just the start of the axis.
+        digits: decimals of the numbers.
     """
     places, headings = _rows(rows)
     height = 60 + 21 * (1 + max(places, default=0))
@@ -171,7 +171,7 @@ def intervals(
 
 
 def _rows(rows):
-    """The places of rows, and those of the headings between them."""
+    """Returns the positions of the rows and of the headings between them."""
     places, headings, place, group = [], [], 0, ""
     for row in rows:
         if row.group != group:
@@ -190,7 +190,7 @@ def histogram(
     counts: Sequence[int],
     x_label: str,
 ) -> str:
-    """Bins side by side, of whole numbers from `edges[i]` to `edges[i + 1] - 1`."""
+    """Draws a histogram with bins of whole numbers from `edges[i]` to `edges[i + 1] - 1`."""
     with drawing(name, height=220) as picture:
         axes = picture.axes
         axes.bar(np.arange(len(counts)) + 0.5, counts, width=0.9, color=SERIES[0])
@@ -211,20 +211,20 @@ def reliability(
     accuracy: np.ndarray,
     counts: np.ndarray,
 ) -> str:
-    """How often predictions of some confidence are right, beside how often they should be.
+    """Draws accuracy by confidence, next to the diagonal of perfect calibration.
 
     Args:
         name: unique on the page.
         texts: title and description.
-        confidence: float [bins], the mean of each.
+        confidence: float [bins], the mean of each bin.
         accuracy: float [bins].
-        counts: int [bins], predictions in each, none empty; the larger, the larger the mark.
+        counts: int [bins], predictions in each bin, at least 1; sets the size of the mark.
     """
     with drawing(name, height=330) as picture:
         axes = picture.axes
         axes.plot([0, 1], [0, 1], color=SOFT, linestyle=(0, (4, 3)), linewidth=1.2)
         axes.annotate(
-            "as right as it is sure", (0.04, 0.04), (0, 10), textcoords="offset points",
+            "perfectly calibrated", (0.04, 0.04), (0, 10), textcoords="offset points",
             rotation=41, rotation_mode="anchor", fontsize=11, color=SOFT,
         )  # fmt: skip
         axes.plot(confidence, accuracy, color=SERIES[0], linewidth=1.6)
@@ -235,8 +235,8 @@ def reliability(
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.04)
         axes.grid()
-        axes.set_xlabel("how sure the model is")
-        axes.set_ylabel("how often it is right")
+        axes.set_xlabel("confidence")
+        axes.set_ylabel("accuracy")
         return picture.svg(*texts)
 
 
@@ -246,14 +246,14 @@ def lanes(
     rows: Sequence[tuple[str, np.ndarray, np.ndarray, int]],
     length: int,
 ) -> str:
-    """Weights over a history, one lane above the other, the newest event at the right.
+    """Draws weights over a history, one lane above the other, the newest event on the right.
 
     Args:
         name: unique on the page.
         texts: title and description.
-        rows: each a word, the places of its events (0 is the newest), their weights in [0, 1]
-            and the number of its look.
-        length: events of the history.
+        rows: each a label, the positions of its events (0 is the newest), their weights in [0, 1]
+            and the number of its series.
+        length: number of events in the history.
     """
     left = 20 + LETTER * max(len(shown(row[0], 18)) for row in rows)
     height = 56 + 46 * len(rows)

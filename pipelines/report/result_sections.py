@@ -1,4 +1,4 @@
-"""Sections about how well questions were answered."""
+"""Sections about the results: metrics, curves and groups of questions."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ PROTOCOLS = {
     "full": ("full catalogue", "the answer among all items"),
     "full_unseen": (
         "new items",
-        "the answer among items the user has not touched, asked only where it is new",
+        "the answer among items the user has not touched, only for questions where it is new",
     ),
 }
 _LISTED_CUTOFFS = (1, 2, 3, 5, 10, 20, 30, 40, 50)
 
 
 def title_of(protocol: str) -> str:
-    """What a protocol is called on the page."""
+    """Returns the name of a protocol on the page."""
     return PROTOCOLS.get(protocol, (protocol, ""))[0]
 
 
 def interval_text(estimate: Estimate, digits: int = 3) -> str:
-    """E.g. `0.491 to 0.535`."""
+    """Formats an interval, e.g. `0.491 to 0.535`."""
     return f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"
 
 
 def metric_name(metric: str, cutoff: int) -> str:
-    """E.g. `HR@10`."""
+    """Formats the name of a metric, e.g. `HR@10`."""
     return f"{metric.upper()}@{cutoff}"
 
 
 class Results:
-    """All numbers of one part, computed once.
+    """All estimates of one part, computed once.
 
     Args:
-        answers: of the part.
+        answers: the part's answers.
     """
 
     def __init__(self, answers: Answers):
@@ -64,19 +64,19 @@ class Results:
         self.by_protocol = {name: answers.estimates(name) for name in answers.protocols}
 
     def lead(self, protocol: str, metric: str = "hr@10") -> tuple[str, Estimate]:
-        """The best baseline, and by how much the model is above it."""
+        """Returns the best baseline and the model's lead over it."""
         estimates = self.by_protocol[protocol]
         best = estimates.best(self.answers.scorers[1:], metric)
         return best, estimates.difference(self.answers.model, best, metric)
 
 
 def headline(results: Results) -> list:
-    """A sentence and a few numbers to begin with."""
+    """Builds the summary: a few numbers, and a sentence per protocol."""
     answers, tiles = results.answers, []
     for protocol, estimates in results.by_protocol.items():
         hits = estimates.of(answers.model, "hr@10")
         best, lead = results.lead(protocol)
-        note = f"HR@10; the best baseline, {best}, {number(hits.mean - lead.mean, 3)}"
+        note = f"HR@10; best baseline, {best}: {number(hits.mean - lead.mean, 3)}"
         tiles.append((number(hits.mean, 3), title_of(protocol), note))
     return [Tiles(tiles), *map(Paragraph, map(_verdict(results), results.by_protocol))]
 
@@ -91,18 +91,18 @@ def _verdict(results):
         elif lead.high < 0:
             relation = f"less often than the best baseline, {best}"
         else:
-            relation = f"neither clearly more nor less often than the best baseline, {best}"
+            relation = f"not clearly more or less often than the best baseline, {best}"
         return (
-            f"{title_of(protocol).capitalize()}: {answers.model} has the answer among its first "
-            f"ten for {percent(hits.mean)} of {counted(estimates.questions, 'test question')}, "
-            f"{relation} (difference {lead.mean:+.3f}, from {lead.low:+.3f} to {lead.high:+.3f})."
+            f"{title_of(protocol).capitalize()}: {answers.model} has the answer in its top ten "
+            f"for {percent(hits.mean)} of {counted(estimates.questions, 'test question')}, "
+            f"{relation} (difference {lead.mean:+.3f}, {lead.low:+.3f} to {lead.high:+.3f})."
         )
 
     return sentence
 
 
 def results_section(parts: dict[str, Results]) -> Section:
-    """HR and NDCG of everybody at all cut-offs, with intervals."""
+    """Builds the section with HR and NDCG of all scorers at all cut-offs, with intervals."""
     test = parts["test"]
     pictures = [_results_picture(test, metric) for metric in METRICS]
     meaning = "; ".join(
@@ -111,8 +111,8 @@ def results_section(parts: dict[str, Results]) -> Section:
         if name in PROTOCOLS
     )
     text = (
-        f"HR@k is the share of questions whose answer stands among the first k; NDCG@k counts it "
-        f"the more the higher it stands. {meaning[:1].upper()}{meaning[1:]}. Intervals are 95 % "
+        f"HR@k is the share of questions whose answer is in the top k; NDCG@k gives more credit to "
+        f"a higher rank. {meaning[:1].upper()}{meaning[1:]}. Intervals are 95 % "
         "percentile bootstrap intervals over the questions."
     )
     blocks = [Pictures(pictures), Paragraph(text)]
@@ -135,8 +135,8 @@ def _results_table(part, results, protocol):
             row.append(Cell(number(estimate.mean), strong=strong, note=interval_text(estimate)))
         rows.append(row)
     caption = (
-        f"{title_of(protocol).capitalize()}, {part}: {counted(estimates.questions, 'question')} "
-        f"among {answers.candidates(protocol):,.0f} items; the best of each column is bold"
+        f"{title_of(protocol).capitalize()}, {part}: {counted(estimates.questions, 'question')}, "
+        f"{answers.candidates(protocol):,.0f} candidates each; the best of each column is bold"
     )
     columns = ["", *(metric_name(*name) for name in names)]
     return Table(caption, columns, rows, folded=part != "test")
@@ -163,7 +163,7 @@ def _results_picture(results, metric):
     undecided = [p for p in results.by_protocol if p not in ahead + behind]
     if undecided:
         where = listed([title_of(p) for p in undecided])
-        parts.append(f"not to be told from the best baseline under {where}")
+        parts.append(f"not clearly different from the best baseline under {where}")
     title = f"{name.upper()} on test"
     sentence = f"By {name.upper()}, {answers.model} is {'; '.join(parts)}."
     svg = intervals(
@@ -173,14 +173,14 @@ def _results_picture(results, metric):
 
 
 def curves_section(answers: Answers) -> Section:
-    """HR@k and NDCG@k for k up to 50."""
+    """Builds the section with HR@k and NDCG@k for k up to 50."""
     pictures = [
         _curve_picture(answers, protocol, metric)
         for protocol in answers.protocols
         for metric in METRICS
     ]
     return Section(
-        "cutoffs", f"Longer and shorter lists, k = 1 to {MOST_CUTOFF}", [Pictures(pictures)]
+        "cutoffs", f"By length of the list, k = 1 to {MOST_CUTOFF}", [Pictures(pictures)]
     )
 
 
@@ -195,9 +195,10 @@ def _curve_picture(answers, protocol, metric):
     name = metric.upper()
     title = f"{name}@k, {title_of(protocol)}"
     sentence = (
-        f"{answers.model} goes from {number(model[0], 3)} at k = 1 to {number(model[last - 1], 3)} "
-        f"at k = {last}, where the best baseline, {best}, has {number(curves[best][last - 1], 3)}; "
-        f"it is at least as high as every baseline at {int(above.sum())} of {last} list lengths."
+        f"{answers.model} rises from {number(model[0], 3)} at k = 1 to "
+        f"{number(model[last - 1], 3)} at k = {last}, where the best baseline, {best}, has "
+        f"{number(curves[best][last - 1], 3)}; "
+        f"it matches or beats every baseline at {int(above.sum())} of {last} list lengths."
     )
     rows = [
         [f"k = {c}", *(number(curves[s][c - 1]) for s in answers.scorers)]
@@ -206,13 +207,13 @@ def _curve_picture(answers, protocol, metric):
     ]
     svg = lines(
         f"cutoffs-{protocol}-{metric}".replace("_", "-"), (title, sentence),
-        {s: (k, curve[:last]) for s, curve in curves.items()}, "k, items in the list", bottom=0,
+        {s: (k, curve[:last]) for s, curve in curves.items()}, "k, length of the list", bottom=0,
     )  # fmt: skip
     return Picture(title, svg, sentence, Table(title, ["", *answers.scorers], rows))
 
 
 def groups_section(answers: Answers) -> Section:
-    """Results by how much is known of the user, and by whether the answer is."""
+    """Builds the section with results by length of the history and by kind of answer."""
     groups = length_groups(answers.lengths)
     blocks = [Heading("By length of the history")]
     pictures = (
@@ -227,7 +228,7 @@ def groups_section(answers: Answers) -> Section:
         blocks += [Paragraph(text), Pictures([_seen_picture(answers, p) for p in both])]
     else:
         blocks.append(Paragraph(f"{text} There is nothing to compare."))
-    return Section("groups", "Who is answered how well", blocks)
+    return Section("groups", "Results by group of questions", blocks)
 
 
 def _length_picture(answers, groups, protocol):
@@ -242,7 +243,7 @@ def _length_picture(answers, groups, protocol):
     highest = int(np.argmax([e.mean for e in model]))
     lowest = int(np.argmin([e.mean for e in model]))
     sentence = (
-        f"{answers.model} answers best after {names[highest]} events "
+        f"{answers.model} is best after {names[highest]} events "
         f"({number(model[highest].mean, 3)}) and worst after {names[lowest]} "
         f"({number(model[lowest].mean, 3)}); the band is its 95 % interval."
     )

@@ -33,16 +33,16 @@ from pipelines.runtime.errors import InputError
 def run_report(
     path: str | os.PathLike, data_dir: str | None = None, user: str | None = None
 ) -> str:
-    """The page about a run.
+    """Renders the report of a run.
 
     Args:
         path: its directory.
         data_dir: where the dataset's raw files are now, if they have moved.
-        user: who is followed through the model, by the log's own id; None for a choice.
+        user: the log's id of the user to follow through the model; None to choose one.
 
     Raises:
         InputError: if there is no such run or user, the run is not finished, or its dataset
-            cannot be had.
+            cannot be loaded.
     """
     run = open_run(path, data_dir)
     summary, sections = run_sections(run, user)
@@ -52,7 +52,7 @@ def run_report(
 
 
 def is_whole(run: Path) -> bool:
-    """Whether a directory holds a run that was trained to its end."""
+    """Tells whether a directory holds a finished run."""
     return all((run / name).is_file() for name in ("run.json", "model.keras"))
 
 
@@ -64,33 +64,33 @@ def add_one_run(
     data_dir: str | None,
     user: str | None,
 ) -> None:
-    """Ends a page about several runs with the report of one of them.
+    """Adds the report of one run to a page about several.
 
     Args:
-        sections: of the page so far.
-        path: of what the page is about.
-        run: directory of the run; None if there was none or it is gone.
-        name: tells which it is.
+        sections: sections of the page so far; extended in place.
+        path: directory of the experiment or search that the page is about.
+        run: directory of the run; None if there is none.
+        name: which run it is, in words.
         data_dir: as in `run_report`.
-        user: likewise.
+        user: as in `run_report`.
 
     Raises:
-        InputError: likewise, or if a user shall be followed and there is no whole run.
+        InputError: as in `run_report`, or if a user is to be followed and there is no complete run.
     """
     if run and is_whole(run):
         opened = open_run(run, data_dir)
         above, below = run_sections(opened, user)
-        lead = Paragraph(f"All that follows is of this one run: {name}, seed {opened.seed}.")
+        lead = Paragraph(f"Everything below is about this one run: {name}, seed {opened.seed}.")
         sections += [Section("one-run", f"One run: {name}", [lead, *above]), *below]
     elif user is not None:
-        raise InputError(f"{path} has no run of {name} to follow --user through; leave it out.")
+        raise InputError(f"{path} has no run of {name} to follow --user through; omit that option.")
     else:
-        text = f"The run of {name} is not in this directory, so its own report is left out."
+        text = f"The run of {name} is not in this directory, so its report is left out."
         sections[-1].blocks.append(Paragraph(text))
 
 
 def run_sections(run: OpenedRun, user: str | None = None) -> tuple[list, list[Section]]:
-    """What stands above, and all sections."""
+    """Returns the summary and all sections of a run's report."""
     question = choose_question(run) if user is None else find_question(run, user)
     answers = answer_all(run)
     parts = {part: Results(each) for part, each in answers.items()}

@@ -1,4 +1,4 @@
-"""Sections about what a run was made of: its data, its settings and its surroundings."""
+"""Sections about how a run was made: its data, settings, hardware and versions."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _PACKAGES = ("hmar-keras", "keras", "tensorflow", "jax", "numpy", "scipy", "matp
 
 
 def data_section(description: Description) -> Section:
-    """What the dataset holds."""
+    """Builds the section about the dataset."""
     d = description
     time = f"{d.timeline.first_date} to {d.timeline.last_date} UTC"
     if not d.timeline.unit:
-        time = f"{d.timeline.first} to {d.timeline.last}, in the source's own unit"
+        time = f"{d.timeline.first} to {d.timeline.last}, in the source's unit"
     text = (
         f"{shown(d.name)}: {counted(d.events, 'event')} of {counted(d.users, 'user')} on "
-        f"{counted(d.items, 'item')}, {d.items_with_events:,} of which occur. Time: {time}; "
-        f"{percent(d.ties.rate)} of events have the time of another event of the same user. "
+        f"{counted(d.items, 'item')}, {d.items_with_events:,} of which have events. Time: {time}; "
+        f"{percent(d.ties.rate)} of events share their time with another event of the same user. "
         f"{percent(d.repeats.rate)} of {shown(d.target)} events are on an item the user had "
         f"touched before. The most popular 1 % of items have {percent(d.top_items['1%'])} of the "
-        f"events. Asked are {d.evaluation.validation:,} validation and "
+        f"events. There are {d.evaluation.validation:,} validation and "
         f"{counted(d.evaluation.test, 'test question')}."
     )
     pictures = Pictures([_behaviors_picture(d), _lengths_picture(d)])
@@ -65,7 +65,7 @@ def _behaviors_picture(d):
         for name, count in d.events_by_behavior.items()
     ]
     title = "Events by behaviour"
-    columns = ["", "events", "share", "a user", f"came before {shown(d.target)}"]
+    columns = ["", "events", "share", "per user", f"before {shown(d.target)}"]
     svg = intervals("data-behaviors", (title, sentence), rows, "share of all events")
     return Picture(title, svg, sentence, Table(title, columns, cells))
 
@@ -76,7 +76,7 @@ def _lengths_picture(d):
     sentence = (
         f"Half of the users have up to {middle} events, the middle 80 % from {low} to {high}."
     )
-    title = "Users by their number of events"
+    title = "Users by number of events"
     parts = zip(per_user.edges, per_user.edges[1:], per_user.counts, strict=False)
     rows = [[f"{a:,} to {b - 1:,}", f"{count:,}"] for a, b, count in parts]
     svg = histogram(
@@ -84,16 +84,16 @@ def _lengths_picture(d):
         (title, sentence),
         per_user.edges,
         per_user.counts,
-        "events of a user (log scale)",
+        "events per user (log scale)",
     )
     return Picture(title, svg, sentence, Table(title, ["events", "users"], rows))
 
 
 def _quantiles(d):
     kinds = {
-        "events a user": d.events_per_user,
-        f"{shown(d.target)} a user": d.targets_per_user,
-        "events an item": d.events_per_item,
+        "events per user": d.events_per_user,
+        f"{shown(d.target)} per user": d.targets_per_user,
+        "events per item": d.events_per_item,
     }
     rows = [
         [label, *map(compact, each.quantiles.values()), f"{each.mean:,.1f}"]
@@ -103,9 +103,9 @@ def _quantiles(d):
 
 
 def settings_section(run: OpenedRun) -> Section:
-    """Settings, hardware, versions, and the command that trains the same again."""
+    """Builds the section with settings, hardware, versions and a command to train again."""
     blocks = [
-        Paragraph("The same training again, on the same hardware with the same bits:"),
+        Paragraph("This command repeats the training; on the same hardware, bit for bit:"),
         Code(training_command(run)),
         *_settings_tables(run.config),
         Heading("Hardware and versions"),
@@ -116,7 +116,7 @@ def settings_section(run: OpenedRun) -> Section:
 
 
 def training_command(run: OpenedRun) -> str:
-    """An `hmar train` with the settings of the run."""
+    """Returns an `hmar train` command with the settings of the run."""
     settings = run.settings
     words = ["hmar", "train"]
     if settings.get("log"):
@@ -159,7 +159,7 @@ def _log_options(log):
 
 
 def _settings_tables(config):
-    """What differs from the defaults, and everything."""
+    """Builds the tables of changed settings and of all settings."""
     usual = config.defaults()
     rows = []
     for name, value in config.to_dict().items():
@@ -200,4 +200,4 @@ def _versions_table(settings):
             trained[name][2] = version
         else:
             rows.append([name, "–", version])
-    return Table("Versions", ["", "of the training", "of this report"], rows, words=True)
+    return Table("Versions", ["", "training", "this report"], rows, words=True)

@@ -1,4 +1,4 @@
-"""The kinds of pictures of a search. As in `pictures`, each gives SVG of plain numbers."""
+"""The kinds of pictures of a search: functions from plain numbers to SVG, as in `pictures`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from matplotlib import ticker
 from pipelines.report.drawing import INK, LETTER, LINE, PAPER, SERIES, SOFT, drawing
 from pipelines.report.elements import shown
 
-_SHORT = 8  # letters that may stand below the end of an axis
-_ALONG, _MOST = 46, 5  # letters along an axis, and words at most
+_SHORT = 8  # letters of a label that fits centred below the end of an axis
+_ALONG, _MOST = 46, 5  # letters along an axis, and labels at most
 _BEST = {"marker": "*", "s": 190, "color": SERIES[1], "edgecolor": PAPER, "zorder": 6}
 
 
 def best_so_far(
     name: str, texts: tuple[str, str], numbers: Sequence[int], scores: np.ndarray, y_label: str
 ) -> str:
-    """A point a trial, and a line of the best up to it.
+    """Draws a point per trial, and a line of the best so far.
 
     Args:
         name: unique on the page.
         texts: title and description.
-        numbers: of the trials, rising.
+        numbers: of the trials, increasing.
         scores: float [trials].
-        y_label: what they are.
+        y_label: what the scores are.
     """
     with drawing(name, left=58, top=28) as picture:
         axes, best = picture.axes, int(np.argmax(scores))
@@ -49,16 +49,16 @@ def against(
     began: int | None,
     curve: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> str:
-    """Scores by the value of one setting.
+    """Draws scores by the value of one setting.
 
     Args:
         name: unique on the page.
         texts: title and description.
-        places: float [trials], where the values stand on the axis, 0 to 1.
+        places: float [trials], positions of the values on the axis, 0 to 1.
         scores: float [trials].
-        ticks: words by place.
-        began: which trial has the settings that the search began with.
-        curve: places and means of a line through them; None for none.
+        ticks: labels by position.
+        began: index of the trial with the settings that the search began with; None for none.
+        curve: positions and means of a line through the points; None for no line.
     """
     with drawing(name, height=220, left=58, right=34, bottom=30) as picture:
         axes, best = picture.axes, int(np.argmax(scores))
@@ -85,14 +85,14 @@ def parallel(
     trials: np.ndarray,
     strong: int,
 ) -> str:
-    """Every trial as a line through its values: parallel coordinates, from above.
+    """Draws every trial as a line through its values: parallel coordinates, from the top.
 
     Args:
         name: unique on the page.
         texts: title and description.
-        rows: name of each axis, from above, and words by place.
-        trials: float [trials, rows], where they cross it, 0 to 1, the best first.
-        strong: how many of the first stand out.
+        rows: name of each axis, from the top, and its labels by position.
+        trials: float [trials, rows], where the trials cross the axes, 0 to 1, best trial first.
+        strong: how many of the first trials stand out.
     """
     left = 20 + LETTER * max(len(shown(label, 22)) for label, _ in rows)
     height = 34 + 42 * len(rows)
@@ -118,7 +118,7 @@ def parallel(
 
 
 def _axis(axes, level, label, ticks, left):
-    """The words of one axis of `parallel`."""
+    """Labels one axis of `parallel`."""
     away = {"textcoords": "offset points", "annotation_clip": False, "zorder": 7}
     across = axes.get_yaxis_transform()
     axes.annotate(
@@ -132,7 +132,7 @@ def _axis(axes, level, label, ticks, left):
 
 
 def _few(ticks):
-    """Places and words of an axis; of many the ends alone."""
+    """Returns positions and labels of an axis; only the ends if there are many."""
     kept = list(ticks.items())
     kept = kept if len(kept) <= _MOST else [kept[0], kept[-1]]
     longest = _ALONG // max(3, len(kept))

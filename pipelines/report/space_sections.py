@@ -1,4 +1,4 @@
-"""Sections about the settings that a search changed: each by itself, and all together."""
+"""Sections about the settings of a search: each by itself, and all together."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _HARDLY = 0.05
 def settings_section(
     trials: Sequence[Trial], began: int | None, space: SearchSpace, title: str
 ) -> Section:
-    """How much each setting matters, and the scores by its values.
+    """Builds the section about how much each setting matters, with the scores by its values.
 
     Args:
-        trials: completed ones.
-        began: which of them has the settings that the search began with.
-        space: what they changed.
-        title: of the score.
+        trials: completed trials.
+        began: index of the trial with the settings that the search began with; None for none.
+        space: the searched settings.
+        title: name of the score.
     """
     found = importance(trials, space)
-    # A forest that foretells nothing has nothing to tell of the settings either.
+    # A forest that predicts nothing says nothing about the settings either.
     told = found if found and found.explained > 0 else None
     names = sorted(space.entries, key=lambda name: -told.shares[name] if told else 0)
     columns = dict(zip(space.entries, places(trials, space).T, strict=True))
@@ -52,7 +52,7 @@ def settings_section(
     for place, name in enumerate(names):
         anchor, curve = f"setting-{place}", told.curves[name] if told else None
         entry, values = space.entries[name], [trial.values[name] for trial in trials]
-        text = f"The best has {_word(values[int(np.argmax(scores))])} (star)."
+        text = f"The best trial has {_word(values[int(np.argmax(scores))])} (star)."
         if began is not None:
             text = f"The search began with {_word(values[began])} (square). {text}"
         texts = (f"{title} by {shown(name)}", text + _of_forest(name, entry, told))
@@ -70,20 +70,20 @@ def settings_section(
 def _reliability(trials, found):
     if found is None:
         return (
-            f"{len(trials)} completed trials are too few, or too much alike, to say which settings "
-            "matter."
+            f"{len(trials)} completed trials are too few, or their scores too similar, to say "
+            "which settings matter."
         )
     if found.explained <= 0:
         return (
-            f"A random forest fitted to the {len(trials)} trials foretells those that its trees "
-            "have not seen no better than their mean does: which settings matter cannot be told "
-            "from so few."
+            f"A random forest fitted to the {len(trials)} trials predicts those that its trees "
+            "have not seen no better than their mean does: these trials do not show which settings "
+            "matter."
         )
     return (
-        f"A random forest fitted to the {len(trials)} trials foretells {percent(found.explained)} "
-        "of the differences between those that its trees have not seen; the lower that is, the "
-        "less the following means. A setting's share is what it makes by itself; what several make "
-        "only together is in none."
+        f"A random forest fitted to the {len(trials)} trials explains {percent(found.explained)} "
+        "of the variance among trials that its trees have not seen; the lower this is, the less "
+        "the following means. A setting's share is the variance that it explains by itself; no "
+        "share includes the interactions between settings."
     )
 
 
@@ -91,23 +91,23 @@ def _importance(found, names):
     rows = [Interval(shown(name), found.shares[name]) for name in names]
     rest = max(0.0, 1 - sum(found.shares.values()))
     sentence = (
-        f"{shown(names[0])} makes {percent(found.shares[names[0]])} of the differences by itself; "
-        f"{percent(rest)} are of settings together."
+        f"{shown(names[0])} explains {percent(found.shares[names[0]])} of the variance by itself; "
+        f"{percent(rest)} is due to interactions between settings."
     )
     title = "Importance of the settings"
     cells = [[shown(name), percent(found.shares[name])] for name in names]
-    svg = intervals("importance", (title, sentence), rows, "share of the differences", digits=2)
+    svg = intervals("importance", (title, sentence), rows, "share of the variance", digits=2)
     return Picture(title, svg, sentence, Table(title, ["", "share"], cells))
 
 
 def _of_forest(name, entry, found):
-    """What the line through the points of a setting says."""
+    """Describes the line through the points of a setting."""
     if found is None:
         return ""
     if found.shares[name] < _HARDLY:
-        return " To the forest (dashed) it hardly matters."
+        return " In the forest (dashed), it hardly matters."
     at, means = found.curves[name]
-    return f" By the forest (dashed) it is best {_where(entry, float(at[np.argmax(means)]))}."
+    return f" In the forest (dashed), it is best {_where(entry, float(at[np.argmax(means)]))}."
 
 
 def _where(entry, place):
@@ -117,12 +117,12 @@ def _where(entry, place):
 
 
 def together_section(trials: Sequence[Trial], space: SearchSpace, title: str) -> Section:
-    """Every trial as a line through all its settings and its score.
+    """Builds the section with each trial as a line through all its settings and its score.
 
     Args:
-        trials: completed ones.
-        space: what they changed.
-        title: of the score.
+        trials: completed trials.
+        space: the searched settings.
+        title: name of the score.
     """
     ranked = completed(trials)
     scores = np.array([trial.score for trial in ranked])
@@ -132,8 +132,8 @@ def together_section(trials: Sequence[Trial], space: SearchSpace, title: str) ->
     rows = [(name, _ticks(entry)) for name, entry in space.entries.items()]
     rows.append(("score", {0.0: number(low), 1.0: number(high)} if high > low else {}))
     sentence = (
-        f"The thick line is the best trial, {ranked[0].trial_id}; solid are the best {strong} of "
-        f"{len(ranked)}, dashed the others. Where solid lines meet, the best agree."
+        f"The thick line is the best trial, {ranked[0].trial_id}; the best {strong} of "
+        f"{len(ranked)} are solid, the others dashed. Where solid lines meet, the best agree."
     )
     cells = [
         [

@@ -1,4 +1,4 @@
-"""The report of a search, with that of its best trial below."""
+"""The report of a search, followed by that of its best trial."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _CURVES = 5
 def tuning_report(
     path: str | os.PathLike, data_dir: str | None = None, user: str | None = None
 ) -> str:
-    """The page about a search, ended or going on.
+    """Renders the report of a search, finished or still running.
 
     Args:
         path: its directory.
         data_dir: where the dataset's raw files are now, if they have moved.
-        user: who is followed through the best trial's run, by the log's own id.
+        user: the log's id of the user to follow through the best trial's run.
 
     Raises:
         InputError: if no trial has completed yet, or the best one's run cannot be opened.
@@ -57,7 +57,7 @@ def tuning_report(
     trials = _read(tuning)
     ended = _ended(trials)
     if not ended:
-        raise InputError(f"no trial of {path} has completed yet; come back when one has.")
+        raise InputError(f"no trial of {path} has completed yet; try again once one has.")
     summary, sections = tuning_sections(tuning, trials, ended)
     best = completed(ended)[0]
     name = f"trial {best.trial_id}"
@@ -69,7 +69,7 @@ def tuning_report(
 
 
 def _read(tuning):
-    """All trials, their values of the settings' types."""
+    """Reads all trials, with values of the settings' types."""
     space, trials = tuning.space, []
     for trial in read_trials(tuning.path):
         try:
@@ -77,14 +77,14 @@ def _read(tuning):
             places(trials[-1:], space)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"trial {trial.trial_id} of {tuning.path} has values that are not of its search "
-                f"space ({type(error).__name__}: {error}); restore it."
+                f"trial {trial.trial_id} of {tuning.path} has values outside its search space "
+                f"({type(error).__name__}: {error}); restore it."
             ) from error
     return trials
 
 
 def _ended(trials):
-    """Completed ones in the order in which they were begun; one that went on counts once."""
+    """Returns completed trials in starting order, without those that another one continues."""
     superseded = {trial.goes_on_with for trial in trials if trial.status == "completed"}
     return [
         trial
@@ -96,10 +96,10 @@ def _ended(trials):
 def tuning_sections(
     tuning: Tuning, trials: Sequence[Trial], ended: Sequence[Trial]
 ) -> tuple[list, list[Section]]:
-    """What stands above, and the sections of the search itself."""
+    """Returns the summary and the sections of the search itself."""
     objective = tuning.content["objective"]
     title = objective_title(objective)
-    # The first trial has the settings to begin with, and so has what went on with it.
+    # The first trial has the settings that the search began with, as has one that continues it.
     same = [place for place, trial in enumerate(ended) if trial.values == trials[0].values]
     began = same[0] if same else None
     sections = [
@@ -112,7 +112,7 @@ def tuning_sections(
 
 
 def objective_title(name: str) -> str:
-    """E.g. `NDCG@10, sampled negatives` of `val_sampled_ndcg@10`."""
+    """Names an objective: `NDCG@10, sampled negatives` for `val_sampled_ndcg@10`."""
     if name == MONITORED:
         return "validation score"
     protocol, metric = name.removeprefix("val_").rsplit("_", 1)
@@ -121,7 +121,7 @@ def objective_title(name: str) -> str:
 
 def _summary(tuning, trials, ended, began, title):
     counts = collections.Counter(trial.status for trial in trials)
-    # What goes on with another has that one's epochs, too.
+    # The history of a trial that continues another includes that one's epochs.
     continued = {trial.goes_on_with for trial in trials if trial.history}
     seconds = sum(trial.seconds for trial in trials if trial.trial_id not in continued)
     best = completed(ended)[0]
@@ -130,7 +130,7 @@ def _summary(tuning, trials, ended, began, title):
         first = ended[began]
         tiles.append((number(first.score), "where the search began", f"trial {first.trial_id}"))
     done = f"{counts['completed']} of {tuning.content['max_trials']}"
-    rest = f"{counts['failed']} failed, {counts['running']} not ended"
+    rest = f"{counts['failed']} failed, {counts['running']} not finished"
     tiles.append((done, "trials completed", rest))
     tiles.append((duration(seconds), "of training", "all trials together"))
     if began is not None and best is ended[began]:
@@ -139,8 +139,8 @@ def _summary(tuning, trials, ended, began, title):
         changes = ", ".join(f"{name} {short(value)}" for name, value in best.values.items())
         text = f"The best trial has {shown(changes, 400)}."
     caution = (
-        "The best of many is partly the luckiest: its score is of the validation questions by "
-        "which it was chosen. What it is worth, tests with several seeds tell."
+        "The best of many trials is partly the luckiest: its score is on the validation questions "
+        "that it was chosen by. Test it with several seeds to see what it is worth."
     )
     return [Tiles(tiles), Paragraph(text), Paragraph(caution)]
 
@@ -149,8 +149,8 @@ def _progress(ended, began, title, objective):
     scores = np.array([trial.score for trial in ended])
     best = int(np.argmax(scores))
     sentence = (
-        f"The best, {number(scores[best])}, is trial {ended[best].trial_id}, number {best + 1} of "
-        f"{len(ended)}."
+        f"The best score, {number(scores[best])}, is that of trial {ended[best].trial_id}, number "
+        f"{best + 1} of {len(ended)}."
     )
     if began is not None:
         sentence += f" The search began with {number(scores[began])}."
@@ -167,7 +167,7 @@ def _progress(ended, began, title, objective):
 
 
 def _curves(ended, title, objective):
-    """By epoch, of the best trials; nothing where their runs are not there any more."""
+    """Draws the best trials by epoch; nothing if their runs have been deleted."""
     shown_ = completed(ended)[:_CURVES]
     if not shown_:
         return []
@@ -183,7 +183,7 @@ def _curves(ended, title, objective):
     sentence = (
         f"{len(last) or 'None'} of the {len(shown_)} best trials were best in their last epoch"
     )
-    sentence += "; longer ones may be better yet." if last else "."
+    sentence += "; more epochs may help." if last else "."
     caption = "Epochs of the best trials"
     rows = [
         [f"epoch {e + 1}", *(number(y[e]) if e < len(y) else "–" for _, y in curves.values())]
@@ -222,4 +222,4 @@ def _range(entry):
     text = f"{short(entry['low'])} to {short(entry['high'])}"
     if entry["step"] is not None:
         text += f" by {short(entry['step'])}"
-    return f"{text}, each doubling as likely as the next" if entry["log"] else text
+    return f"{text}, on a log scale" if entry["log"] else text

@@ -25,22 +25,22 @@ from pipelines.report.opened_run import OpenedRun
 from pipelines.report.pictures import lanes
 from pipelines.report.result_sections import title_of
 
-_NEWEST = 15  # events that are shown unasked
+_NEWEST = 15  # events that are shown without unfolding
 
 
 def user_section(run: OpenedRun, answers: Answers, walk: WalkThrough, chosen: bool) -> Section:
-    """History, attention and answer of one test user.
+    """Builds the section with history, attention and answer of one test user.
 
     Args:
         run: the run.
         answers: of the test questions, for the baselines' ranks.
-        walk: the user's.
-        chosen: whether the reader named the user.
+        walk: the user's walk-through.
+        chosen: whether `--user` names the user.
     """
     names = [shown(name) for name in run.behavior_names]
     blocks = [Paragraph(_introduction(run, walk, chosen))]
     if walk.attention:
-        blocks.append(Heading("What the encoders look at"))
+        blocks.append(Heading("What the encoders attend to"))
         pictures = [
             _attention_picture(walk, encoder, place, names)
             for place, encoder in enumerate(walk.attention)
@@ -48,16 +48,14 @@ def user_section(run: OpenedRun, answers: Answers, walk: WalkThrough, chosen: bo
         blocks.append(Pictures(pictures))
     blocks.append(Heading("History, the newest event first"))
     blocks += _history_tables(run, walk, names)
-    blocks.append(Heading(f"The items that {run.model_name} puts first"))
+    blocks.append(Heading(f"The items that {run.model_name} ranks first"))
     blocks += [_top_table(run, walk, names), Paragraph(_outcome(run, answers, walk))]
     return Section("user", f"One user: {shown(run.dataset.users[walk.user])}", blocks)
 
 
 def _introduction(run, walk, chosen):
     how = (
-        "Named by --user."
-        if chosen
-        else "Chosen by the seed among test users with many behaviours."
+        "Named by --user." if chosen else "Chosen at random among test users with many behaviours."
     )
     counts = np.bincount(walk.behavior_ids, minlength=len(run.behavior_names) + 1)[1:]
     kinds = [
@@ -65,7 +63,7 @@ def _introduction(run, walk, chosen):
         for name, count in zip(run.behavior_names, counts, strict=True)
         if count
     ]
-    before = f", and not {counted(walk.before, 'other')} before the answer" if walk.before else ""
+    before = f", but not {counted(walk.before, 'earlier event')}" if walk.before else ""
     events = counted(len(walk.item_ids), "event")
     return f"{how} The model sees {events} ({listed(kinds)}){before}."
 
@@ -95,7 +93,7 @@ def _attention_picture(walk, encoder, place, names):
 def _attention_sentence(walk, encoder: EncoderAttention, names, ago):
     top = int(encoder.weights.argmax())
     where = (
-        "the newest event"
+        "itself"
         if ago[top] == 0
         else f"the {names[walk.behavior_ids[top] - 1]} {ago[top]} events before"
     )
@@ -106,11 +104,11 @@ def _attention_sentence(walk, encoder: EncoderAttention, names, ago):
         }
         parts = [f"{name} {percent(share)}" for name, share in shares.items() if share]
         return (
-            f"From the newest event it looks most at {where} "
-            f"({percent(float(encoder.weights[top]))}); by behaviour its attention is "
+            f"The newest event attends most to {where} "
+            f"({percent(float(encoder.weights[top]))}); by behaviour, its attention is "
             f"{listed(parts)}."
         )
-    # How many events it would be if all had equal weight.
+    # The effective number of events: as many of equal weight have the same entropy.
     spreads = []
     for b, name in enumerate(names, start=1):
         weights = encoder.weights[walk.behavior_ids == b]
@@ -118,8 +116,8 @@ def _attention_sentence(walk, encoder: EncoderAttention, names, ago):
             even = np.exp(-np.sum(weights * np.log(np.maximum(weights, 1e-30))))
             spreads.append(f"{name} {even:.1f} of {len(weights)}")
     return (
-        "Each lane is the encoder of one behaviour, seen from its newest event; it spreads its "
-        f"attention over as much as {listed(spreads)} events of equal weight."
+        "Each lane is the encoder of one behaviour, seen from that behaviour's newest event. Its "
+        f"attention is spread as if over this many events of equal weight: {listed(spreads)}."
     )
 
 
@@ -142,10 +140,10 @@ def _history_tables(run, walk, names):
         rows.append(row)
     caption = "What the model saw"
     if walk.counts is not None:
-        caption += "; the counts are the historical behaviour indicators, the event itself included"
+        caption += "; the counts are the historical behaviour indicators, with the event itself"
     tables = [Table(caption, columns, rows[:_NEWEST], words=True)]
     if len(rows) > _NEWEST:
-        older = f"The {counted(len(rows) - _NEWEST, 'event')} before"
+        older = f"The {counted(len(rows) - _NEWEST, 'event')} before these"
         tables.append(Table(older, columns, rows[_NEWEST:], words=True, folded=True))
     return tables
 
@@ -179,7 +177,7 @@ def _top_table(run, walk, names):
         row.append(Cell(number(score, 3), bar=0.04 + 0.96 * bar, strong=right))
         rows.append(row)
     caption = f"{title_of(walk.protocol).capitalize()}"
-    caption += "; scores are logits, bars go from the last to the first"
+    caption += "; scores are logits, and bars range from the last item to the first"
     return Table(caption, columns, rows, words=True)
 
 
@@ -187,14 +185,14 @@ def _outcome(run, answers, walk):
     item = shown(run.dataset.items[walk.answer - 1])
     known = "had touched it before" if answers.seen[walk.question] else "had never touched it"
     target = shown(run.dataset.behaviors.target)
-    text = f"The next {target} was of {item}; the user {known}. "
+    text = f"The next {target} event is on {item}; the user {known}. "
     if walk.rank is None:
-        return text + f"Under {title_of(walk.protocol)} it is therefore not asked for."
+        return text + f"Under {title_of(walk.protocol)}, the question is therefore not asked."
     others = [
         f"{scorer} {int(answers.ranks[scorer][walk.protocol].ranks[walk.question]) + 1:,}"
         for scorer in answers.scorers[1:]
     ]
     return text + (
-        f"{run.model_name} puts it at place {walk.rank:,}; the baselines put it at places: "
+        f"{run.model_name} ranks it at place {walk.rank:,}; the baselines rank it at places: "
         f"{listed(others)}."
     )

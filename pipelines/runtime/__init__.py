@@ -1,1 +1,1 @@
-"""What all packages stand on: errors, text, the terminal, hardware."""
+"""What all packages build on: errors, text, the terminal, hardware."""

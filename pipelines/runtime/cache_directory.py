@@ -10,11 +10,11 @@ from pipelines.runtime.printable import check_text
 
 
 def cache_directory(given: str | os.PathLike | None = None) -> pathlib.Path:
-    """The directory given, else `$HMAR_CACHE`, else `~/.cache/hmar`; it need not exist.
+    """Returns the given directory, else `$HMAR_CACHE`, else `~/.cache/hmar`; it need not exist.
 
     Raises:
-        InputError: if its name has a question mark, where DuckDB ends the name of a file, or is
-            not UTF-8.
+        InputError: if its name is not UTF-8, or contains a question mark, at which DuckDB ends the
+            name of a file.
     """
     chosen = given or os.environ.get("HMAR_CACHE") or "~/.cache/hmar"
     directory = pathlib.Path(chosen).expanduser().absolute()

@@ -1,4 +1,4 @@
-"""TensorFlow's register of gradients, which holds every graph that was trained in a process."""
+"""TensorFlow's gradient registry, which keeps every graph that a process trains."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ _PREFIX = "CustomGradient-"
 
 @contextlib.contextmanager
 def gradients_forgotten() -> Iterator[None]:
-    """Afterwards TensorFlow does not hold what was traced within the block.
+    """Releases, at the end of the block, what TensorFlow traced within it.
 
-    TensorFlow 2.21 registers a gradient for each use of a custom gradient that it traces, and
-    never takes one out. A gradient holds tensors, and they the whole graph: some 50 MiB for each
-    model that is trained. The register is asked while gradients are traced and not when they are
-    computed, so that a training step, once traced, goes on working; only the gradient of a
-    `tf.function` that was traced within the block cannot be taken anew. What other threads trace
-    meanwhile counts as traced within.
+    TensorFlow 2.21 registers a gradient for each use of a custom gradient that it traces, and never
+    removes one. A gradient holds tensors, and these hold the whole graph: some 50 MiB for each
+    trained model. The registry is read while gradients are traced, not when they are computed, so a
+    traced training step keeps working; only the gradient of a `tf.function` that was traced within
+    the block cannot be taken again. Whatever other threads trace in the meantime is released, too.
     """
     if keras.backend.backend() != "tensorflow":
         yield

@@ -1,8 +1,8 @@
 """One batch on several devices, with the result of one device.
 
 Every device takes an equal part of a batch's rows and holds all weights. JAX does the arithmetic
-of one device on arrays that are spread over all. TensorFlow's MirroredStrategy computes a loss on
-every device and adds their gradients up, so there a mean over events needs care: see
+of one device on arrays that are sharded over all devices. TensorFlow's MirroredStrategy computes a
+loss on every device and adds up the gradients, so a mean over events needs care: see
 `MeanOverReplicas`.
 """
 
@@ -24,10 +24,10 @@ class Devices:
     """The devices that share every batch of a training.
 
     Args:
-        hardware: how many; they must have been prepared.
+        hardware: how many devices; its `prepare` must have been called.
 
     Raises:
-        InputError: if there are too few.
+        InputError: if there are too few devices.
     """
 
     def __init__(self, hardware: Hardware):
@@ -39,24 +39,26 @@ class Devices:
             self._strategy = _mirrored_strategy(hardware.device_names())
 
     def building(self):
-        """Context to make and compile a model in."""
+        """Returns the context to build and compile a model in."""
         return self._strategy.scope() if self._strategy else self.training()
 
     def training(self):
-        """Context to call `fit` in. TensorFlow's strategy goes with the model and needs none."""
+        """Returns the context to call `fit` in; a model built under TensorFlow needs none."""
         return self._distribution.scope() if self._distribution else contextlib.nullcontext()
 
     def distribute(self, dataset: tf.data.Dataset):
-        """What `fit` takes for a dataset of batches, every tensor `[rows, ...]`.
+        """Distributes the batches of a dataset over the devices, for `fit`.
 
-        On one device the same, whatever it is.
+        Args:
+            dataset: batches whose tensors are all `[rows, ...]`; on one device it is returned as
+                it is, whatever it is.
         """
         if self._number == 1:
             return dataset
         dataset = pad_rows(dataset, self._number)
         if self._strategy is None:
             return dataset.prefetch(tf.data.AUTOTUNE)
-        # Left to itself the strategy would rewrite the batches inside the pipeline.
+        # By default the strategy would rewrite the batches inside the pipeline.
         parts = dataset.flat_map(
             lambda *batch: tf.data.Dataset.from_tensor_slices(
                 tf.nest.map_structure(lambda rows: _parts(rows, self._number), batch)
@@ -66,13 +68,13 @@ class Devices:
 
 
 def _mirrored_strategy(names):
-    # Not the default, collective operations: those fail on gradients that are rows of a table
-    # once a batch has another shape.
+    # Not the default, collective operations: they fail on gradients that are rows of a table as
+    # soon as a batch has another shape.
     on_gpus = "GPU" in names[0]
     sums = tf.distribute.NcclAllReduce() if on_gpus else tf.distribute.ReductionToOneDevice()
     logger = tf.get_logger()
     level = logger.level
-    logger.setLevel(logging.ERROR)  # it warns of devices that are no GPUs
+    logger.setLevel(logging.ERROR)  # it warns about devices that are not GPUs
     try:
         return tf.distribute.MirroredStrategy(names, cross_device_ops=sums)
     finally:
@@ -80,15 +82,15 @@ def _mirrored_strategy(names):
 
 
 def _parts(rows, number):
-    """`[rows, ...]` to `[number, rows / number, ...]`."""
+    """Reshapes `[rows, ...]` to `[number, rows / number, ...]`."""
     shape = tf.shape(rows)
     return tf.reshape(rows, tf.concat([[number, shape[0] // number], shape[1:]], axis=0))
 
 
 def pad_rows(dataset: tf.data.Dataset, multiple: int) -> tf.data.Dataset:
-    """Adds rows of padding, id 0, at the end of a batch until `multiple` divides their number.
+    """Pads every batch with rows of id 0 at the end, until `multiple` divides the number of rows.
 
-    They have nothing to predict, so they weigh nothing in losses and metrics.
+    They have no labels, and therefore no weight in losses and metrics.
     """
 
     def padded(rows):
@@ -103,14 +105,14 @@ def pad_rows(dataset: tf.data.Dataset, multiple: int) -> tf.data.Dataset:
 
 
 class MeanOverReplicas(keras.losses.Loss):
-    """A mean over the events of a whole batch of which every replica has some rows.
+    """A mean over the events of a batch whose rows are spread over several replicas.
 
-    A replica's own mean is over its own events. Keras divides it by the number of replicas, and
-    the gradients of the replicas are added up, which would be the mean of the replicas' means.
-    With the factor (replicas x own events / all events) the sum is the mean over all events.
+    A replica's own mean is over its own events. Keras divides it by the number of replicas and
+    adds up the gradients of the replicas, which would give the mean of the replicas' means. With
+    the factor (replicas x own events / all events) the sum is the mean over all events.
 
     Args:
-        loss: a mean over the positions whose truth is not 0.
+        loss: a mean over the positions whose label is not 0.
     """
 
     def __init__(self, loss: keras.losses.Loss):
@@ -118,7 +120,7 @@ class MeanOverReplicas(keras.losses.Loss):
         self._loss = loss
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        """This replica's share."""
+        """Returns this replica's share of the loss."""
         value = self._loss(y_true, y_pred, sample_weight)
         replica = tf.distribute.get_replica_context()
         if replica is None:  # while Keras builds the model, outside the replicas
@@ -131,7 +133,7 @@ class MeanOverReplicas(keras.losses.Loss):
 def assign_dropout_state(
     model: keras.Model, layer: keras.layers.Dropout, sequence: np.random.SeedSequence
 ) -> None:
-    """Sets the random state of a dropout layer of a model, on every replica another one."""
+    """Sets the random state of a model's dropout layer, a different one on every replica."""
     state = layer.seed_generator.state
     copies = [state]
     if keras.backend.backend() == "tensorflow":

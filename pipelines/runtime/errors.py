@@ -1,4 +1,4 @@
-"""The error that means: the user can mend this."""
+"""The error that the user can fix."""
 
 _LONGEST = 200
 
@@ -11,7 +11,7 @@ class InputError(ValueError):
 
 
 def in_one_line(error: BaseException) -> str:
-    r"""Returns what a library says of an error, as a part of a sentence of at most 200 characters.
+    r"""Returns a library's error message as a part of a sentence, at most 200 characters long.
 
     Example:
         >>> in_one_line(OSError("no\n  such file."))

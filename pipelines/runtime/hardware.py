@@ -1,7 +1,7 @@
 """What a training runs on and how: devices, precision, compilation.
 
-TensorFlow and JAX settle their devices when they first touch one, so `Hardware.prepare` comes
-before anything that does.
+TensorFlow and JAX fix their devices when they first use one, so `Hardware.prepare` must be called
+before anything else that uses one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipelines.runtime.cache_directory import cache_directory
 from pipelines.runtime.errors import InputError
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-STEPS_ON_GPU = 16  # enough to hide what Python takes between two steps of a small model
+STEPS_ON_GPU = 16  # enough to hide Python's overhead between two steps of a small model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,19 +22,20 @@ class Hardware:
     """How a training uses the machine.
 
     Args:
-        devices: how many devices share the rows of every batch. Without accelerators they are
-            logical CPU devices, which is for trying it out.
+        devices: number of devices that share the rows of every batch. Without accelerators they
+            are logical CPU devices, which are only useful for trying it out.
         precision: what the model computes in. Weights, losses and the saved model are float32.
-        jit_compile: whether XLA compiles the training step; None for what suits the device: yes
-            under JAX and on a GPU, no on CPUs under TensorFlow, where it makes the step slower.
-        steps_per_execution: at most this many steps at once, without Keras between them; None
-            for 16 on one GPU and otherwise 1.
-        data_on_device: whether the log waits in the device's memory and batches are made there;
-            under JAX on one device alone, and None for yes there on a GPU. Otherwise the host
-            makes the batches.
+        jit_compile: whether XLA compiles the training step; None for yes under JAX and on a single
+            GPU, and otherwise no. On CPUs under TensorFlow it makes the step slower, and on several
+            devices TensorFlow does not support it.
+        steps_per_execution: at most this many steps per execution, without Keras between them;
+            None for 16 on a single GPU and otherwise 1.
+        data_on_device: whether the log is kept in the device's memory and batches are made there,
+            which needs JAX and a single device; None for yes if that device is a GPU. Otherwise
+            the host makes the batches.
 
     Raises:
-        InputError: if a value will not do on any machine.
+        InputError: if a value is not valid on any machine.
     """
 
     devices: int = 1
@@ -56,13 +57,13 @@ class Hardware:
             )
 
     def prepare(self) -> None:
-        """Makes the devices. Call it first; what it made stays until the process ends.
+        """Creates the devices. Call it first; they stay until the process ends.
 
-        Under JAX it also keeps TensorFlow, which only feeds the data, off the GPUs, and on these
-        it keeps compiled steps for later trainings, in the cache directory.
+        Under JAX it also keeps TensorFlow, which only feeds the data, off the GPUs. On GPUs it
+        caches JAX's compiled steps for later trainings, in the cache directory.
 
         Raises:
-            InputError: if the backend or the machine cannot do what is asked for.
+            InputError: if the backend or the machine cannot do what is requested.
         """
         keep_tensorflow_off_gpus_of_jax()
         if self.devices > 1:
@@ -74,22 +75,22 @@ class Hardware:
             _keep_compiled_steps()
 
     def resolved(self) -> Hardware:
-        """The same with nothing left open.
+        """Returns a copy in which no value is None.
 
         Raises:
-            InputError: if the backend cannot do what is asked for.
+            InputError: if the backend cannot do what is requested.
         """
         if _backend() == "jax":
             if self.jit_compile is False:
                 raise InputError("JAX always compiles with XLA; leave out --no-xla.")
             if self.precision == "mixed_float16" and not self.has_accelerator():
-                raise InputError("JAX does not multiply in float16 on CPUs; take mixed_bfloat16.")
+                raise InputError("JAX does not multiply in float16 on CPUs; use mixed_bfloat16.")
         elif self.devices > 1:
             self._check_mirrored()
         if self.data_on_device and (_backend() != "jax" or self.devices > 1):
             raise InputError(
-                "the data can be on the device with KERAS_BACKEND=jax and one device alone; leave "
-                "out --data-on-device."
+                "data on the device needs KERAS_BACKEND=jax and a single device; leave out "
+                "--data-on-device."
             )
         alone_on_gpu = self.devices == 1 and self.has_accelerator()
         jit_compile = _or(self.jit_compile, _backend() == "jax" or alone_on_gpu)
@@ -101,7 +102,7 @@ class Hardware:
         )
 
     def has_accelerator(self) -> bool:
-        """Whether the backend computes on an accelerator."""
+        """Returns whether the backend computes on an accelerator."""
         if _backend() == "jax":
             import jax
 
@@ -111,17 +112,17 @@ class Hardware:
         return bool(tf.config.list_physical_devices("GPU"))
 
     def device_names(self) -> list[str]:
-        """The devices that share the batches, as the backend calls them.
+        """Returns the backend's names of the devices that share the batches.
 
         Raises:
-            InputError: if there are fewer.
+            InputError: if there are too few.
         """
         names = _device_names()
         if len(names) >= self.devices:
             return names[: self.devices]
         if self.has_accelerator():
             raise InputError(
-                f"this machine has {len(names)} accelerators; ask for no more --devices than that."
+                f"this machine has {len(names)} accelerators; request no more --devices than that."
             )
         raise InputError(
             f"{_backend()} has already started with {len(names)} CPU devices, too few for "
@@ -129,19 +130,19 @@ class Hardware:
         )
 
     def _check_mirrored(self):
-        """What TensorFlow's MirroredStrategy cannot do, or not right."""
+        """Refuses what TensorFlow's MirroredStrategy cannot do, or does wrong."""
         what = None
         if self.jit_compile:
             what = "XLA"
         elif (self.steps_per_execution or 1) > 1:
             what = "more than one step per execution"
         elif self.precision == "mixed_float16":
-            # Keras looks for overflow in the gradients of the first replica alone.
-            what = "mixed_float16 (mixed_bfloat16 does)"
+            # Keras only looks for overflow in the gradients of the first replica.
+            what = "mixed_float16 (mixed_bfloat16 works)"
         if what:
             raise InputError(
-                f"on several devices TensorFlow does not do {what}; leave it out, or train with "
-                "KERAS_BACKEND=jax."
+                f"on several devices TensorFlow does not support {what}; leave it out, or train "
+                "with KERAS_BACKEND=jax."
             )
 
 
@@ -156,10 +157,10 @@ def _backend():
 
 
 def keep_tensorflow_off_gpus_of_jax() -> None:
-    """Under JAX leaves it the GPUs, which TensorFlow would take, too.
+    """Reserves the GPUs for JAX, if it is the backend, because TensorFlow would take them, too.
 
     Raises:
-        InputError: if TensorFlow has them already.
+        InputError: if TensorFlow already has them.
     """
     if _backend() != "jax":
         return
@@ -169,13 +170,13 @@ def keep_tensorflow_off_gpus_of_jax() -> None:
         tf.config.set_visible_devices([], "GPU")
     except RuntimeError as error:
         raise InputError(
-            "TensorFlow has already taken the GPUs that JAX shall use; call Hardware.prepare() "
-            "first in a new process."
+            "TensorFlow has already taken the GPUs that JAX needs; call Hardware.prepare() first "
+            "in a new process."
         ) from error
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -184,14 +185,14 @@ def cores() -> int:
 def _keep_compiled_steps():
     import jax
 
-    # A length takes 5 to 14 s to compile. Where the user has chosen a place, it stays his.
+    # Each length takes 5 to 14 s to compile. A directory that the user has chosen is kept.
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _make_cpu_devices(number):
-    """Logical CPU devices, unless the runtime has started: then there are what there are."""
+    """Creates logical CPU devices; once the runtime has started, their number stays as it is."""
     with contextlib.suppress(RuntimeError):
         if _backend() == "jax":
             import jax

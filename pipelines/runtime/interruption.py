@@ -1,4 +1,4 @@
-"""Ctrl-C in a training or an export: it ends between two steps of it."""
+"""Ctrl-C during a training or an export, which then stops between two steps."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import keras
 
 
 class Interruption(keras.callbacks.Callback):
-    """Raises `KeyboardInterrupt` after the step in which Ctrl-C was pressed.
+    """Raises `KeyboardInterrupt` after the step in which Ctrl-C is pressed.
 
-    Python raises it wherever it happens to be, and where that is a `__del__`, it is lost. Such are
-    `AtomicFunction` and, with a bare `except`, `ConcreteFunctionGarbageCollector` of TensorFlow
-    2.21, which take apart the graphs of functions that are no longer needed. Pressed a second time
-    it is raised at once.
+    Python raises it wherever it happens to be, and in a `__del__` it is lost. TensorFlow 2.21 has
+    such methods in `AtomicFunction` and, with a bare `except`, `ConcreteFunctionGarbageCollector`,
+    which dismantle the graphs of unused functions. When Ctrl-C is pressed a second time, it is
+    raised at once.
 
     Args:
-        at_once: whether the first press, too, is raised at once; if it is lost,
-            `raise_if_asked` raises it again.
+        at_once: whether the first press is raised at once as well; if it is lost, `raise_if_asked`
+            raises it again.
     """
 
     def __init__(self, at_once: bool = False):
@@ -29,10 +29,10 @@ class Interruption(keras.callbacks.Callback):
 
     @contextlib.contextmanager
     def listening(self):
-        """Inside, Ctrl-C is noted.
+        """Handles Ctrl-C within the block.
 
-        Not in other threads than the main one, where it cannot be, nor in a process that ignores
-        it because it was started in the background.
+        Does nothing outside the main thread, where signals cannot be handled, and in a process
+        that ignores Ctrl-C because it was started in the background.
         """
         in_main_thread = threading.current_thread() is threading.main_thread()
         if not in_main_thread or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -51,7 +51,7 @@ class Interruption(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
     def on_train_batch_end(self, batch, logs=None):
-        """Ends the training if it is to be."""
+        """Stops the training if Ctrl-C was pressed."""
         self.raise_if_asked()
 
     def raise_if_asked(self) -> None:

@@ -1,4 +1,4 @@
-"""The versions of a model: its directories that are called by whole numbers."""
+"""The versions of a model: its subdirectories whose names are whole numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LARGEST = 2**63 - 1  # TensorFlow Serving counts versions in int64
 
 
 def version_number(name: str) -> int | None:
-    """Returns the version that a directory of that name is, None if it is none."""
+    """Returns the version that a directory name stands for, None if it is not a version."""
     is_number = re.fullmatch("[0-9]{1,19}", name) and int(name) <= LARGEST
     return int(name) if is_number else None
 
@@ -17,7 +17,7 @@ def version_number(name: str) -> int | None:
 def versions(directory: Path) -> dict[int, Path]:
     """Returns the directories of a model's versions by number, ascending.
 
-    There are none where the directory is missing or cannot be read.
+    The result is empty if the directory is missing or cannot be read.
     """
     try:
         paths = {version_number(path.name): path for path in sorted(directory.iterdir())}

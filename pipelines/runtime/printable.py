@@ -1,4 +1,4 @@
-"""Text for the terminal: control characters become visible, and what is not text is refused."""
+"""Text for the terminal: makes control characters visible and refuses what is not text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _JOINERS = "\u200c\u200d"  # Persian words and joined emoji need them
 def printable(text: str) -> str:
     r"""Returns text whose control characters are written as escapes.
 
-    They could move the cursor, change colours or turn the direction of a line.
+    They could move the cursor, change colours or reverse the direction of a line.
 
     ```python
     printable("red\x1b[31m")  # r"red\x1b[31m"
@@ -26,14 +26,14 @@ def printable(text: str) -> str:
 def check_text(text: str, what: str) -> None:
     """Checks that text from the command line, the environment or a file system is UTF-8.
 
-    Python keeps other bytes as lone surrogates, which no file that is written later can hold.
+    Python keeps other bytes as lone surrogates, which cannot be written to a file later.
 
     Args:
-        text: as Python gives it.
-        what: it is, for the message.
+        text: the text, as Python provides it.
+        what: what the text is, for the message.
 
     Raises:
-        InputError: if it is not.
+        InputError: if it is not UTF-8.
     """
     try:
         text.encode()

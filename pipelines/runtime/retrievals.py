@@ -2,7 +2,7 @@
 
 product        one product with the item table scores every item
 brute_force    TensorFlow Recommenders' layers find candidates, which are then scored exactly
-streaming      ... block by block
+streaming      the same, block by block
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ RETRIEVALS = (PRODUCT, BRUTE_FORCE, STREAMING)
 
 
 def check_retrieval(name: str) -> None:
-    """Refuses what is none.
+    """Checks the name of a retrieval.
 
     Raises:
         InputError: if it is unknown.
     """
     if name not in RETRIEVALS:
-        raise InputError(f"--retrieval is {name}; give one of {', '.join(RETRIEVALS)}.")
+        raise InputError(f"--retrieval must be one of {', '.join(RETRIEVALS)}, got {name}.")

@@ -1,4 +1,4 @@
-"""What the commands have in common: a quiet Keras, and words on standard error."""
+"""What the commands have in common: a quiet Keras, and messages on standard error."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _BACKENDS = ("tensorflow", "jax")
 
 
 def prepare_keras(hardware: Hardware | None = None, backend: str | None = None) -> None:
-    """Imports Keras without the noise that TensorFlow makes, imports the user's own models.
+    """Imports Keras without TensorFlow's noise, and imports the user's custom models.
 
     Call it before anything that imports Keras or TensorFlow.
 
     Args:
-        hardware: what to train on, whose devices are made; None to touch no device yet.
-        backend: the one that is needed, whatever KERAS_BACKEND says; None for the user's choice.
+        hardware: what to train on, whose devices are created; None to touch no device yet.
+        backend: the required backend, whatever KERAS_BACKEND says; None for the user's choice.
 
     Raises:
-        InputError: if the backend or the machine cannot do what is asked for, or a file of the
-            user's own models fails.
+        InputError: if the backend or the machine cannot do what is requested, or a file of custom
+            models fails.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow has oneDNN's kernels, but on many CPUs it does not use them unless it is told to;
-    # docs/pages/benchmarks.md has what they are worth.
+    # TensorFlow has oneDNN's kernels, but on many CPUs it only uses them when told to;
+    # docs/pages/benchmarks.md says how much they save.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if backend:
         os.environ["KERAS_BACKEND"] = backend
@@ -41,7 +41,7 @@ def prepare_keras(hardware: Hardware | None = None, backend: str | None = None) 
             f"the pipelines run on {' and '.join(_BACKENDS)}; set KERAS_BACKEND to one of them, "
             "or unset it."
         )
-    # One line, without the place in our code that a user has no use for.
+    # One line, without the place in our code, which is of no use to the user.
     warnings.formatwarning = lambda message, *place, **more: f"warning: {message}\n"
     with _quiet():
         try:
@@ -59,7 +59,7 @@ def prepare_keras(hardware: Hardware | None = None, backend: str | None = None) 
 
 @contextlib.contextmanager
 def _quiet():
-    # While it is imported, TensorFlow tells about the machine on stderr whatever the log level.
+    # During import, TensorFlow writes about the machine to stderr whatever the log level.
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
@@ -71,20 +71,20 @@ def _quiet():
 
 
 def say(text: str) -> None:
-    """Prints text on standard error, its control characters but line breaks made visible."""
+    """Prints text on standard error; makes control characters other than line breaks visible."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     lines = [printable(line) for line in text.split("\n")]
     console.print("\n".join(lines), markup=False, emoji=False)
 
 
 def print_answer(pairs: Iterable[tuple[str, float]]) -> None:
-    """Prints (item, score) on standard output, a line each."""
+    """Prints (item, score) pairs on standard output, one per line."""
     for item, score in pairs:
         print(f"{printable(item)}\t{score:.4f}")
 
 
 def say_if_heard(text: str) -> None:
-    """Prints a line on standard error, and goes on where nobody reads it any more."""
-    # Rich raises SystemExit where it is a closed pipe.
+    """Prints a line on standard error, and ignores that nobody may be reading it."""
+    # Rich raises SystemExit on a closed pipe.
     with contextlib.suppress(OSError, ValueError, SystemExit):
         say(text)

@@ -1,17 +1,17 @@
-"""A server for development that answers as TensorFlow Serving does, and a client of either.
+"""A development server with TensorFlow Serving's API, and a client for both.
 
-    server          both fronts, started and ended together
+    server          both fronts, started and stopped together
     grpc_service    PredictionService, ModelService and health
     rest_service    the routes under /v1/models, as a WSGI application
-    rest_server     runs it, and ends when what was asked is answered
+    rest_server     runs it, and stops once all requests are answered
     served_model    the versions of a model: which are live, who is using them
-    loaded_version  one version, loaded, and how its signatures are called
-    web_page        a page to build a history on, in front of REST
+    loaded_version  one loaded version, and how its signatures are called
+    web_page        a page for trying out histories, in front of REST
     json_tensors    rows and columns of JSON to tensors and back
-    client          asks this server or TensorFlow Serving
+    client          queries this server or TensorFlow Serving
 
 One model, one process, Python between the network and the graph: good for a laptop, a test or a
-demonstration. What stands in production is TensorFlow Serving itself, on the same directory.
+demonstration. In production, use TensorFlow Serving itself with the same directory.
 """
 
 from pipelines.serving.client import Client

@@ -1,4 +1,4 @@
-"""Asks a served model: of `hmar serve` or of TensorFlow Serving, over REST or gRPC."""
+"""A client for `hmar serve` and TensorFlow Serving, over REST or gRPC."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ History = Sequence[tuple[str, str]]
 class Client:
     """A model on a server.
 
-    Over REST it needs nothing but Python; gRPC imports TensorFlow.
+    REST needs nothing but Python; gRPC imports TensorFlow.
 
     ```python
     client = Client("shop")
@@ -24,9 +24,9 @@ class Client:
 
     Args:
         model: its name on the server.
-        address: HOST:PORT of gRPC.
-        rest: URL of REST, up to the port; if neither is given, that of a server on this machine.
-        version: the version to ask; None for the latest.
+        address: gRPC address, HOST:PORT.
+        rest: REST URL, up to the port; if neither is given, that of a server on this machine.
+        version: the version to query; None for the latest.
         label: the version's label, instead of its number.
         timeout: seconds to wait for an answer.
     """
@@ -42,7 +42,9 @@ class Client:
         timeout: float = 10.0,
     ):
         if (address and rest) or (version is not None and label is not None):
-            raise ValueError("give one of address and rest, and at most one of version and label")
+            raise ValueError(
+                "give at most one of address and rest, and at most one of version and label"
+            )
         make, place = (GrpcTransport, address) if address else (RestTransport, rest or DEFAULT_REST)
         self._transport = make(place, model, version, label, timeout)
 
@@ -54,18 +56,19 @@ class Client:
         users: Sequence[str] | None = None,
         times: Sequence[Sequence[int]] | None = None,
     ) -> list[list[tuple[str, float]]]:
-        """The best `k` items after each history, best first.
+        """Returns the best `k` items after each history, best first.
 
         Args:
             histories: each a list of (item, behaviour), oldest first.
-            k: how many items.
+            k: number of items.
             exclude_seen: whether the items of a history are left out.
-            users: whose the histories are, of the log's users; None for strangers. Only of a model
-                that reads them, as are `times`.
-            times: of each history's events, in the log's own unit.
+            users: the log's user behind each history; None for unknown users. Only for models that
+                read users.
+            times: times of each history's events, in the log's own unit. Only for models that read
+                times.
 
         Returns:
-            (item, score) for each history, fewer than `k` if there are no more.
+            (item, score) pairs for each history, fewer than `k` if there are no more.
 
         Raises:
             ServerError: if there is no answer.
@@ -75,7 +78,7 @@ class Client:
             histories,
             users,
             times,
-            # A row a history, so that TensorFlow Serving can join requests to batches.
+            # One row per history, so that TensorFlow Serving can batch requests.
             k=[k] * len(histories),
             exclude_seen=[exclude_seen] * len(histories),
         )
@@ -91,16 +94,16 @@ class Client:
         users: Sequence[str] | None = None,
         times: Sequence[Sequence[int]] | None = None,
     ) -> list[list[tuple[str, float | None]]]:
-        """Scores of candidates, in their order.
+        """Returns the scores of candidates, in their order.
 
         Args:
             histories: each a list of (item, behaviour), oldest first.
             candidates: items for each history.
-            users: as of `recommend`.
-            times: as of `recommend`.
+            users: see `recommend`.
+            times: see `recommend`.
 
         Returns:
-            (item, score) for each history; the score of an unknown item is None.
+            (item, score) pairs for each history; the score of an unknown item is None.
 
         Raises:
             ServerError: if there is no answer.
@@ -111,7 +114,7 @@ class Client:
         return [
             [
                 (item, score if known else None)
-                # Not strict: shorter rows were filled up, at the end.
+                # Not strict: shorter rows are padded at the end.
                 for item, score, known in zip(row, scores, knowns, strict=False)
             ]
             for row, scores, knowns in zip(
@@ -126,19 +129,19 @@ class Client:
         users: Sequence[str] | None = None,
         times: Sequence[Sequence[int]] | None = None,
     ) -> list[list[dict[str, float]]]:
-        """How likely each user does what to each candidate, if it is the next item.
+        """Returns the probability of each behaviour for each candidate, if it is the next item.
 
         Args:
             histories: each a list of (item, behaviour), oldest first.
             candidates: items for each history.
-            users: as of `recommend`.
-            times: as of `recommend`.
+            users: see `recommend`.
+            times: see `recommend`.
 
         Returns:
             probabilities by behaviour, for each candidate of each history.
 
         Raises:
-            ServerError: if there is no answer, for instance from a model without that signature.
+            ServerError: if there is no answer, for instance if the model lacks this signature.
         """
         if not histories:
             return []
@@ -151,7 +154,7 @@ class Client:
         ]
 
     def behaviors(self) -> list[str] | None:
-        """The names of the behaviours, weak to strong; None if the model has no head for them."""
+        """Returns the behaviours, weak to strong; None if the model has no head for them."""
         try:
             answers = self.predict("behavior", [[("", "")]], candidates=[[""]])
         except ServerError as error:
@@ -161,7 +164,7 @@ class Client:
         return answers["names"][0]
 
     def status(self) -> dict[int, str]:
-        """The states of the versions that the server tells of, for instance `{2: "AVAILABLE"}`.
+        """Returns the states of the versions on the server, for instance `{2: "AVAILABLE"}`.
 
         Raises:
             ServerError: if there is no such model.
@@ -181,8 +184,8 @@ class Client:
         Args:
             signature: its name.
             histories: each a list of (item, behaviour), oldest first.
-            users: as of `recommend`.
-            times: as of `recommend`.
+            users: see `recommend`.
+            times: see `recommend`.
             **more: its other inputs, as lists.
 
         Returns:
@@ -193,7 +196,7 @@ class Client:
         """
         if not histories:
             return {}
-        # TensorFlow Serving fills up what it joins to a batch with a request's own first string.
+        # TensorFlow Serving pads a batched request with its own first string.
         items = _filled([["", *(item for item, _ in history)] for history in histories])
         behaviors = _filled([["", *(behavior for _, behavior in history)] for history in histories])
         inputs = {"items": items, "behaviors": behaviors, **more}
@@ -206,18 +209,18 @@ class Client:
 
 
 def _check_context(histories, users, times):
-    """Too few of them would be a server's: one user for all, and times of padding.
+    """Checks users and times, because a server would broadcast or pad too few of them.
 
     Raises:
-        InputError: if users or times are not as many as the histories or their events.
+        InputError: if there is not one user per history and one time per event.
     """
     if users is not None and len(users) != len(histories):
-        raise InputError(f"{len(users)} users of {len(histories)} histories; give each its own.")
+        raise InputError(f"{len(users)} users for {len(histories)} histories; give one for each.")
     if times is not None and list(map(len, times)) != list(map(len, histories)):
-        raise InputError("the times are not as many as the events; give each event its own.")
+        raise InputError("times and events differ in number; give one time per event.")
 
 
 def _filled(rows, nothing=""):
-    """Rows of one length, of at least one: "" is nothing to an exported model."""
+    """Pads rows to one length, at least 1; an exported model ignores "" as padding."""
     length = max(1, *(len(row) for row in rows))
     return [[*row, *[nothing] * (length - len(row))] for row in rows]

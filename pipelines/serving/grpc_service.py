@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC services, as its own stubs call them, and gRPC's own health check."""
+"""TensorFlow Serving's gRPC services, for its own stubs, and gRPC's health check."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from pipelines.serving.messages import SIGNATURES, check_name, model_status, sig
 from pipelines.serving.request_error import RequestError
 from pipelines.serving.served_model import ServedModel
 
-# Where a `TensorProto` keeps its values. TensorFlow Serving writes these and not `tensor_content`,
-# and clients read them, so that it matters.
+# Where a `TensorProto` keeps its values. TensorFlow Serving fills these and not `tensor_content`,
+# and some clients read only these.
 _FIELDS = {
     tf.float32: "float_val",
     tf.float64: "double_val",
@@ -39,19 +39,19 @@ _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelSe
 def make_grpc_server(
     model: ServedModel, threads: int, ailment: Callable[[], str] = lambda: ""
 ) -> grpc.Server:
-    """Makes a gRPC server with the services of a model; it has no port yet.
+    """Returns a gRPC server with the services of a model, without a port.
 
     Args:
         model: what is served.
-        threads: how many requests are answered at once.
-        ailment: says what is wrong with the server, nothing if it is healthy.
+        threads: number of requests to answer in parallel.
+        ailment: returns what is wrong with the server, "" if it is healthy.
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(threads, thread_name_prefix="hmar-grpc"),
         options=[
-            ("grpc.so_reuseport", 0),  # or a second server would take half of the requests
+            ("grpc.so_reuseport", 0),  # otherwise a second server would take half of the requests
             ("grpc.max_receive_message_length", MAX_BYTES),
-            # Connections that say nothing must not use up the descriptors of those that do.
+            # Silent connections must not use up the descriptors of others.
             ("grpc.max_allowed_incoming_connections", connection_limits()[1]),
             ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MILLISECONDS),
             ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
@@ -70,7 +70,7 @@ def make_grpc_server(
 
 
 def _answers_errors(method):
-    """Turns a `RequestError` into the status that it names."""
+    """Turns a `RequestError` into the gRPC status that it names."""
 
     @functools.wraps(method)
     def call(self, request, context):
@@ -83,7 +83,7 @@ def _answers_errors(method):
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Answers from a model."""
+    """TensorFlow Serving's prediction service, for one model."""
 
     def __init__(self, model: ServedModel):
         self._model = model
@@ -110,11 +110,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     @_answers_errors
     def GetModelMetadata(self, request, context):
-        """Says which signatures there are."""
+        """Returns the signatures of the model."""
         check_name(self._model, request.model_spec.name)
         if list(request.metadata_field) != [SIGNATURES]:
             raise RequestError(
-                "INVALID_ARGUMENT", f"metadata_field must be {SIGNATURES!r}; there is no other."
+                "INVALID_ARGUMENT", f"metadata_field must be {SIGNATURES!r}, the only one."
             )
         with self._model.lease(*_asked(request.model_spec)) as (number, version):
             signatures = signature_map(version)
@@ -127,7 +127,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def _refuse(self, request, context):
         context.abort(
             grpc.StatusCode.UNIMPLEMENTED,
-            "an exported recommender has Predict alone; its signature 'examples' takes "
+            "an exported recommender supports only Predict; its signature 'examples' takes "
             "tf.train.Examples.",
         )
 
@@ -135,28 +135,28 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """Tells about a model."""
+    """TensorFlow Serving's model service, for one model."""
 
     def __init__(self, model: ServedModel):
         self._model = model
 
     @_answers_errors
     def GetModelStatus(self, request, context):
-        """Says which versions there are."""
+        """Returns the states of the versions."""
         check_name(self._model, request.model_spec.name)
         return model_status(self._model, *_asked(request.model_spec))
 
     def HandleReloadConfigRequest(self, request, context):
-        """Is for TensorFlow Serving."""
+        """Refuses the request, which only TensorFlow Serving supports."""
         context.abort(
             grpc.StatusCode.UNIMPLEMENTED,
-            "hmar serve takes its model and labels when it is started, and new versions from the "
-            "directory; start it again to change the former.",
+            "hmar serve reads its model and labels when it starts, and new versions from the "
+            "directory; restart it to change the former.",
         )
 
 
 def _asked(spec):
-    """Version and label of a `ModelSpec`, None where it names none."""
+    """Returns version and label of a `ModelSpec`, None where it names none."""
     choice = spec.WhichOneof("version_choice")
     return (
         spec.version.value if choice == "version" else None,
@@ -165,7 +165,7 @@ def _asked(spec):
 
 
 def _declared(name, tensor):
-    """The type and the shape of a tensor, from which no value has been made yet."""
+    """Returns the declared type and shape of a tensor, without reading its values."""
     try:
         dtype = tf.as_dtype(tensor.dtype)
     except TypeError as error:
@@ -174,7 +174,7 @@ def _declared(name, tensor):
         ) from error
     if tensor.tensor_shape.unknown_rank:
         raise RequestError("INVALID_ARGUMENT", f"input {name!r} does not declare its shape.")
-    # One axis more than the limit shows that there are too many; a message has room for millions.
+    # One axis above the limit shows that there are too many; a message may hold millions.
     return dtype, [axis.size for axis in tensor.tensor_shape.dim[: MAX_AXES + 1]]
 
 
@@ -200,7 +200,7 @@ def _tensor(array):
 
 
 def _check_health(ailment, request, context):
-    """`grpc.health.v1.Health/Check`; its two messages are small enough to be read as bytes."""
+    """Answers `grpc.health.v1.Health/Check`, whose messages are small enough to read as bytes."""
     # Field 1 of the request is the name of a service, "" for the server.
     service = request[2:].decode(errors="replace")
     if service and service not in _SERVICES:

@@ -18,20 +18,20 @@ _BASE64 = "b64"
 
 
 def parse_request(body: bytes) -> tuple[str, str, object]:
-    """Reads a request's body.
+    """Parses the body of a request.
 
     Returns:
-        the signature's name, empty for the default; the form, `ROWS` or `COLUMNS`; what it holds.
+        the signature's name, empty for the default; the form, `ROWS` or `COLUMNS`; its content.
 
     Raises:
-        RequestError: if it is none.
+        RequestError: if the body is not a valid request.
     """
     try:
         request = json.loads(body)
     except RecursionError as error:
-        raise _invalid("the body is not JSON that can be read: it is nested too deep.") from error
+        raise _invalid("the body is not readable JSON: it is nested too deeply.") from error
     except ValueError as error:
-        raise _invalid(f"the body is not JSON ({error}).") from error
+        raise _invalid(f"the body is not valid JSON ({error}).") from error
     if not isinstance(request, dict):
         raise _invalid("the body must be a JSON object.")
     name = request.get("signature_name", "")
@@ -44,15 +44,15 @@ def parse_request(body: bytes) -> tuple[str, str, object]:
 
 
 def to_arrays(form: str, content, dtypes: Mapping[str, np.dtype]) -> dict[str, np.ndarray]:
-    """What a request holds, as arrays.
+    """Converts the content of a request to arrays.
 
     Args:
         form: `ROWS` or `COLUMNS`.
-        content: what stands there.
-        dtypes: of the signature's inputs by name; object for strings.
+        content: the request's content, in that form.
+        dtypes: types of the signature's inputs by name; object for strings.
 
     Raises:
-        RequestError: if it has another form, is ragged or of another type.
+        RequestError: if the content has another form or type, or is ragged.
     """
     if form == ROWS:
         columns = _columns_of_rows(content, dtypes)
@@ -62,15 +62,15 @@ def to_arrays(form: str, content, dtypes: Mapping[str, np.dtype]) -> dict[str, n
         columns = {_only(dtypes): content}
     for name in columns:
         if name not in dtypes:
-            raise _invalid(f"no input {name!r}; there are {', '.join(sorted(dtypes))}.")
+            raise _invalid(f"no input {name!r}; the inputs are {', '.join(sorted(dtypes))}.")
     return {name: _array(name, value, dtypes[name]) for name, value in columns.items()}
 
 
 def to_json(form: str, outputs: Mapping[str, np.ndarray]) -> dict:
-    """An answer in the form of its request.
+    """Returns an answer in the form of its request.
 
     Raises:
-        RequestError: if rows are asked for and the outputs have none.
+        RequestError: if rows are requested and the outputs have none.
     """
     values = {name: _values(name, array) for name, array in outputs.items()}
     single = next(iter(values.values())) if len(values) == 1 else None
@@ -78,7 +78,7 @@ def to_json(form: str, outputs: Mapping[str, np.ndarray]) -> dict:
         return {_ANSWERS[form]: values if single is None else single}
     counts = {array.shape[0] if array.ndim else None for array in outputs.values()}
     if len(counts) != 1 or None in counts:
-        raise _invalid("the outputs have no row for each instance; ask with 'inputs'.")
+        raise _invalid("the outputs have no row for each instance; send 'inputs' instead.")
     rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
     return {_ANSWERS[form]: rows if single is None else single}
 
@@ -100,7 +100,7 @@ def _columns_of_rows(rows, dtypes):
 
 
 def _is_named(value):
-    """Whether it is an object of inputs; `{"b64": ...}` is a value."""
+    """Returns whether a value is an object of inputs; `{"b64": ...}` is not."""
     return isinstance(value, dict) and set(value) != {_BASE64}
 
 
@@ -123,7 +123,9 @@ def _array(name, value, dtype):
     try:
         return np.array(values, dtype).reshape(shape)
     except OverflowError as error:
-        raise _invalid(f"input {name!r} has a number that is no {dtype.name}.") from error
+        raise _invalid(
+            f"input {name!r} has a number that is not in the range of {dtype.name}."
+        ) from error
 
 
 def _flatten(name, value, shape, dtype, values):
@@ -131,11 +133,11 @@ def _flatten(name, value, shape, dtype, values):
     if not shape:
         values.append(_value(name, value, dtype))
     elif not isinstance(value, list):
-        raise _invalid(f"input {name!r} has a single value among its lists.")
+        raise _invalid(f"input {name!r} has a single value where a list is expected.")
     elif len(value) != shape[0]:
         raise _invalid(
-            f"input {name!r} has lists of {shape[0]} and of {len(value)} values side by side; fill "
-            'shorter histories up, with "".'
+            f"input {name!r} has lists of {shape[0]} and of {len(value)} values; pad shorter "
+            'histories with "".'
         )
     else:
         for part in value:
@@ -165,11 +167,11 @@ def _encoded(name, text):
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise _invalid(f"input {name!r} has half of a surrogate pair in {text[:80]!r}.") from error
+        raise _invalid(f"input {name!r} has an unpaired surrogate in {text[:80]!r}.") from error
 
 
 def _described(value):
-    """A value in a few words; lists and objects may be deep."""
+    """Describes a value in a few words; lists and objects may be nested deeply."""
     kinds = {list: "a list", dict: "an object"}
     return kinds.get(type(value)) or json.dumps(value)[:80]
 
@@ -182,7 +184,7 @@ def _decode(name, value):
 
 
 def _values(name, array):
-    """Nested lists of what JSON has; a number that is not finite is null."""
+    """Returns nested lists of values that JSON has; numbers that are not finite become null."""
     if array.dtype.kind == "O":
         text = _encode if name.endswith("_bytes") else _text
         flat = np.empty(array.size, object)

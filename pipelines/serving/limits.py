@@ -1,8 +1,8 @@
-"""How much one request may ask for, so that small input cannot take much memory.
+"""Limits for one request, so that small input cannot take much memory.
 
-Once it is parsed, a body of JSON takes up to 45 times its size and a message of gRPC up to 52
-times, as measured at 8 MiB (`benchmarks/request_memory.py --size 8388608`). A `TensorProto` of a
-few bytes may declare any shape, so that shapes are checked before values are made.
+Once parsed, a JSON body takes up to 45 times its size and a gRPC message up to 52 times, measured
+at 8 MiB (`benchmarks/request_memory.py --size 8388608`). A `TensorProto` of a few bytes may declare
+any shape, so shapes are checked before values are made.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_HISTORIES = 1024
 MAX_EVENTS = 10_000
 MAX_K = 10_000
 MAX_AXES = 8  # no signature has more than two
-# TensorFlow, the versions' files and the ports themselves.
+# For TensorFlow, the versions' files and the ports themselves.
 _RESERVED_DESCRIPTORS = 80
 _MAX_REST, _MAX_GRPC = 1000, 4000
 
@@ -28,7 +28,7 @@ def check_shape(name: str, shape: Sequence[int]) -> None:
     """Checks the shape of an input `[histories, events]`, before its values are made.
 
     Raises:
-        RequestError: if it is negative or too large.
+        RequestError: if a size is negative, or the shape is too large.
     """
     if len(shape) > MAX_AXES:
         raise _invalid(f"input {name!r} has lists nested more than {MAX_AXES} deep.")
@@ -50,10 +50,10 @@ def check_shape(name: str, shape: Sequence[int]) -> None:
 
 
 def check_answer(histories: int, k: int) -> None:
-    """Checks how many items are asked for.
+    """Checks the number of requested items.
 
     Raises:
-        RequestError: if `k`, or `k` for all histories, is too large.
+        RequestError: if `k`, or `k` times the histories, is too large.
     """
     if k > MAX_K:
         raise _invalid(f"k is {k:,}, at most {MAX_K:,} is allowed; ask for fewer items.")
@@ -65,18 +65,18 @@ def check_answer(histories: int, k: int) -> None:
 
 
 def raise_descriptor_limit() -> None:
-    """Lets this process open as many files and connections as the system allows it."""
+    """Lets this process open as many files and connections as the system allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def connection_limits() -> tuple[int, int]:
-    """The most connections of REST and of gRPC, so that descriptors are left for all else."""
+    """Returns the maximum REST and gRPC connections, which leave descriptors for all else."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return _MAX_REST, _MAX_GRPC
     free = max(limit - _RESERVED_DESCRIPTORS, 16)
-    # A connection of REST takes up to three: a long body and a long answer are kept in files.
+    # A REST connection takes up to three: long bodies and long answers are kept in files.
     return min(free // 6, _MAX_REST), min(free // 2, _MAX_GRPC)
 
 

@@ -1,4 +1,4 @@
-"""One version of a model, loaded: what its signatures take and give, and how they are called."""
+"""A loaded version of a model: its signatures' inputs and outputs, and how to call them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DEFAULT_SIGNATURE = "serving_default"
 
 
 class Signature:
-    """A signature that fills in what is not given, as TensorFlow Serving does.
+    """A signature that fills in missing inputs by their defaults, as TensorFlow Serving does.
 
     Args:
-        name: of the signature.
+        name: name of the signature.
         definition: its `SignatureDef`.
-        session: which runs the graph; several threads may.
+        session: runs the graph; several threads may use it.
     """
 
     def __init__(self, name: str, definition, session: tf.compat.v1.Session):
@@ -45,10 +45,10 @@ class Signature:
 
         Args:
             inputs: arrays by name; strings as bytes.
-            wanted: names of outputs; all if there are none.
+            wanted: names of the requested outputs; all if empty.
 
         Raises:
-            RequestError: if inputs or wanted outputs are not those of the signature.
+            RequestError: if inputs or outputs do not fit the signature, or TensorFlow fails.
         """
         wanted = tuple(wanted) or self.outputs
         self._check_outputs(wanted)
@@ -62,15 +62,15 @@ class Signature:
         except tf.errors.OpError as error:
             raise RequestError(_code(error), _sentence(error.message)) from error
         except UnicodeDecodeError as error:
-            # TensorFlow's message quotes an input that is no text, and Python cannot read it.
+            # TensorFlow's message quotes an input that is not valid UTF-8.
             message = error.object.decode(errors="backslashreplace")
             raise RequestError("INVALID_ARGUMENT", _sentence(message)) from error
 
     def ask_nothing(self) -> None:
-        """Answers an empty request of one row, so that the first user does not wait for the graph.
+        """Runs a blank request of one row, so that the first user does not wait for the graph.
 
         Raises:
-            RequestError: if it fails, other than by refusing such a request.
+            RequestError: if it fails for another reason than an invalid request.
         """
         blank = {}
         for name in set(self.inputs) - set(self._defaults):
@@ -93,7 +93,7 @@ class Signature:
             )
 
     def check_names(self, names: Iterable[str]) -> None:
-        """Checks that all inputs are given, and no others.
+        """Checks that all required inputs are given, and no unknown ones.
 
         Raises:
             RequestError: if they are not.
@@ -110,15 +110,15 @@ class Signature:
             )
 
     def check_declared(self, name: str, dtype: tf.DType, shape: Sequence[int]) -> None:
-        """Checks the type and shape of an input, of which there need not be values yet.
+        """Checks the type and shape of an input, whose values need not exist yet.
 
         Args:
-            name: of the input; one that the signature has not is left to the call.
-            dtype: of the values.
+            name: name of the input; unknown ones are left to the call.
+            dtype: type of the values.
             shape: sizes by axis.
 
         Raises:
-            RequestError: if the signature takes another one, or it is too large.
+            RequestError: if the signature takes another type or shape, or it is too large.
         """
         spec = self.inputs.get(name)
         if spec is None:
@@ -140,21 +140,21 @@ class LoadedVersion:
         directory: `saved_models/NAME/VERSION`.
 
     Raises:
-        Exception: of many kinds, if it does not hold a whole export.
+        Exception: of many types, if the directory does not hold a complete export.
     """
 
     def __init__(self, directory: Path):
         self.directory = directory
-        # A session, as TensorFlow Serving has one, and not tf.saved_model.load: that writes custom
-        # gradients into a register of the process, which then holds every graph for ever.
+        # A session, as in TensorFlow Serving, because tf.saved_model.load registers custom
+        # gradients in a process-wide registry, which then keeps every graph in memory.
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph)
         with graph.as_default(), _without_warnings():
             loaded = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
-        graph.finalize()  # several threads run it, so that none may change it
+        graph.finalize()  # several threads run it, so none may change it
         self.signature_defs = {}
         for name, definition in loaded.signature_def.items():
-            # A copy, or the whole definition of the graph would be kept.
+            # A copy, because the original would keep the entire graph definition in memory.
             self.signature_defs[name] = type(definition)()
             self.signature_defs[name].CopyFrom(definition)
         self.signatures = {
@@ -166,7 +166,7 @@ class LoadedVersion:
             signature.ask_nothing()
 
     def signature(self, name: str) -> Signature:
-        """A signature by name, the default one if that is empty.
+        """Returns a signature by name, or the default one if the name is empty.
 
         Raises:
             RequestError: if there is none.
@@ -182,7 +182,7 @@ class LoadedVersion:
 
 @contextlib.contextmanager
 def _without_warnings():
-    """Keeps TensorFlow from telling users that what its own server does is deprecated."""
+    """Silences TensorFlow's warnings that what its own server does is deprecated."""
     logger = tf.get_logger()
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -209,7 +209,7 @@ def _code(error):
 
 
 def _sentence(message):
-    """What TensorFlow says, without where in the graph it happened and what it compared."""
+    """Returns TensorFlow's message, without the place in the graph and the compared values."""
     text = message.removeprefix("Graph execution error:").partition("\n\t [[")[0].strip()
     said = re.fullmatch(r"assertion failed: \[(.*?)\](?: \[.*)?", text, re.DOTALL)
     return " ".join((said[1] if said else text).split()) or "TensorFlow gives no reason."

@@ -1,4 +1,4 @@
-"""What both fronts say about a model: its status and metadata, as TensorFlow Serving's messages."""
+"""A model's status and metadata as TensorFlow Serving's messages, for both fronts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIGNATURES = "signature_def"
 
 
 def check_name(model: ServedModel, name: str) -> None:
-    """Sees that the model that is asked for is the one that is here.
+    """Checks that the requested model is the one served here.
 
     Raises:
         RequestError: if it is not.
@@ -26,7 +26,7 @@ def check_name(model: ServedModel, name: str) -> None:
 def model_status(
     model: ServedModel, version: int | None, label: str | None
 ) -> get_model_status_pb2.GetModelStatusResponse:
-    """The state of all versions, or of one."""
+    """Returns the states of all versions, or of one."""
     response = get_model_status_pb2.GetModelStatusResponse()
     for number, status in model.statuses(version, label).items():
         told = response.model_version_status.add(version=number, state=status.state)
@@ -36,7 +36,7 @@ def model_status(
 
 
 def signature_map(version) -> get_model_metadata_pb2.SignatureDefMap:
-    """The signatures of a loaded version."""
+    """Returns the signatures of a loaded version."""
     message = get_model_metadata_pb2.SignatureDefMap()
     for name, definition in version.signature_defs.items():
         message.signature_def[name].CopyFrom(definition)

@@ -1,4 +1,4 @@
-"""The error that means: the caller can correct this."""
+"""The error for requests that the caller can correct."""
 
 _LONGEST = 500
 
@@ -19,6 +19,6 @@ class RequestError(Exception):
 
 
 def sendable(text: str) -> str:
-    """The text, short enough for gRPC's status and valid UTF-8, whatever a caller put into it."""
+    """Returns any text as valid UTF-8 that is short enough for gRPC's status."""
     text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,4 +1,4 @@
-"""Waitress's listener and connections, with the care that a long life needs."""
+"""Waitress's listener and connections, hardened for servers that run for long."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNK = 2**16
 
 
 class _JsonErrorTask(ErrorTask):
-    """Answers what waitress refuses as the routes answer errors."""
+    """Answers what waitress refuses in the format of the routes' errors."""
 
     def execute(self):
         error = self.request.error
@@ -34,7 +34,7 @@ class _JsonErrorTask(ErrorTask):
 
 
 class Channel(HTTPChannel):
-    """A connection that is still read after its request was refused.
+    """A connection that is still read after its request is refused.
 
     Closing it at once would reset it, and a client that is still sending would lose the answer.
     """
@@ -44,34 +44,34 @@ class Channel(HTTPChannel):
     _drain_until: float | None = None
 
     def drain(self) -> None:
-        """Reads on, for a bounded time and amount, once the answer is sent."""
+        """Keeps reading, for a bounded time and amount, once the answer is sent."""
         self._drain_until = time.monotonic() + _DRAIN_SECONDS
 
     @property
     def is_idle(self) -> bool:
-        """Whether no whole request waits for its answer."""
+        """Whether no complete request waits for its answer."""
         return not self.requests and not self.total_outbufs_len
 
     def readable(self):
-        """Whether there is something to wait for."""
+        """Returns whether to wait for something to read."""
         return self._is_draining() or super().readable()
 
     def writable(self):
-        """Whether there is something to send, or the end of it to note."""
+        """Returns whether there is something to send, or the connection is to be closed."""
         return not self._is_draining() and super().writable()
 
     def handle_write(self):
-        """Sends; the answer to a refused request is followed by the end of what is sent."""
+        """Sends; after the answer to a refused request, ends the sending direction."""
         if self._drain_until is None or not self.close_when_flushed or not self.total_outbufs_len:
             super().handle_write()
             return
         self._flush_exception(self._flush_some)
         if not self.total_outbufs_len:
-            with contextlib.suppress(OSError):  # the caller has gone
+            with contextlib.suppress(OSError):  # the client is gone
                 self.socket.shutdown(socket.SHUT_WR)
 
     def handle_read(self):
-        """Reads, and throws away what belongs to a refused request."""
+        """Reads, and discards what belongs to a refused request."""
         if not self._is_draining():
             super().handle_read()
             return
@@ -83,7 +83,7 @@ class Channel(HTTPChannel):
             data = b""
         self._drained += len(data)
         if not data or self._drained > _DRAIN_BYTES:
-            self._drain_until = None  # what remains is to close
+            self._drain_until = None  # ready to be closed
 
     def _is_draining(self):
         is_answered = self.close_when_flushed and not self.total_outbufs_len
@@ -96,7 +96,7 @@ class Channel(HTTPChannel):
 
 
 class Listener(TcpWSGIServer):
-    """Accepts connections, and makes room for new ones where there are too many."""
+    """Accepts connections, and makes room for new ones when there are too many."""
 
     channel_class = Channel
     say: Callable[[str], None] = staticmethod(lambda line: None)
@@ -104,18 +104,18 @@ class Listener(TcpWSGIServer):
     _has_said = False
 
     def readable(self):
-        """Whether a connection may be accepted."""
+        """Returns whether a connection may be accepted."""
         return super().readable() and time.monotonic() >= self._rests_until
 
     def make_room(self) -> bool:
-        """Closes the connections that have been silent longest, a tenth of all, at the limit.
+        """Closes, at the limit, the tenth of idle connections that has been silent the longest.
 
-        Must be called between two polls: in one, a new connection may get a closed descriptor's
-        number and its events.
+        Must be called between two polls: within one, a new connection may get the number of a
+        closed descriptor, and its events.
 
         Returns:
-            Whether a connection may be accepted; if not, none has been silent long enough. A caller
-            needs a moment to send its request once it is connected, and must not lose it.
+            whether a connection may be accepted. If not, none has been silent for long enough: a
+            client needs a moment to send its request once it is connected, and must not lose it.
         """
         if len(self._map) < self.adj.connection_limit:
             return True
@@ -128,7 +128,7 @@ class Listener(TcpWSGIServer):
         return len(self._map) < self.adj.connection_limit
 
     def handle_accept(self):
-        """Takes a connection; without a free descriptor, rests and says so once."""
+        """Accepts a connection; without a free descriptor, pauses and reports it once."""
         try:
             taken = self.accept()
             if taken is None:
@@ -140,7 +140,7 @@ class Listener(TcpWSGIServer):
             if not self._has_said:
                 self._has_said = True
                 self.say(
-                    f"REST cannot take a connection ({error.strerror}) and tries again each "
+                    f"REST cannot accept a connection ({error.strerror}) and retries every "
                     "second; raise the limit of open files (ulimit -n)."
                 )
             return

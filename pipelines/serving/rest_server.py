@@ -1,4 +1,4 @@
-"""Runs a WSGI application on waitress, and ends when what was asked is answered."""
+"""Runs a WSGI application on waitress, and stops once all requests are answered."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _MAX_HEADER_BYTES = 2**15
 
 
 class RestServer:
-    """An HTTP server in a thread of its own.
+    """An HTTP server in its own thread.
 
-    Waitress itself drops the requests that wait when it is ended, so that its loop is run here.
+    Waitress itself drops waiting requests when it is stopped, so its loop runs here.
 
     Args:
-        application: of WSGI.
+        application: a WSGI application.
         listener: a bound socket.
-        threads: how many requests are answered at once.
-        say: is told, in a line, what does not end the server but should be known.
+        threads: number of requests to answer in parallel.
+        say: called with a line about each problem that does not stop the server.
     """
 
     def __init__(
@@ -41,8 +41,8 @@ class RestServer:
         threads: int,
         say: Callable[[str], None] = lambda line: None,
     ):
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # waiting is no event
-        # Callers that come and go, and more of them than there is room for, are none either.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # waiting is normal
+        # So are clients that disconnect, and more clients than there is room for.
         logging.getLogger("waitress").setLevel(logging.ERROR)
         dispatcher = ThreadedTaskDispatcher()
         dispatcher.set_thread_count(threads)
@@ -50,7 +50,7 @@ class RestServer:
             connection_limit=connection_limits()[0],
             channel_timeout=_SILENT_SECONDS,
             cleanup_interval=5,
-            max_request_body_size=MAX_BYTES + 1,  # waitress refuses what is as large
+            max_request_body_size=MAX_BYTES + 1,  # waitress also refuses this size itself
             max_request_header_size=_MAX_HEADER_BYTES,
             log_socket_errors=False,
         )
@@ -72,21 +72,21 @@ class RestServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it answers; true until it is stopped."""
+        """Whether the server is running."""
         return self._thread.is_alive() and bool(self._server.task_dispatcher.threads)
 
     def start(self) -> None:
-        """Begins to answer."""
+        """Starts to answer requests."""
         self._thread.start()
 
     def stop(self, grace: float) -> None:
-        """Takes no more connections, answers what was asked, and ends.
+        """Stops accepting connections, and stops once all requests are answered.
 
         Args:
-            grace: seconds after which requests are given up.
+            grace: seconds after which pending requests are dropped.
         """
         self._deadline = time.monotonic() + grace
-        # The thread may have seen the deadline by itself, so that only this end closes the trigger.
+        # The thread may see the deadline by itself, so only this side closes the trigger.
         self._server.pull_trigger()
         self._thread.join()
         self.close()
@@ -100,9 +100,9 @@ class RestServer:
         while self._deadline is None:
             self._poll(timeout=1)  # an event or the trigger ends it sooner
         while self._has_callers() and time.monotonic() < self._deadline:
-            self._poll(timeout=0)  # takes one of them
+            self._poll(timeout=0)  # accepts one of them
         self._poll(timeout=0)  # reads what they have sent
-        wasyncore.dispatcher.close(self._server)  # the listener alone
+        wasyncore.dispatcher.close(self._server)  # only the listener
         while self._has_work() and time.monotonic() < self._deadline:
             self._poll(_TICK_SECONDS)
 
@@ -112,22 +112,22 @@ class RestServer:
                 timeout = min(timeout, _TICK_SECONDS)
             # poll(), because select() fails for descriptors from 1,024 on.
             wasyncore.loop(timeout, use_poll=True, map=self._server._map, count=1)
-        # Whatever it is, the other connections must be answered.
+        # Whatever happens, the other connections must be answered.
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             if reason != self._last_error:
                 self._last_error = reason
-                self._say(f"REST goes on after an error ({reason})")
+                self._say(f"REST continues after an error ({reason})")
             time.sleep(_TICK_SECONDS)
 
     def _has_callers(self):
-        """Whether a connection waits to be accepted."""
+        """Returns whether a connection waits to be accepted."""
         poll = select.poll()
         poll.register(self._server.socket, select.POLLIN)
         return bool(poll.poll(0))
 
     def _has_work(self):
-        """Whether a request is being read or answered; connections without one are closed."""
+        """Returns whether a request is being read or answered; closes all other connections."""
         channels = list(self._server.active_channels.values())
         idle = [channel for channel in channels if not _is_busy(channel)]
         for channel in idle:
@@ -136,7 +136,7 @@ class RestServer:
 
 
 def _is_busy(channel):
-    is_new = channel.last_activity == channel.creation_time  # nothing has been read of it
+    is_new = channel.last_activity == channel.creation_time  # nothing has been read from it
     return bool(
         channel.requests
         or channel.request is not None

@@ -33,7 +33,7 @@ class RestService:
 
     Args:
         model: what is served.
-        ailment: says what is wrong with the server, nothing if it is healthy.
+        ailment: returns what is wrong with the server, "" if it is healthy.
     """
 
     def __init__(self, model: ServedModel, ailment: Callable[[], str] = lambda: ""):
@@ -52,7 +52,7 @@ class RestService:
         self._routes = Map(rules)
 
     def __call__(self, environ, start_response):
-        """Answers a request of WSGI."""
+        """Answers a WSGI request."""
         request = Request(environ)
         try:
             answer, status = self._answer(request), http.HTTPStatus.OK
@@ -62,7 +62,7 @@ class RestService:
         except HTTPException as error:
             answer = {"error": f"there is no {request.method} {request.path} here."}
             status = error.code
-        # Item names stay readable; a number that is none would be no JSON.
+        # Item names stay readable; NaN would not be valid JSON.
         body = json.dumps(answer, ensure_ascii=False, allow_nan=False)
         return Response(body, status, mimetype="application/json")(environ, start_response)
 
@@ -73,7 +73,7 @@ class RestService:
         return endpoint(request, **values)
 
     def _health(self, request):
-        ailment = "the server is ending." if self._model.is_stopping else self._ailment()
+        ailment = "the server is stopping." if self._model.is_stopping else self._ailment()
         if ailment:
             raise RequestError("UNAVAILABLE", ailment)
         if not self._model.has_latest:
@@ -101,7 +101,7 @@ class RestService:
         return to_json(form, outputs)
 
     def _refuse(self, request, version=None, label=None):
-        raise RequestError("UNIMPLEMENTED", "an exported recommender has :predict alone.")
+        raise RequestError("UNIMPLEMENTED", "an exported recommender supports only :predict.")
 
 
 def _as_json(message):

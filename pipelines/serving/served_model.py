@@ -1,4 +1,4 @@
-"""The versions of a model while they are served: one is replaced without losing a request."""
+"""The served versions of a model, replaced without losing a request."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SHUTDOWN_SECONDS = 60.0
 
 @dataclasses.dataclass
 class VersionStatus:
-    """What became of a version.
+    """The state of a version.
 
     Args:
         state: as TensorFlow Serving names it: LOADING, AVAILABLE, UNLOADING or END.
-        error: why it could not be loaded, or nothing.
+        error: why it could not be loaded, or "".
     """
 
     state: str
@@ -35,7 +35,7 @@ class VersionStatus:
 
 @dataclasses.dataclass
 class _Live:
-    """A version that answers, and how many requests it is answering."""
+    """A version that serves requests, and how many are in flight."""
 
     number: int
     version: object
@@ -45,9 +45,9 @@ class _Live:
 
 @dataclasses.dataclass
 class _Failure:
-    """The files of a version that could not be loaded: when it was tried, and when last looked at.
+    """The files of a version that could not be loaded, at the last attempt and at the last look.
 
-    One that is still being copied into its place is tried again, once it is at rest.
+    A version that is still being copied is tried again once its files stop changing.
     """
 
     tried: tuple
@@ -57,16 +57,16 @@ class _Failure:
 class ServedModel:
     """A directory of versions, of which the latest that can be loaded is served.
 
-    A new version is loaded beside the old one; then new requests go to it, and the old one is freed
-    when its last request has ended. If the directory of the latest is removed, the one before it is
-    served again. A version that cannot be loaded is said and left alone.
+    A new version is loaded next to the old one; then new requests go to it, and the old one is
+    freed after its last request. If the latest version is removed, the one before it is served
+    again. A version that cannot be loaded is reported and ignored.
 
     Args:
         directory: `saved_models/NAME`.
         name: what clients call the model; the directory's name if None.
         labels: version numbers by label; they stay loaded.
-        say: is told each event in a line; what it raises is ignored, as nobody may be listening.
-        load: makes a version of its directory; None for `LoadedVersion`.
+        say: called with a line about each event; its errors are ignored, in case nobody listens.
+        load: loads a version from its directory; None for `LoadedVersion`.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class ServedModel:
         self.labels = dict(labels or {})
         self._say = say
         self._load = load or _load
-        self._lock = threading.Lock()  # of what follows
+        self._lock = threading.Lock()  # guards what follows
         self._live: dict[int, _Live] = {}
         self._latest: int | None = None
         self._statuses: dict[int, VersionStatus] = {}
         self._has_garbage = False
-        self._refreshing = threading.Lock()  # one at a time; of what follows
+        self._refreshing = threading.Lock()  # one refresh at a time; guards what follows
         self._failures: dict[int, _Failure] = {}
         self._was_empty = False
         self._last_error = ""
@@ -95,15 +95,15 @@ class ServedModel:
         self._watcher = threading.Thread(target=self._watch, name="hmar-versions", daemon=True)
 
     def start(self) -> None:
-        """Loads what there is and watches for more.
+        """Loads what there is and watches for new versions.
 
         Raises:
-            InputError: if there is nothing to serve, the name cannot be a model's, or a label's
-                version is missing.
+            InputError: if there is nothing to serve, the name is not a valid model name, or a
+                label's version is missing.
         """
         found = versions(self.directory)
         if not found:
-            hint = "give saved_models/NAME as --model, or make one with hmar export."
+            hint = "give saved_models/NAME as --model, or create one with hmar export."
             if (self.directory / "saved_model.pb").is_file():
                 hint = f"it is a version itself; give {self.directory.parent} as --model."
             raise InputError(f"{self.directory} holds no exported model; {hint}")
@@ -111,7 +111,7 @@ class ServedModel:
         self.refresh()
         if self._latest is None:
             raise InputError(
-                f"{self.directory} does not hold a whole export "
+                f"{self.directory} does not hold a complete export "
                 f"({self._statuses[max(found)].error}); export the model again."
             )
         for label, number in self.labels.items():
@@ -123,17 +123,17 @@ class ServedModel:
         self._watcher.start()
 
     def stop(self) -> None:
-        """Ends watching; what is loaded goes on answering."""
+        """Stops watching; loaded versions continue to serve requests."""
         self._stop.set()
 
     def join(self) -> None:
-        """Waits until a version that is being loaded is loaded, after `stop`."""
+        """Waits, after `stop`, for a version that is still being loaded."""
         if self._watcher.is_alive():
             self._watcher.join(_SHUTDOWN_SECONDS)
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether `stop` has been called."""
         return self._stop.is_set()
 
     @property
@@ -144,14 +144,14 @@ class ServedModel:
 
     @property
     def is_watching(self) -> bool:
-        """Whether new versions are looked for."""
+        """Whether the directory is watched for new versions."""
         return self._watcher.is_alive() and not self._stop.is_set()
 
     @contextlib.contextmanager
     def lease(
         self, version: int | None = None, label: str | None = None
     ) -> Iterator[tuple[int, object]]:
-        """The number and the version that is asked for, or the latest.
+        """Yields the number and the version that is requested, or the latest.
 
         It stays loaded inside the block.
 
@@ -167,10 +167,10 @@ class ServedModel:
     def statuses(
         self, version: int | None = None, label: str | None = None
     ) -> dict[int, VersionStatus]:
-        """What became of all versions, or of one, the latest first.
+        """Returns the states of all versions, or of one, the latest first.
 
         Raises:
-            RequestError: if that version was never there.
+            RequestError: if that version is unknown.
         """
         with self._lock:
             if label is not None:
@@ -181,7 +181,7 @@ class ServedModel:
             return {n: self._statuses[n] for n in known if version in (None, n)}
 
     def refresh(self) -> None:
-        """Looks at the directory once and brings what is served in line with it."""
+        """Reads the directory once and updates what is served."""
         with self._refreshing:
             found = versions(self.directory)
             if found:
@@ -189,21 +189,21 @@ class ServedModel:
                 self._follow(found)
             elif not self._was_empty:
                 self._was_empty = True
-                self.tell(f"{self.directory} holds no version now; what is loaded stays.")
+                self.tell(f"{self.directory} holds no version; what is loaded stays.")
             if self._has_garbage:
-                # A graph of TensorFlow refers to itself, so that memory is not freed without this.
+                # TensorFlow graphs refer to themselves; only the collector frees their memory.
                 self._has_garbage = False
                 gc.collect()
                 _return_memory()
 
     def tell(self, line: str) -> None:
-        """Says a line, if anybody listens."""
-        # Rich ends the process politely, by SystemExit, where standard error is a closed pipe.
+        """Reports a line through `say`, and ignores its errors."""
+        # Rich raises SystemExit where standard error is a closed pipe.
         with contextlib.suppress(Exception, SystemExit):
             self._say(line)
 
     def _follow(self, found):
-        """Loads the latest of `found` that is whole, and what has a label; retires the others."""
+        """Loads the latest complete version of `found` and those labelled; retires the others."""
         for number in self.labels.values():
             self._is_ready(number, found)
         latest = next((n for n in sorted(found, reverse=True) if self._is_ready(n, found)), None)
@@ -223,7 +223,7 @@ class ServedModel:
             self.tell(f"version {live.number} is no longer served")
 
     def _is_ready(self, number, found):
-        """Whether a version is loaded, after it was tried if it had not been."""
+        """Returns whether a version is loaded, after trying to load it if it is new."""
         if number in self._live or number not in found:
             return number in self._live
         files = _files(found[number])
@@ -234,14 +234,14 @@ class ServedModel:
         self._set_status(number, VersionStatus("LOADING"))
         try:
             version = self._load(found[number])
-        # A directory may be broken in more ways than there are names for, and must not end the
-        # serving of another one.
+        # A directory may be broken in any way, and must not stop another version from being
+        # served.
         except Exception as error:
             self._failures[number] = _Failure(files, files)
             self._set_status(number, VersionStatus("END", _reason(error)))
             rest = f"; version {self._latest} stays" if self._latest is not None else ""
-            self._has_garbage = True  # what was loaded of it
-            self.tell(f"version {number} is not a whole export ({_reason(error)}){rest}")
+            self._has_garbage = True  # from the failed load
+            self.tell(f"version {number} is not a complete export ({_reason(error)}){rest}")
             return False
         self._failures.pop(number, None)
         with self._lock:
@@ -288,19 +288,19 @@ class ServedModel:
         served = ", ".join(str(n) for n in sorted(self._live)) or "none"
         return RequestError(
             "NOT_FOUND",
-            f"version {number} of model {self.name!r} is not served; served are: {served}.",
+            f"version {number} of model {self.name!r} is not served; those served are: {served}.",
         )
 
     def _watch(self):
         while not self._stop.wait(_POLL_SECONDS):
             try:
                 self.refresh()
-            # Files come and go while they are looked at; the next look may find them at rest.
+            # Files may come and go during a look; the next one may succeed.
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}"
                 if reason != self._last_error:
                     self._last_error = reason
-                    self.tell(f"looking for versions failed, and is tried again ({reason})")
+                    self.tell(f"looking for versions failed and is retried ({reason})")
 
 
 def _load(directory):
@@ -312,22 +312,22 @@ def _load(directory):
 
 
 def _return_memory():
-    """Gives freed memory back to the system, which glibc otherwise keeps for this process."""
+    """Returns freed memory to the system; glibc would keep it for this process."""
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _reason(error):
-    # What TensorFlow has to say about a file is long; its kind tells enough.
+    # TensorFlow's messages about files are long; the type of the error says enough.
     if isinstance(error, InputError):
         return str(error)
     return error.message if isinstance(error, RequestError) else type(error).__name__
 
 
 def _files(directory):
-    """Names, sizes and times of all files, to see whether they have changed."""
+    """Returns names, sizes and times of all files, to see whether they change."""
     found = []
-    # Not Path.rglob, which raises where a directory is removed while it is walked.
+    # Not Path.rglob, which raises if a directory is removed while it is walked.
     for place, _, names in os.walk(directory):
         for name in names:
             path = os.path.join(place, name)

@@ -1,4 +1,4 @@
-"""A model behind gRPC and REST: both fronts are started and ended together."""
+"""A model behind gRPC and REST: both fronts are started and stopped together."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Server:
     Args:
         model: what to serve.
         host: the address to listen on.
-        port: of gRPC; 0 for a free one.
-        rest_port: of REST; 0 for a free one.
-        threads: how many requests each front answers at once.
-        page: whether REST's port also has the page of `web_page`.
+        port: gRPC port; 0 for a free one.
+        rest_port: REST port; 0 for a free one.
+        threads: number of requests each front answers in parallel.
+        page: whether the REST port also serves the page of `web_page`.
 
     Raises:
-        InputError: if a port is taken.
+        InputError: if the host is not an address of this machine, or a port is taken.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class Server:
     ):
         self.host = host
         self.model = model
-        # Ports are taken before the model is loaded, which may take a while.
+        # Bind the ports before the model is loaded, which may take a while.
         listener = _bind(host, rest_port, "--rest-port")
         self.rest_port = listener.getsockname()[1]
         self._grpc = make_grpc_server(model, threads, self.ailment)
         try:
-            _bind(host, port, "--port").close()  # knows better what is wrong than gRPC
+            _bind(host, port, "--port").close()  # gives a better error than gRPC
             self.port = self._grpc.add_insecure_port(_address(host, port))
         except InputError:
             listener.close()
@@ -61,31 +61,31 @@ class Server:
 
     @property
     def address(self) -> str:
-        """Of gRPC, HOST:PORT."""
+        """The gRPC address, HOST:PORT."""
         return _address(self.host, self.port)
 
     @property
     def rest_url(self) -> str:
-        """Of REST."""
+        """The REST URL."""
         return f"http://{_address(self.host, self.rest_port)}"
 
     def ailment(self) -> str:
-        """What keeps the server from doing all its work, in a sentence; empty if nothing does."""
+        """Returns what is wrong with the server, as a sentence; "" if it is healthy."""
         if self.model.is_stopping:
-            return "the server is ending."
+            return "the server is stopping."
         parts = {
             "the watcher of versions": self.model.is_watching,
             "REST": self._rest.is_alive,
             "gRPC": self._grpc.wait_for_termination(timeout=0),  # true as long as it runs
         }
         dead = [name for name, is_alive in parts.items() if not is_alive]
-        return f"{' and '.join(dead)} no longer work; start the server again." if dead else ""
+        return f"{' and '.join(dead)} no longer work; restart the server." if dead else ""
 
     def start(self) -> None:
-        """Loads the model and begins to answer.
+        """Loads the model and starts to answer requests.
 
         Raises:
-            InputError: if there is no model.
+            InputError: if the model cannot be served.
         """
         try:
             self.model.start()
@@ -97,14 +97,14 @@ class Server:
         self._rest.start()
 
     def stop(self, grace: float = _GRACE_SECONDS) -> None:
-        """Takes no more requests, answers those in flight, and ends.
+        """Stops accepting requests, and stops once those in flight are answered.
 
         Args:
-            grace: seconds after which they are given up.
+            grace: seconds after which they are dropped.
         """
         self.model.stop()
-        # What was sent before is in the hands of the fronts by then, and is answered. gRPC would
-        # turn away what has arrived without having been looked at.
+        # By then the fronts have read, and will answer, what was sent before. gRPC would reject
+        # what has arrived and not been read.
         time.sleep(_LAST_CALLS_SECONDS)
         ended = self._grpc.stop(grace)
         self._rest.stop(grace)
@@ -120,7 +120,7 @@ class Server:
 
 
 def _bind(host, port, option):
-    """A socket that is bound to a port of a host."""
+    """Returns a socket that is bound to a port of a host."""
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -140,8 +140,8 @@ def _bind(host, port, option):
 
 def _taken(host, port, option, reason="in use"):
     return InputError(
-        f"{_address(host, port)} cannot be listened on ({reason}); give another {option}, or 0 "
-        "for a free one."
+        f"cannot listen on {_address(host, port)} ({reason}); give another {option}, or 0 for a "
+        "free one."
     )
 
 

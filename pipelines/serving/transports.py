@@ -1,4 +1,4 @@
-"""How a client reaches a server. Values are nested lists of text, numbers and truth values."""
+"""How a client reaches a server; values are nested lists of text, numbers and booleans."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 412: "FAILED_PRECONDITION"}
 
 
 class ServerError(InputError):
-    """A server that cannot be reached or will not answer.
+    """The error for a server that cannot be reached or refuses to answer.
 
     Args:
         message: one sentence.
@@ -30,11 +30,11 @@ class RestTransport:
     """JSON over HTTP.
 
     Args:
-        url: of the server, up to the port.
-        model: its name.
-        version: None for the latest.
-        label: of a version, or None.
-        timeout: seconds.
+        url: URL of the server, up to the port.
+        model: name of the model.
+        version: version to query; None for the latest.
+        label: label of a version, or None.
+        timeout: seconds to wait for an answer.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class RestTransport:
         self._timeout = timeout
 
     def predict(self, signature: str, inputs: dict[str, list]) -> dict[str, list]:
-        """Calls a signature."""
+        """Calls a signature and returns its outputs."""
         body = json.dumps({"signature_name": signature, "inputs": inputs}).encode()
         return self._field("outputs", ":predict", body)
 
     def status(self) -> dict[int, str]:
-        """States by version."""
+        """Returns the states by version."""
         told = self._field("model_version_status", "", None)
         try:
             return {int(version["version"]): version["state"] for version in told}
@@ -70,7 +70,7 @@ class RestTransport:
 
     def _unexpected(self):
         return ServerError(
-            f"{self._server} answers other than TensorFlow Serving does; is it one?", "UNKNOWN"
+            f"{self._server} does not answer like TensorFlow Serving; is it one?", "UNKNOWN"
         )
 
     def _ask(self, what, body):
@@ -79,7 +79,7 @@ class RestTransport:
             request = urllib.request.Request(self._url + what, body, headers)
             with urllib.request.urlopen(request, timeout=self._timeout) as response:
                 return json.load(response)
-        except RecursionError as error:  # nested as deeply as no answer is
+        except RecursionError as error:  # nested deeper than any answer is
             raise self._unexpected() from error
         except urllib.error.HTTPError as error:
             message = _told(error)
@@ -94,14 +94,14 @@ class RestTransport:
 
 
 class GrpcTransport:
-    """TensorFlow Serving's own stubs.
+    """gRPC, with TensorFlow Serving's own stubs.
 
     Args:
         address: HOST:PORT.
-        model: its name.
-        version: None for the latest.
-        label: of a version, or None.
-        timeout: seconds.
+        model: name of the model.
+        version: version to query; None for the latest.
+        label: label of a version, or None.
+        timeout: seconds to wait for an answer.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class GrpcTransport:
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def predict(self, signature: str, inputs: dict[str, list]) -> dict[str, list]:
-        """Calls a signature."""
+        """Calls a signature and returns its outputs."""
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
@@ -132,7 +132,7 @@ class GrpcTransport:
             try:
                 kind = tf.int64 if name == "times" else None
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(value, kind))
-            # Half of a surrogate pair, numbers of more than 64 bits.
+            # Unpaired surrogates, or numbers of more than 64 bits.
             except (TypeError, ValueError, OverflowError) as error:
                 raise ServerError(
                     f"{name} cannot be sent ({in_one_line(error)}); send text or numbers that "
@@ -143,7 +143,7 @@ class GrpcTransport:
         return {name: _nested(tf.make_ndarray(value)) for name, value in response.outputs.items()}
 
     def status(self) -> dict[int, str]:
-        """States by version."""
+        """Returns the states by version."""
         from tensorflow_serving.apis import get_model_status_pb2
 
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=self._spec)
@@ -177,7 +177,7 @@ def _text(values):
 
 
 def _told(error):
-    """What the server wrote about an HTTP error, or the error's own name."""
+    """Returns the server's message about an HTTP error, or else the error itself as text."""
     try:
         return json.load(error)["error"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):

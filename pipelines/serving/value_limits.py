@@ -1,4 +1,4 @@
-"""Checks what the values of a request ask for, once its shapes are known to be right."""
+"""Checks the values of a request, once its shapes are known to be valid."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pipelines.serving.request_error import RequestError
 
 
 def check_values(inputs: Mapping[str, np.ndarray]) -> None:
-    """Checks `k`, and what stands inside of `examples`.
+    """Checks `k`, and the contents of `examples`.
 
     Args:
-        inputs: arrays by name, of which either may be missing.
+        inputs: arrays by name; either may be missing.
 
     Raises:
-        RequestError: if an example is none, or more is asked for than `limits` allows.
+        RequestError: if an example is invalid, or more is requested than `limits` allows.
     """
     if "k" in inputs and inputs["k"].size:
         histories = len(inputs["items"]) if "items" in inputs else 1
@@ -37,7 +37,7 @@ def _check_examples(serialised):
             raise RequestError(
                 "INVALID_ARGUMENT",
                 f"row {row} of 'examples' is not a tf.train.Example; send what its "
-                "SerializeToString() gives.",
+                "SerializeToString() returns.",
             ) from error
         for name in ("items", "behaviors"):
             if name in features:

@@ -1,4 +1,4 @@
-"""A page on which one builds a history and sees what the model answers, and why."""
+"""A page for building a history and seeing what the model recommends, and why."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from pipelines.serving.served_model import ServedModel
 
 _FILES = Path(__file__).parent / "page"
 _SUGGESTIONS = 50
-# Nothing is loaded from elsewhere, and nothing that a name holds is run.
+# Nothing is loaded from other hosts, and no script in an item name is run.
 _POLICY = "default-src 'self'; img-src data:; frame-ancestors 'self'; base-uri 'none'"
 
 
 class WebPage:
-    """A WSGI application that answers the page's requests and hands on all others.
+    """A WSGI application that answers the page's requests and passes on all others.
 
     Args:
         model: what is served.
-        others: the application that answers them.
-        host: the address that is listened on.
+        others: the application that answers the other requests.
+        host: the address that the server listens on.
     """
 
     def __init__(self, model: ServedModel, others, host: str = "127.0.0.1"):
@@ -50,9 +50,9 @@ class WebPage:
         self._routes = Map(rules)
 
     def __call__(self, environ, start_response):
-        """Answers a request of WSGI."""
-        # A page elsewhere can point a name of its own to this machine, and would then be allowed
-        # to read all that stands here.
+        """Answers a WSGI request."""
+        # Against DNS rebinding: a page elsewhere can point its own host name to this machine, and
+        # could then read everything here.
         name = _host_name(environ.get("HTTP_HOST", "localhost"))
         if not _is_own(name, self._host):
             text = f"{name!r} is not a name of this server; use its address, or give --host."
@@ -110,13 +110,13 @@ def _error(status, text):
 
 
 def _host_name(header):
-    """The name in a `Host` header, without port and brackets."""
+    """Returns the name in a `Host` header, without port and brackets."""
     name = header.partition("]")[0][1:] if header.startswith("[") else header.partition(":")[0]
     return name.lower().rstrip(".")
 
 
 def _is_own(name, host):
-    """Whether a name leads here whoever resolves it: no address is resolved by others."""
+    """Returns whether a name leads here without being resolved by somebody else's DNS."""
     if name == "localhost" or name.endswith(".localhost") or name == host.lower().strip("[]"):
         return True
     try:
@@ -140,7 +140,7 @@ def _sorted_items(version: Path) -> list[str]:
 
 @functools.lru_cache(maxsize=2)
 def _examples(version: Path) -> list[list[tuple[str, str]]]:
-    """The real histories that the export is warmed up with, as `(item, behaviour)`."""
+    """Returns the real histories of the export's warm-up requests, as `(item, behaviour)`."""
     if not (version / PLACE).exists():
         return []
     histories = []
@@ -150,7 +150,7 @@ def _examples(version: Path) -> list[list[tuple[str, str]]]:
             columns = [tf.make_ndarray(request.inputs[name]) for name in ("items", "behaviors")]
             rows = zip(*columns, strict=True)
             histories = [_named(items, behaviors) for items, behaviors in rows]
-    return histories  # of the largest batch, which is the last
+    return histories  # of the last batch, which is the largest
 
 
 def _named(items, behaviors):

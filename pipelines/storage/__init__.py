@@ -1,1 +1,1 @@
-"""Files that outlive a process: written whole, checked when read, held by one process."""
+"""Files that outlive a process: written completely, checked when read, held by one process."""

@@ -1,8 +1,8 @@
-"""Files that later commands read back: written whole or not at all, checked when they are read.
+"""Files that later commands read back: written completely or not at all, checked when read.
 
-Beside an artefact `NAME` stands `NAME.sha256`: the SHA-256 of its content, and on a second line
-that of the content before, which is what a writer killed between the two files leaves. An artefact
-without a checksum is accepted, as runs of older versions have none.
+Next to an artefact `NAME` is `NAME.sha256`: the SHA-256 of its content and, on a second line, that
+of its previous content, which is still there if a writer is killed between the two files. An
+artefact without a checksum is accepted, because runs of older versions have none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WITH_LIBRARIES = 16 << 20  # bytes that HDF5, zip files and TensorFlow's logs n
 
 
 def is_number(value) -> bool:
-    """Whether a value of a JSON file is a finite number."""
+    """Returns whether a value of a JSON file is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
@@ -41,8 +41,8 @@ def read_json(path: Path, fault: Callable[[object], str | None], advice: str):
     """Reads a JSON artefact.
 
     Args:
-        path: of the file.
-        fault: says what is wrong with the content, None if nothing is.
+        path: path of the file.
+        fault: returns what is wrong with the content, None if nothing is.
         advice: what to do about a damaged file.
 
     Raises:
@@ -54,7 +54,7 @@ def read_json(path: Path, fault: Callable[[object], str | None], advice: str):
         try:
             content = parse_json(data)
         except ValueError as error:
-            raise InputError(f"{path} is not JSON ({error}); {advice}.") from error
+            raise InputError(f"{path} is not valid JSON ({error}); {advice}.") from error
         if _is_known(path, hashlib.sha256(data).hexdigest()):
             break
         if attempt == _ATTEMPTS - 1:
@@ -83,7 +83,7 @@ def check(path: Path, advice: str) -> None:
 
 @contextlib.contextmanager
 def reading(path: Path, advice: str) -> Iterator[None]:
-    """Checks an artefact first, then turns what a library raises on damage into a sentence.
+    """Checks an artefact, then turns whatever a library raises on damage into one sentence.
 
     HDF5, zip files and Keras raise almost any exception on a damaged file.
 
@@ -97,7 +97,7 @@ def reading(path: Path, advice: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise InputError(
-            f"{path} is damaged or does not fit ({type(error).__name__}: {in_one_line(error)}); "
+            f"{path} is damaged or incompatible ({type(error).__name__}: {in_one_line(error)}); "
             f"{advice}."
         ) from error
 
@@ -115,11 +115,11 @@ def write_json(path: Path, content) -> None:
 
 @contextlib.contextmanager
 def written(path: Path, size: int, libraries: bool = False) -> Iterator[Path]:
-    """Gives a name to write an artefact to; with its checksum it becomes `path` afterwards.
+    """Yields a path to write an artefact to, which becomes `path`, with a checksum, afterwards.
 
     Args:
-        path: of the artefact.
-        size: bytes that it takes at most.
+        path: final path of the artefact.
+        size: its maximum size in bytes.
         libraries: see `require_room`.
 
     Raises:
@@ -150,7 +150,7 @@ def remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def written_at_once(path: Path) -> Iterator[Path]:
-    """Gives a name to write to; it becomes `path` when the block ends without an error.
+    """Yields a path to write to, which becomes `path` if the block ends without an error.
 
     Raises:
         InputError: if the file cannot be written.
@@ -158,14 +158,14 @@ def written_at_once(path: Path) -> Iterator[Path]:
     temporary = path.with_name(_temporary_name(path, os.getpid()))
     try:
         _remove_leftovers(path)
-        temporary.touch()  # HDF5 crashes where Python gives a reason
+        temporary.touch()  # on failure Python gives a reason, whereas HDF5 crashes
         yield temporary
         _synchronize(temporary)
         os.replace(temporary, path)
         _synchronize(path.parent)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be written ({error.strerror or error}); make room and check the "
+            f"{path} cannot be written ({error.strerror or error}); free disk space and check the "
             "permissions, or choose another --output."
         ) from error
     finally:
@@ -177,12 +177,12 @@ def require_room(directory: Path, size: int, libraries: bool = False) -> None:
     """Checks that a disk has room before anything is written.
 
     Args:
-        directory: on the disk; it need not exist.
-        size: bytes to be written.
+        directory: a directory on the disk; it need not exist.
+        size: number of bytes to be written.
         libraries: whether HDF5 or TensorFlow write, which crash on a full disk.
 
     Raises:
-        InputError: if there is too little.
+        InputError: if there is too little room.
     """
     needed = size + (_WITH_LIBRARIES if libraries else 0)
     there = Path(directory).absolute()
@@ -193,7 +193,7 @@ def require_room(directory: Path, size: int, libraries: bool = False) -> None:
         raise InputError(
             f"the disk of {directory} has {_megabytes(free)} MB free and {_megabytes(needed)} MB "
             f"are needed; free {_megabytes(needed - free)} MB, then run the command again, with "
-            "--resume if it had begun."
+            "--resume if it had started."
         ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -208,18 +208,18 @@ def digest(path: Path) -> str:
 
 
 def writer_of(name: str) -> int | None:
-    """Returns the process that wrote a file of a temporary name, None for any other name."""
+    """Returns the process whose temporary file has this name, None for any other name."""
     found = _TEMPORARY.fullmatch(name)
     return int(found[1]) if found else None
 
 
 def artefact_of(name: str) -> str | None:
-    """Returns the artefact that a checksum of that name is of, None for any other name."""
+    """Returns the artefact whose checksum has this name, None for any other name."""
     return name.removesuffix(_SUFFIX) if name.endswith(_SUFFIX) else None
 
 
 def synchronize_tree(directory: Path) -> None:
-    """Has the operating system write everything below a directory to its disk."""
+    """Makes the operating system write everything below a directory to its disk."""
     for path in [*directory.rglob("*"), directory]:
         _synchronize(path)
 
@@ -248,8 +248,8 @@ def _is_known(path, digest):
 
 def _changed(path, advice):
     return InputError(
-        f"{path} is not what was written, by its checksum {path.name}{_SUFFIX}; {advice}, or "
-        "delete the checksum if the change is intended."
+        f"{path} does not match its checksum {path.name}{_SUFFIX}; {advice}, or delete the "
+        "checksum if the change is intended."
     )
 
 
@@ -262,7 +262,7 @@ def _synchronize(path):
 
 
 def _remove_leftovers(path):
-    """Removes what killed writers of the same file left."""
+    """Removes what killed writers of the same file left behind."""
     for name in os.listdir(path.parent):
         writer = writer_of(name)
         if writer is not None and name == _temporary_name(path, writer) and not _is_alive(writer):
@@ -270,7 +270,7 @@ def _remove_leftovers(path):
 
 
 def _temporary_name(path, process):
-    # The suffix stays the same: Keras chooses the format by it.
+    # Keeps the suffix, by which Keras chooses the format.
     return f".{process}-{path.name}"
 
 

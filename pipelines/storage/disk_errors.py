@@ -12,35 +12,35 @@ from pipelines.runtime.errors import InputError, in_one_line
 from pipelines.runtime.printable import printable
 
 _NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
-# DuckDB says this where the disk of its temporary files has no room.
+# DuckDB says this if the disk of its temporary files is full.
 _LIMIT_OF_DUCKDB = "max_temp_directory_size"
 
 
 def disk_sentence(error: BaseException) -> str | None:
-    """Returns one sentence about the disk if an error comes from it, None if not.
+    """Returns one sentence about the disk if an error comes from it, else None.
 
-    DuckDB, HDF5, TensorFlow, TFDS and Python raise errors of their own, with the operating
-    system's number or with its words alone. Errors that led to the error count as well.
+    DuckDB, HDF5, TensorFlow, TFDS and Python raise their own errors, with the operating system's
+    number or only its message. Errors that caused the error count as well.
     """
     cause = _cause(error)
     if cause is None:
         return None
     return (
-        f"a disk cannot be written ({in_one_line(cause)}); make room or have it mounted for "
-        "writing, then run the command again, with --resume if it had begun."
+        f"a disk cannot be written ({in_one_line(cause)}); free disk space or mount it for "
+        "writing, then run the command again, with --resume if it had started."
     )
 
 
 def user_sentence(error: BaseException) -> str | None:
-    """Returns what the user can do about an error, None if it is a fault of the program."""
+    """Returns what the user can do about an error, None if it is a bug."""
     return str(error) if isinstance(error, InputError) else disk_sentence(error)
 
 
 @contextlib.contextmanager
 def errors_as_sentences() -> Iterator[None]:
-    """Ends the process with status 2 and one sentence where the user can do something about it.
+    """Ends the process with status 2 and one sentence on errors that the user can fix.
 
-    Bad input and disks are such; a fault of the program passes with its traceback.
+    These come from bad input or a disk. Bugs pass with their tracebacks.
     """
     try:
         yield
@@ -53,7 +53,7 @@ def errors_as_sentences() -> Iterator[None]:
 
 
 def is_of_disk(error: BaseException) -> bool:
-    """Whether an error comes from a disk that is full, read-only or broken."""
+    """Returns whether an error comes from a disk that is full, read-only or broken."""
     return _cause(error) is not None
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 
-_DEEPEST = 50  # lists and objects in each other; what reads the values may go through them
+_DEEPEST = 50  # levels of nesting; what reads the values may be recursive
 
 
 def parse_json(text: str | bytes):
-    """Returns what a JSON text holds.
+    """Returns the value of a JSON text.
 
     Raises:
-        ValueError: if it is not valid JSON or UTF-8, is nested too deeply, or escapes half a
-            character.
+        ValueError: if it is not valid JSON or UTF-8, is nested too deeply, or has an unpaired
+            surrogate.
     """
     try:
         value = json.loads(text)
@@ -29,7 +29,7 @@ def _check(value, levels):
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise ValueError(rf"it has \u{ord(value[error.start]):04x} without its pair") from None
+            raise ValueError(rf"it has an unpaired \u{ord(value[error.start]):04x}") from None
     elif isinstance(value, dict):
         for pair in value.items():
             for part in pair:

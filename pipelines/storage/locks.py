@@ -1,6 +1,6 @@
-"""Locks that a killed process lets go of: `flock` on a file or a directory.
+"""Locks that are released when a process is killed: `flock` on a file or a directory.
 
-Where the file system has no locks, as some network ones, everything counts as free.
+If the file system has no locks, as some network file systems, everything counts as free.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _held: dict[str, int] = {}  # how often this process holds a file
 
 @contextlib.contextmanager
 def held(path: Path, message: str) -> Iterator[None]:
-    """Holds a lock file, which is made if need be; the same process may hold it again.
+    """Holds a lock file, creating it if necessary; the same process may hold it repeatedly.
 
     Args:
-        path: of the lock file.
-        message: of the error if another process holds it.
+        path: path of the lock file.
+        message: message of the error if another process holds it.
 
     Raises:
-        InputError: if another process holds it, or it cannot be made.
+        InputError: if another process holds it, or it cannot be created.
     """
     key = os.path.realpath(path)
     if key in _held:
@@ -61,8 +61,8 @@ def locked_directory(path: Path, tell: Callable[[], None]) -> Iterator[None]:
     """Holds a directory, waiting until no other process does.
 
     Args:
-        path: of the directory.
-        tell: is called before waiting, if another process holds it.
+        path: path of the directory.
+        tell: called before waiting, if another process holds the directory.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -76,10 +76,10 @@ def locked_directory(path: Path, tell: Callable[[], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def temporary_directory(parent: Path, prefix: str) -> Iterator[Path]:
-    """Makes a directory, holds it, and removes it in the end.
+    """Creates a directory, holds it, and removes it at the end of the block.
 
     Raises:
-        OSError: if it cannot be made.
+        OSError: if it cannot be created.
     """
     path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     descriptor = os.open(path, os.O_RDONLY)
@@ -92,7 +92,7 @@ def temporary_directory(parent: Path, prefix: str) -> Iterator[Path]:
 
 
 def remove_abandoned(parent: Path, pattern: str) -> None:
-    """Removes directories of `temporary_directory` whose processes are gone."""
+    """Removes directories made by `temporary_directory` whose processes are gone."""
     for path in parent.glob(pattern):
         with contextlib.suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -104,7 +104,7 @@ def remove_abandoned(parent: Path, pattern: str) -> None:
 
 
 def _lock(descriptor, wait=False):
-    """Whether the lock could be had."""
+    """Returns whether the lock was acquired."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:

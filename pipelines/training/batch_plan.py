@@ -1,13 +1,13 @@
-"""Which training windows share a batch: windows of like length, in batches of like work.
+"""Which training windows share a batch: windows of similar length, in batches of similar work.
 
-Padding a batch to the longest window of the whole log would spend most of a step on padding:
-histories are short but for a few. So windows are put in classes by length, each epoch shuffles
-every class, lays the classes end to end and cuts that row into batches, and shuffles the batches.
-Every window comes exactly once an epoch; with whom it shares its batch is random among windows
-of its length. A batch is only as long as its longest window needs, and the shorter it is the more
-windows it holds, so that every batch has about the same number of events: a step's gradient is a
-mean over as many events as without the classes, and steps take about equally long. The more
-windows there are, the finer the classes, and the less is padding.
+Almost all histories are short, so with batches padded to the longest window of the log, most of a
+step would be spent on padding. Therefore windows are put into length buckets. Each epoch shuffles
+every bucket, concatenates the buckets, cuts the result into batches and shuffles the batches.
+Every window appears exactly once per epoch, together with random windows of its length. A batch is
+only as long as its longest window needs, and the shorter it is, the more windows it holds. So all
+batches hold about the same number of events: a step's gradient is a mean over as many events as
+without buckets, and steps take about equally long. The more windows there are, the finer the
+buckets, and the less padding there is.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ import numpy as np
 
 from hmar_keras.training_config import TrainingConfig
 
-_STEPS = (1, 2, 4, 8)  # between the shortest lengths of classes, the finest first
-_BATCHES_IN_A_CLASS = 8  # on average, so that windows do not always meet the same ones
+_STEPS = (1, 2, 4, 8)  # between the shortest bucket lengths, the finest first
+_BATCHES_IN_A_CLASS = 8  # on average; with few, the same windows would share a batch every epoch
 
 
 def padded_lengths(
     lengths: np.ndarray, max_length: int, few: bool = False, step: int = _STEPS[-1]
 ) -> np.ndarray:
-    """The length that a sequence is padded to, so that there are only a few lengths.
+    """Returns the lengths that sequences are padded to, rounded up so that there are only a few.
 
-    Multiples of 8, from 128 on of 16, from 256 on of 32 and so on: at most an eighth too long
-    beyond 64. With another `step` all of it is as much finer. Or still fewer: powers of two
-    from 16 on.
+    They are multiples of 8, from 128 on of 16, from 256 on of 32, and so on: beyond 64, at most an
+    eighth too long. A smaller `step` makes all multiples smaller by the same factor. With `few`,
+    they are powers of two from 16 on.
 
     Args:
         lengths: int [...], from 1 to `max_length`.
-        max_length: nothing is padded further.
-        few: for steps that XLA compiles for every length, which takes seconds each.
+        max_length: the longest length to pad to.
+        few: use the fewest lengths, because XLA compiles the step for each, which takes seconds.
         step: 1, 2, 4 or 8.
     """
     lengths = np.asarray(lengths)
@@ -47,7 +47,7 @@ def padded_lengths(
 
 
 def _finest_padded_lengths(lengths, max_length, batch_size):
-    """`padded_lengths` with the finest step at which classes still hold several batches."""
+    """Returns `padded_lengths` with the finest step at which buckets still hold several batches."""
     for step in _STEPS:
         padded = padded_lengths(lengths, max_length, step=step)
         classes = len(np.unique(padded))
@@ -61,9 +61,10 @@ class BatchPlan:
     """Where an epoch is cut into batches; the same for every epoch.
 
     Args:
-        classes: int64 [windows], ascending with falling length; windows of a class change places.
+        classes: int64 [windows], the length bucket of each window, lowest for the longest windows;
+            windows are shuffled within their bucket.
         starts: int64 [batches + 1]; batch `i` is `starts[i]:starts[i + 1]` of the ordered windows.
-        lengths: int64 [batches], what its windows are padded to.
+        lengths: int64 [batches], the length that the batch's windows are padded to.
     """
 
     classes: np.ndarray
@@ -78,14 +79,14 @@ class BatchPlan:
         max_length: int,
         few_lengths: bool = False,
     ) -> BatchPlan:
-        """The plan for windows of the given numbers of events.
+        """Plans the batches of windows with the given numbers of events.
 
         Args:
             lengths: int [windows], from 1 to `max_length`.
-            training: with `batching == "mixed"` windows of all lengths share batches of exactly
-                `batch_size` windows, padded to `max_length`; with `"by_length"` a batch holds
-                `batch_size` on average.
-            max_length: nothing is padded further.
+            training: with `batching == "mixed"`, windows of all lengths share batches of exactly
+                `batch_size` windows, padded to `max_length`; with `"by_length"`, a batch holds
+                `batch_size` windows on average.
+            max_length: the longest length to pad to.
             few_lengths: see `padded_lengths`.
         """
         if training.batching == "mixed":
@@ -105,5 +106,5 @@ class BatchPlan:
 
     @property
     def num_batches(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return len(self.lengths)

@@ -1,11 +1,11 @@
 """Training batches that are made where they are needed: on the device, under JAX.
 
-The log waits in the device's memory, and one small compiled program a batch gathers the windows,
-draws the negatives and shuffles the items. The host sends a number. A step on a GPU takes less
-time than a batch does on the host, so a training that is fed by the host waits for it.
+The log stays in the device's memory, and one small compiled program per batch gathers the windows,
+draws the negatives and shuffles the items. The host sends only a number. On a GPU a step takes less
+time than the host needs to make a batch, so training on batches from the host waits for them.
 
-The batches are those of `pipelines/training/host_batches.py` but for the numbers that are drawn:
-the order of the windows and the negatives depend on the seed and the epoch and on nothing else.
+The batches are those of `pipelines/training/host_batches.py` except for the random numbers. Here,
+too, the order of the windows and the negatives depend only on the seed and the epoch.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from pipelines.protocol.splits import Splits
 from pipelines.runtime.errors import InputError
 from pipelines.training.examples import TrainingExamples
 
-_MOST_EVENTS = 2**31 - 1  # without further flags JAX has integers of 32 bits
-_ON_HOST = "let the host make the batches: --no-data-on-device."
+_MOST_EVENTS = 2**31 - 1  # JAX's integers have 32 bits by default
+_ON_HOST = "pass --no-data-on-device to make the batches on the host."
 
 
 class DeviceBatches(keras.utils.PyDataset):
     """The training examples of a split dataset, for `fit` under JAX.
 
-    Its batches are those of the epoch that was begun last, at first of epoch 0; use it as
-    `model.fit(**data.fit_arguments(callbacks), epochs=...)`, and each epoch begins its own.
+    It holds the batches of the epoch passed to `begin` last, initially epoch 0. Used as
+    `model.fit(**data.fit_arguments(callbacks), epochs=...)`, it begins every epoch itself.
 
     Args:
         splits: the split dataset.
-        model: what is trained; its `config`, `features` and `objective` are looked at.
-        training: how it is trained.
-        seed: of the order and the negatives.
-        few_lengths: pad batches to fewer lengths; each is compiled.
+        model: the model to train; its `config`, `features` and `objective` are used.
+        training: settings of the training.
+        seed: seed of the order and the negatives.
+        few_lengths: pad batches to fewer lengths, each of which is compiled.
 
     Attributes:
-        num_windows: examples an epoch.
-        steps_per_epoch: batches an epoch.
+        num_windows: examples per epoch.
+        steps_per_epoch: batches per epoch.
 
     Raises:
-        InputError: if there is nothing to train on, some user leaves no item as a negative, or the
-            device has no room for the log.
+        InputError: if there is nothing to train on, a user has touched every item, which leaves no
+            negatives, or the log is too large for the device.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class DeviceBatches(keras.utils.PyDataset):
         if TIMESTAMPS in examples.features:
             small |= _halved(examples.timestamps)
         self._held = _on_device(small)
-        # Waiting there, too, or each would be sent when its batch is asked for.
+        # On the device as well; otherwise each would be sent when its batch is requested.
         self._batch_ids = jax.device_put(list(np.arange(plan.num_batches, dtype=np.int32)))
         halvings = int(np.diff(excluded.starts).max()).bit_length()
         make = functools.partial(_batch, examples.objective, examples.features, halvings)
@@ -97,37 +97,37 @@ class DeviceBatches(keras.utils.PyDataset):
 
     @property
     def num_batches(self) -> int:
-        """Batches an epoch, as Keras asks for them."""
+        """Batches per epoch, under the name that Keras uses."""
         return self.steps_per_epoch
 
     def steps_per_execution(self, at_most: int) -> int:
-        """How many of at most so many steps may be one execution: all, for an epoch ends itself."""
+        """Returns the steps per execution: `at_most`, or an epoch's steps if these are fewer."""
         return min(at_most, self.steps_per_epoch)
 
     def begin(self, epoch: int) -> None:
-        """Goes on with the batches of an epoch, counted from 0."""
+        """Switches to the batches of an epoch, counted from 0."""
         keys = jax.random.split(jax.random.fold_in(self._seed, epoch), 3)
         self._order = self._shuffle(keys[0], self._held["classes"])
         self._numbers = np.asarray(jax.random.permutation(keys[1], self.steps_per_epoch))
         self._key = keys[2]
 
     def fit_arguments(self, callbacks: list, initial_epoch: int = 0) -> dict:
-        """Returns what `fit` is given: the batches, the first epoch, and the callbacks.
+        """Returns the arguments of `fit`: the batches, the first epoch and the callbacks.
 
         Args:
-            callbacks: of the training.
+            callbacks: callbacks of the training.
             initial_epoch: the epoch to begin with, from 0.
         """
         begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: self.begin(epoch))
         return {
-            "x": self,  # whose epochs end by themselves
+            "x": self,  # knows the length of an epoch, so no steps_per_epoch
             "initial_epoch": initial_epoch,
             "callbacks": [begin, *callbacks],
-            "shuffle": False,  # Keras would do it beside the seed
+            "shuffle": False,  # Keras would ignore the seed
         }
 
     def __getitem__(self, index: int):
-        """A batch of the epoch, see `Objective.batch`."""
+        """Returns a batch of the epoch, see `Objective.batch`."""
         number = int(self._numbers[index])
         rows, length = self._shapes[number]
         batch_id = self._batch_ids[number]
@@ -141,17 +141,17 @@ def _on_device(arrays):
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         size = sum(array.nbytes for array in arrays.values()) / 2**30
-        raise InputError(f"the device has no {size:.1f} GiB for the log; {_ON_HOST}") from error
+        raise InputError(f"the log needs {size:.1f} GiB on the device; {_ON_HOST}") from error
 
 
 def _shuffled(key, classes):
-    """The windows in the order that is cut into batches: those of a class change places."""
+    """Returns the order of the windows that is cut into batches, shuffled within each bucket."""
     ties = jax.random.bits(key, classes.shape)
     return jnp.lexsort((ties, classes))
 
 
 def _halved(times):
-    """Times, which have more digits than JAX's numbers, as sums of two numbers."""
+    """Splits times, which have more digits than JAX's numbers, into sums of two numbers."""
     high = times.astype(np.float32)
     return {"times_high": high, "times_low": (times - high.astype(np.float64)).astype(np.float32)}
 
@@ -184,7 +184,7 @@ def _batch(objective: Objective, features, halvings, held, order, key, number, r
 
 
 def _events(held, features, events, real):
-    """What is known of the events, `[rows, length]` each, by name."""
+    """Returns the features of the events by name, `[rows, length]` each."""
     ids = ("item_ids", "behavior_ids")
     found = {name: jnp.where(real, held[name][events], 0) for name in ids}
     found["is_first"] = held["is_first"][events]
@@ -196,11 +196,11 @@ def _events(held, features, events, real):
 
 
 def _negatives(held, halvings, users, shape, key):
-    """As `ExcludedItems.items_at`, at uniform places."""
+    """Draws negatives: `ExcludedItems.items_at` at uniformly random places."""
     places = jax.random.randint(key, shape, 0, held["outside"][users])
     first = held["below_starts"][users]
     count = held["below_starts"][users + 1] - first
-    # How many excluded items are at or below a place is found bit by bit, from the highest on.
+    # A binary search, from the highest bit on: how many excluded items are at or below a place.
     found = jnp.zeros_like(places)
     for bit in reversed(range(halvings)):
         more = found + 2**bit
@@ -210,9 +210,9 @@ def _negatives(held, halvings, users, shape, key):
 
 
 def in_random_order(items, key):
-    """As `host_batches.in_random_order`, with a key of JAX."""
+    """Does the same as `host_batches.in_random_order`, with a JAX key."""
     numbers = jax.random.uniform(key, items.shape)
-    # Of an item its first place.
+    # The first place of each item.
     first = jnp.argmax(items[:, :, None] == items[:, None, :], axis=2).astype(jnp.int32)
     keys = jnp.where(items > 0, jnp.take_along_axis(numbers, first, axis=1), -1.0)
     order = jnp.lexsort((first, keys), axis=1)

@@ -1,7 +1,7 @@
-"""What is learned from a split dataset: windows of histories, and items that are no negatives.
+"""Training examples of a split dataset: windows of histories, and items that are not negatives.
 
-Without TensorFlow. `pipelines/training/host_batches.py` makes batches of it with tf.data, and
-`pipelines/training/device_batches.py` makes them on the device.
+This module does not need TensorFlow. `pipelines/training/host_batches.py` makes batches of the
+examples with tf.data, and `pipelines/training/device_batches.py` makes them on the device.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from pipelines.training.batch_plan import BatchPlan
 
 
 def training_windows(splits: Splits, objective: Objective, max_length: int) -> np.ndarray:
-    """What a training example is cut from: events `start:end` of one user.
+    """Returns the windows that examples are cut from: events `start:end` of one user.
 
-    A window holds up to `max_length` events and those of the objective's `lookahead`. With
-    `objective.windows == "all"` the windows of a user overlap by these, so that every event but the
-    first is predicted exactly once.
+    A window holds up to `max_length` events plus the objective's `lookahead`. With
+    `objective.windows == "all"`, consecutive windows of a user overlap by the lookahead, so that
+    every event after the first `lookahead` ones is predicted exactly once.
 
     Args:
         splits: the split dataset, as the model sees it.
-        objective: of the training.
-        max_length: the most events that the model reads.
+        objective: objective of the training.
+        max_length: the largest number of events that the model reads.
 
     Returns:
-        int64 [windows, 3]: user, start, end; by user, and a user's newest window first.
+        int64 [windows, 3]: user, start, end; ordered by user, newest window first.
     """
     starts, ends = splits.train_starts, splits.train_ends
     targets = np.maximum(ends - starts - objective.lookahead, 0)
@@ -49,7 +49,7 @@ def training_windows(splits: Splits, objective: Objective, max_length: int) -> n
 
 
 def known_items(splits: Splits) -> ExcludedItems:
-    """What each user has touched in training: never a negative of that user in training."""
+    """Collects the items that each user has touched in training, which are never negatives."""
     dataset = splits.dataset
     trained = splits.training_events()
     return ExcludedItems.from_pairs(
@@ -61,7 +61,7 @@ def known_items(splits: Splits) -> ExcludedItems:
 
 
 def first_on_its_item(dataset: InteractionDataset) -> np.ndarray:
-    """Which events are their user's first on their item, bool [events]."""
+    """Marks the events that are their user's first on their item: bool [events]."""
     pairs = event_users(dataset) * (dataset.num_items + 1) + dataset.item_ids
     first = np.zeros(dataset.num_events, bool)
     first[np.unique(pairs, return_index=True)[1]] = True
@@ -70,7 +70,7 @@ def first_on_its_item(dataset: InteractionDataset) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingExamples:
-    """All that an epoch is made of.
+    """Everything that the batches of an epoch are made of.
 
     Args:
         windows: int64 [windows, 3], see `training_windows`.
@@ -78,10 +78,10 @@ class TrainingExamples:
         behavior_ids: int32 [events].
         timestamps: int64 [events].
         is_first: bool [events], see `first_on_its_item`.
-        excluded: what is no negative, a row a user.
+        excluded: the items that are not negatives, one row per user.
         plan: which windows share a batch.
-        objective: what a batch asks.
-        features: what the model reads.
+        objective: turns windows into inputs and labels.
+        features: names of the inputs that the model reads.
     """
 
     windows: np.ndarray
@@ -102,16 +102,17 @@ class TrainingExamples:
         training: TrainingConfig,
         few_lengths: bool = False,
     ) -> TrainingExamples:
-        """The examples of a split dataset.
+        """Collects the examples of a split dataset.
 
         Args:
             splits: the split dataset.
-            model: what is trained; its `config`, `features` and `objective` are looked at.
-            training: how it is trained.
+            model: the model to train; its `config`, `features` and `objective` are used.
+            training: settings of the training.
             few_lengths: see `padded_lengths`.
 
         Raises:
-            InputError: if there is nothing to train on or some user leaves no item as a negative.
+            InputError: if there is nothing to train on, or a user has touched every item, which
+                leaves no negatives.
         """
         objective, max_length = model.objective(), model.config.max_length
         splits = splits.visible(model.config.input_behaviors)

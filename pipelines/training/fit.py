@@ -115,7 +115,7 @@ def _fit(splits, config, run, seed, hardware, last, history):
             _load_state(model, run, len(scores))
         else:
             prepare(model, splits)
-    require_room(run.path, _checkpoint_size(model), libraries=True)  # not only after an epoch
+    require_room(run.path, _checkpoint_size(model), libraries=True)  # not after the first epoch
     progress = TrainingProgress(last, data.steps_per_epoch, MONITORED, scores)
     interruption = Interruption()
     callbacks = [
@@ -267,7 +267,7 @@ def _build_losses(model, spec):
 
 
 def _check_graph(model):
-    """Checks the graph's inputs and outputs: Keras silently drops inputs that it does not have."""
+    """Checks the graph against the objective: Keras silently drops inputs that a graph lacks."""
     objective, name = model.objective(), type(model).__name__
     if objective.shared_negatives != (NEGATIVE_IDS in model.input):
         raise InputError(

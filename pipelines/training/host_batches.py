@@ -1,9 +1,9 @@
-"""tf.data: from a split dataset to batches that `model.fit` takes.
+"""Batches for `model.fit` from a split dataset, made with tf.data.
 
 Every batch is gathered by tensor operations from the dataset's flat arrays; no Python runs per
-record. The order of the windows and the negatives depend on the seed and the epoch and on
-nothing else, so a training that resumes at epoch n sees what it would have seen. How windows
-become batches: `pipelines/training/batch_plan.py`.
+record. The order of the windows and the negatives depend only on the seed and the epoch, so a
+training that resumes at epoch n sees the same batches as an uninterrupted one.
+`pipelines/training/batch_plan.py` decides which windows share a batch.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from pipelines.protocol.questions import (
 from pipelines.protocol.splits import EvaluationSet, Splits, visible_events
 from pipelines.training.examples import TrainingExamples
 
-_NEGATIVES, _ORDER, _UNIFORM = 0, 1, 2  # what random numbers are drawn for
+_NEGATIVES, _ORDER, _UNIFORM = 0, 1, 2  # uses of random numbers, each with its own stream
 
 
 def in_random_order(items, seed):
-    """A random order of the items of each row; the events on an item stay as they are.
+    """Shuffles the items of each row; the events on one item stay together and in order.
 
     Args:
         items: int `[rows, length]`, left-padded with 0.
         seed: int `[2]`.
 
     Returns:
-        the new order, int `[rows, length]`, and which of the events, in the old one, are the first
-        on their item, bool of the same shape. Padding stays on the left.
+        the new order, int `[rows, length]`, and a mask of the events, in the old order, that are
+        the first on their item, bool of the same shape. Padding stays on the left.
     """
     numbers = tf.random.stateless_uniform(tf.shape(items), seed)
     same = tf.cast(items[:, :, None] == items[:, None, :], tf.int8)
-    first = tf.argmax(same, axis=2, output_type=tf.int32)  # of an item its first place
+    first = tf.argmax(same, axis=2, output_type=tf.int32)  # the first place of each item
     keys = tf.where(items > 0, tf.gather(numbers, first, batch_dims=1), -1.0)
     order = tf.argsort(keys, axis=1, stable=True)
     return order, first == tf.range(tf.shape(items)[1])
@@ -52,17 +52,18 @@ class TrainingData:
 
     Args:
         splits: the split dataset.
-        model: what is trained; its `config`, `features` and `objective` are looked at.
-        training: how it is trained.
-        seed: of the order and the negatives.
-        few_lengths: pad batches to fewer lengths, where XLA compiles a step for each.
+        model: the model to train; its `config`, `features` and `objective` are used.
+        training: settings of the training.
+        seed: seed of the order and the negatives.
+        few_lengths: pad batches to fewer lengths, because XLA compiles a step for each.
 
     Attributes:
-        num_windows: examples an epoch.
-        steps_per_epoch: batches an epoch.
+        num_windows: examples per epoch.
+        steps_per_epoch: batches per epoch.
 
     Raises:
-        InputError: if there is nothing to train on or some user leaves no item as a negative.
+        InputError: if there is nothing to train on, or a user has touched every item, which leaves
+            no negatives.
     """
 
     def __init__(
@@ -93,17 +94,17 @@ class TrainingData:
         self._stride = examples.excluded.num_items + 1
 
     def steps_per_execution(self, at_most: int) -> int:
-        """How many of at most so many steps may be one execution.
+        """Returns the largest divisor of the epoch's steps, at most `at_most`.
 
-        As many as divide the epoch: an execution that began in one epoch would end in the next.
+        With any other number an execution would begin in one epoch and end in the next.
         """
         return max(n for n in range(1, at_most + 1) if self.steps_per_epoch % n == 0)
 
     def fit_arguments(self, callbacks: list, initial_epoch: int = 0) -> dict:
-        """Arguments of `fit` that depend on who makes the batches.
+        """Returns the arguments of `fit` that depend on where the batches are made.
 
         Args:
-            callbacks: of the training.
+            callbacks: callbacks of the training.
             initial_epoch: the epoch to begin with, from 0.
         """
         return {
@@ -111,18 +112,18 @@ class TrainingData:
             "steps_per_epoch": self.steps_per_epoch,
             "initial_epoch": initial_epoch,
             "callbacks": callbacks,
-            "shuffle": False,  # they come in the order of the seed
+            "shuffle": False,  # the batches are shuffled already, by the seed
         }
 
     def dataset(self, initial_epoch: int = 0, epochs: int | None = None) -> tf.data.Dataset:
-        """Batches of epoch after epoch; use it with `steps_per_epoch`.
+        """Returns the batches of all epochs in a row; use it with `steps_per_epoch`.
 
         Args:
-            initial_epoch: the epoch to begin with, from 0; what `fit` is given.
-            epochs: the epoch to end before; None for the training's.
+            initial_epoch: the epoch to begin with, from 0, as passed to `fit`.
+            epochs: the epoch to stop before; None for the training's `epochs`.
 
         Returns:
-            a dataset of what `Objective.batch` gives. Rows and length differ from batch to batch,
+            a dataset of what `Objective.batch` returns. Rows and length vary from batch to batch,
             see `BatchPlan`.
         """
         epochs = self._epochs if epochs is None else epochs
@@ -135,7 +136,7 @@ class TrainingData:
     def _epoch(self, epoch):
         seeds = tf.random.split([self._seed, epoch], 2)
         classes = tf.constant(self._plan.classes, tf.float64)
-        # Windows of a class change places.
+        # Windows are shuffled within their bucket.
         ties = tf.random.stateless_uniform(classes.shape, seeds[0], dtype=tf.float64)
         order = tf.argsort(classes + ties)
         starts, lengths = tf.constant(self._plan.starts), tf.constant(self._plan.lengths)
@@ -175,7 +176,7 @@ class TrainingData:
         )
 
     def _events(self, windows, length):
-        """What is known of the events, `[rows, length]` each, by name."""
+        """Returns the features of the events by name, `[rows, length]` each."""
         events, real = newest_events(tf, windows[:, 1], windows[:, 2], tf.range(length, 0, -1))
         ids = {"item_ids": self._item_ids, "behavior_ids": self._behavior_ids}
         found = {name: tf.where(real, tf.gather(each, events), 0) for name, each in ids.items()}
@@ -186,20 +187,21 @@ class TrainingData:
         return found
 
     def _stream(self, use, epoch, number):
-        """A seed for each use in each batch: hashed with the epoch, then with its number."""
+        """Returns the seed of a use in a batch, hashed from the epoch, the number and the use."""
         seed = tf.random.experimental.stateless_fold_in([self._seed, epoch], number)
         return tf.random.experimental.stateless_fold_in(seed, use) if use else seed
 
     def _negatives(self, users, length, epoch, number):
-        """As `ExcludedItems.items_at`, at uniform places: `[rows, length, negatives]`.
+        """Draws negatives, `[rows, length, negatives]`.
 
-        If a window's positions share them, length is 1.
+        They are `ExcludedItems.items_at` at uniformly random places. If the positions of a window
+        share them, length is 1.
         """
         length = 1 if self._objective.shared_negatives else length
         shape = (tf.size(users, tf.int64), length, self._objective.num_negatives)
         users = users[:, None, None]
         seed = self._stream(_NEGATIVES, epoch, number)
-        # Of 2^64 numbers the remainder is uniform to within I / 2^64.
+        # The remainder of one of 2^64 numbers is uniform to within I / 2^64.
         numbers = tf.random.stateless_uniform(shape, seed, None, None, tf.int64)
         places = tf.math.floormod(numbers, tf.gather(self._outside, users))
         wanted = tf.reshape(users * self._stride + places, [-1])
@@ -215,17 +217,17 @@ def evaluation_dataset(
     batch_size: int,
     seed: int,
 ) -> tf.data.Dataset:
-    """Validation or test questions under the paper's protocol, for `fit` and `evaluate`.
+    """Returns validation or test questions under the paper's protocol, for `fit` and `evaluate`.
 
     Args:
         splits: the split dataset.
-        questions: validation or test.
-        model: what is asked.
-        batch_size: questions at a time.
-        seed: of the sampled negatives.
+        questions: the validation or test questions.
+        model: the model to evaluate.
+        batch_size: questions per batch.
+        seed: seed of the sampled negatives.
 
     Returns:
-        a dataset of `(inputs, truths)` as `TrainingData.dataset` gives them, with one step and
+        a dataset of `(inputs, labels)` like that of `TrainingData.dataset`, with one step and
         100 candidates.
     """
     candidates = evaluation_candidates(splits.dataset, questions, seed)
@@ -240,7 +242,7 @@ def evaluation_dataset(
     inputs[CANDIDATE_IDS] = candidates[:, None, :]
     if objective.shared_negatives:
         inputs[NEGATIVE_IDS] = candidates[:, :0]
-    # Of an output with labels of its own there are none here.
+    # Outputs with their own labels have none here.
     truths = {
         name: target if output.truth is None else np.zeros_like(target)
         for name, output in objective.outputs.items()

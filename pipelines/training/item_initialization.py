@@ -1,4 +1,4 @@
-"""What the training events say of which items go together, for models to begin with."""
+"""Item similarities counted in the training events, from which models start."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pipelines.protocol.splits import Splits
 from pipelines.protocol.training_counts import touched_items
 
 _PAIRS_AT_ONCE = 1 << 24  # half a gigabyte
-_USERS_ASKED = 1000  # for the scale of similarities
+_USERS_ASKED = 1000  # to fit the scale of the similarities
 
 
 def cooccurrence_embeddings(old: np.ndarray, splits: Splits) -> np.ndarray:
-    """Makes embeddings whose products tell which items have users in common.
+    """Returns embeddings whose products tell which items have users in common.
 
-    They are the leading left singular vectors of the matrix of items and users in which both have
-    been divided by the root of their sums (the normalised Laplacian's, as in spectral
-    clustering), times the root of the singular values, and every row as long as the random rows
-    are on average. What nobody touched in training keeps its random row; where the matrix has
-    fewer singular vectors than the table has columns, so does the rest of the columns.
+    They are the leading left singular vectors of the item-user matrix, with rows and columns
+    divided by the square roots of their sums (the normalised Laplacian of spectral clustering),
+    times the square roots of the singular values. Every row is scaled to the average length of the
+    random rows. Items that nobody has touched in training keep their random rows; if the matrix
+    has fewer singular vectors than the table has columns, the remaining columns stay random, too.
 
     Args:
-        old: float32 [num_items + 1, dim], the random ones.
-        splits: the training events.
+        old: float32 [num_items + 1, dim], the random embeddings.
+        splits: the split dataset, whose training events are counted.
 
     Returns:
         float32 of the same shape.
@@ -52,19 +52,19 @@ def cooccurrence_embeddings(old: np.ndarray, splits: Splits) -> np.ndarray:
 def find_neighbors(
     splits: Splits, count: int, max_length: int, weight: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Finds which items have most users in common: the cosine of their users, scaled.
+    """Finds the items that have most users in common, by the scaled cosine of their users.
 
-    Of equally alike items those with the lower ids are taken. The scale is the one with which the
-    scores alone would foretell training best, if they were all there is.
+    Of equally similar items, those with the lower ids are taken. The scale is the one with which
+    these scores alone would best predict the training events.
 
     Args:
-        splits: the training events.
-        count: so many of each item.
-        max_length: the most recent events of a user that the model sees.
-        weight: what that scale is multiplied by.
+        splits: the split dataset, whose training events are counted.
+        count: number of neighbours per item.
+        max_length: the number of a user's most recent events that the model sees.
+        weight: factor that the scale is multiplied by.
 
     Returns:
-        what `ItemNeighbors.assign_neighbors` takes.
+        the arguments of `ItemNeighbors.assign_neighbors`.
     """
     touched = touched_items(splits)
     shares = np.sqrt(1 / np.maximum(touched.sum(axis=0), 1))
@@ -75,12 +75,12 @@ def find_neighbors(
 
 
 def _most_alike(touched, shares, count):
-    """Of every item the `count` others with the greatest cosines.
+    """Finds, for every item, the `count` other items with the greatest cosines.
 
     Returns:
         `(ids, cosines)`, int32 and float32 [num_items + 1, count]; 0 where there are fewer.
     """
-    pairs = touched.T @ touched.sum(axis=1)  # of every item, how often it meets another
+    pairs = touched.T @ touched.sum(axis=1)  # per item: pairs with any item, over all users
     vectors = (touched @ sparse.diags_array(shares)).tocsc()
     shape = (len(shares), count)
     ids, cosines = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
@@ -90,7 +90,7 @@ def _most_alike(touched, shares, count):
         alike = (vectors[:, start:end].T @ vectors).tocoo()
         rows, columns, values = alike.row + start, alike.col, alike.data
         order = np.lexsort((columns, -values, rows))
-        order = order[rows[order] != columns[order]]  # an item is no evidence for itself
+        order = order[rows[order] != columns[order]]  # an item is not its own neighbour
         rows, columns, values = rows[order], columns[order], values[order]
         places = np.arange(len(rows)) - np.searchsorted(rows, rows)
         best = places < count
@@ -100,11 +100,11 @@ def _most_alike(touched, shares, count):
 
 
 def _questions(ids, cosines, shares, splits, max_length):
-    """Some users are asked for the last item of their training, given their events on others.
+    """Asks some users for the last item of their training, given their events on other items.
 
     Yields:
-        for each the score of that item, without what he adds to it; the scores of the items
-        he has not touched, those above 0; and how many of 0 there are beside them.
+        for each user, the score of that item, without the user's own share; the scores above 0 of
+        the items that the user has not touched; and how many untouched items have the score 0.
     """
     dataset, ends = splits.dataset, splits.train_ends
     starts = np.arange(0, ids.size + 1, ids.shape[1])
@@ -125,7 +125,7 @@ def _questions(ids, cosines, shares, splits, max_length):
 
 
 def _foretelling_scale(questions):
-    """What to multiply scores by, so that a softmax over the items tells the answers best."""
+    """Returns the factor with which a softmax over the scores predicts the answers best."""
     asked = [
         (answer, np.append(above, answer), np.append(np.ones(len(above) + 1), zeros))
         for answer, above, zeros in questions
@@ -138,5 +138,5 @@ def _foretelling_scale(questions):
             for answer, scores, counts in asked
         )
 
-    # Logs that could be had are far from the bounds; a tiny one may want no end.
+    # Real logs stay far from the bounds; on tiny ones the optimum can be unbounded.
     return math.exp(optimize.minimize_scalar(loss, bounds=(-5, 5), method="bounded").x)

@@ -1,4 +1,4 @@
-"""What a person sees while a model trains."""
+"""Progress of a training, on standard error."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rich.progress import (
 class TrainingProgress(keras.callbacks.Callback):
     """A bar over all epochs with the time left and the best validation score.
 
-    Where nobody watches (a pipe, a log file), one line an epoch instead.
+    If standard error is not a terminal (a pipe, a log file), one line per epoch instead.
 
     Args:
-        epochs: at most this many epochs.
-        steps: steps an epoch.
+        epochs: maximum number of epochs.
+        steps: steps per epoch.
         monitored: the validation metric to show.
-        history: the scores of epochs finished before, the oldest first.
+        history: the scores of the epochs finished before, oldest first.
     """
 
     def __init__(self, epochs: int, steps: int, monitored: str, history: Sequence[float] = ()):
@@ -54,13 +54,13 @@ class TrainingProgress(keras.callbacks.Callback):
             self._bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Notes the epoch."""
+        """Shows the epoch."""
         self._epoch = epoch
         if self._bar:
             self._bar.update(self._task, description=self._description())
 
     def on_train_batch_end(self, batch, logs=None):
-        """Moves the bar."""
+        """Advances the bar."""
         if self._bar:
             # The last execution of an epoch may have had fewer steps than Keras counts.
             done = min(batch + 1, self._steps)
@@ -69,7 +69,7 @@ class TrainingProgress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Shows the validation score."""
         score = logs[self._monitored]
-        self._best = max(self._best, (score, -(epoch + 1)))  # the earliest of equals
+        self._best = max(self._best, (score, -(epoch + 1)))  # the earliest if several tie
         if self._bar:
             self._bar.update(self._task, description=self._description())
         else:
@@ -80,11 +80,11 @@ class TrainingProgress(keras.callbacks.Callback):
             )
 
     def on_train_end(self, logs=None):
-        """Takes the bar away."""
+        """Removes the bar."""
         self.close()
 
     def close(self):
-        """Takes the bar away, also after an interruption."""
+        """Removes the bar, also after an interruption."""
         if self._bar:
             self._bar.stop()
             self._bar = None

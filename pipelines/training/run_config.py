@@ -1,6 +1,6 @@
-"""Every setting of a run, each with one owner: the model, the training, or the split of the data.
+"""All settings of a run, each with one owner: the model, the training, or the split of the data.
 
-In files, in `--set` and in a search a setting goes by its name alone; who owns it is found here.
+Files, `--set` and searches use the name of a setting alone; this module finds its owner.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from hmar_keras.training_config import TrainingConfig
 from pipelines.protocol.splits import SplitConfig
 
 _MODEL = "model"
-# What a model's settings hold that the log says.
+# Settings of a model that come from the log.
 OF_LOG = ("num_items", "behaviors", "num_users")
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """What a run is made with.
+    """The settings of a run.
 
     Args:
-        name: of the model, as `--model` has it.
-        model: the model's own settings.
-        training: how it is trained.
-        split: what of the data is held out.
+        name: name of the model, as passed to `--model`.
+        model: settings of the model.
+        training: settings of the training.
+        split: which events are held out.
 
     Example:
 
@@ -49,13 +49,13 @@ class RunConfig:
     def of(
         cls, num_items: int, behaviors: Behaviors, model: str = "hmar", **settings: Any
     ) -> RunConfig:
-        """The usual settings of a model, but for some.
+        """Returns the default settings of a model, with some of them changed.
 
         Args:
             num_items: size of the catalogue.
             behaviors: names from weak to strong, and the target.
-            model: its name.
-            **settings: by name, whoever owns them.
+            model: name of the model.
+            **settings: the changes by name, whoever owns them.
 
         Raises:
             ValueError: if a setting is unknown or wrong.
@@ -65,13 +65,13 @@ class RunConfig:
 
     @classmethod
     def preset(cls, name: str, num_items: int, behaviors: Behaviors, **settings: Any) -> RunConfig:
-        """The settings of a preset, of the model and of its training, but for some.
+        """Returns a preset's settings of the model and its training, with some of them changed.
 
         Args:
             name: a name in `hmar_keras.PRESETS`.
             num_items: size of the catalogue.
             behaviors: names from weak to strong, and the target.
-            **settings: those that differ from the preset, by name.
+            **settings: the changes by name.
 
         Raises:
             ValueError: if there is no such preset, or a setting is unknown or wrong.
@@ -80,7 +80,7 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> RunConfig:
-        """The reverse of `to_dict`; also reads settings of earlier versions.
+        """Returns the settings that `to_dict` wrote, in this or an earlier version.
 
         Raises:
             ValueError: if a setting is unknown, missing or wrong, or there is no such model.
@@ -99,12 +99,14 @@ class RunConfig:
         return cls(name, **made)
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings by name, as plain numbers, strings, lists and dicts."""
+        """Returns all settings by name, as plain numbers, strings, lists and dicts."""
         owned = {**self.training.to_dict(), **self.split.to_dict()}
         return {_MODEL: self.name, **self.model.to_dict(), **owned}
 
     def replace(self, **changes: Any) -> RunConfig:
-        """A copy with some settings changed; another `model` keeps those that mean the same to it.
+        """Returns a copy with some settings changed.
+
+        Another `model` keeps the settings that mean the same to it.
 
         Raises:
             ValueError: if a setting is unknown or its value is out of range.
@@ -113,15 +115,15 @@ class RunConfig:
         return RunConfig.from_dict({**kept, **changes})
 
     def build_model(self, dtype: Any = None) -> SequentialRecommender:
-        """The model, with initial weights.
+        """Builds the model, with initial weights.
 
         Args:
-            dtype: of its layers, a name or a policy.
+            dtype: dtype of the layers, a name or a policy.
         """
         return MODELS[self.name](self.model, dtype)
 
     def defaults(self) -> dict[str, Any]:
-        """What each setting is where nobody says otherwise, by name."""
+        """Returns the default of each setting that has one, by name."""
         fields = [
             field
             for part in (self.model, self.training, self.split)
@@ -135,7 +137,10 @@ class RunConfig:
 
 
 def owners(name: str) -> dict[str, Any]:
-    """The classes of settings of a run of a model, by the names that `RunConfig` has for them.
+    """Returns the classes of a run's settings, by their names in `RunConfig`.
+
+    Args:
+        name: name of the model.
 
     Raises:
         ValueError: if there is no such model.
@@ -146,7 +151,10 @@ def owners(name: str) -> dict[str, Any]:
 
 
 def setting_names(name: str) -> list[str]:
-    """The names of all settings of a run of a model.
+    """Returns the names of all settings of a run.
+
+    Args:
+        name: name of the model.
 
     Raises:
         ValueError: if there is no such model.
@@ -155,14 +163,14 @@ def setting_names(name: str) -> list[str]:
 
 
 def shared_settings(settings: Mapping[str, Any], written_for: str, name: str) -> dict[str, Any]:
-    """Those settings that mean the same to another model than they were written for.
+    """Returns the settings that mean the same to another model.
 
-    A name alone is not enough: a user's model may call a setting of its own the same.
+    The same name is not enough: a custom model may use it for a setting of its own.
 
     Args:
-        settings: by name.
-        written_for: the name of the model that they were written for.
-        name: of the other model, or of the same.
+        settings: settings by name.
+        written_for: name of the model that they were written for.
+        name: name of the other model; it may be the same.
 
     Raises:
         ValueError: if there is no such model.
@@ -174,25 +182,23 @@ def shared_settings(settings: Mapping[str, Any], written_for: str, name: str) ->
 
 
 def unregistered(settings: Any) -> str | None:
-    """The sentence about settings of a model that nothing has registered; None if it is known.
+    """Returns the error sentence for settings of an unregistered model; None if it is registered.
 
     Args:
-        settings: by name, as a file holds them.
+        settings: settings by name, as in a file.
     """
     name = settings.get(_MODEL) if isinstance(settings, Mapping) else None
     if not isinstance(name, str) or name in MODELS:
         return None
     return (
-        f"it is of the model {name!r}, which nothing has registered; give the file that does: "
+        f"the model {name!r} is not registered; pass the file that registers it: "
         "hmar --import FILE.py."
     )
 
 
 def _unknown(setting, name, known):
-    """The sentence about a setting that nobody owns; maybe another model does."""
+    """Returns the error sentence for a setting without an owner; it may be another model's."""
     others = [model for model, cls in MODELS.items() if setting in cls.Settings.names()]
     if others:
-        return (
-            f"{name} has no setting {setting!r}, which is one of {', '.join(others)}; leave it out."
-        )
+        return f"{setting!r} is a setting of {', '.join(others)}, not of {name}; leave it out."
     return unknown_setting(setting, known)

@@ -1,16 +1,16 @@
-"""The directory of one run: what was asked for, how far it got, and what came out.
+"""The directory of one run: what was requested, how far it got, and what came out.
 
     run.json          dataset, raw data directory, seed, versions
     config.json       the settings
-    history.json      one entry a finished epoch; an epoch counts once it stands here
+    history.json      one entry per finished epoch; an epoch counts once it is listed here
     checkpoints/      weights and optimiser state of the last and of the best epoch
     model.keras       the model with the best weights, ready for `keras.saving.load_model`
     metrics.json      test and validation results of the model and the baselines
     tensorboard/      logs for TensorBoard
     run.lock          held by the process that trains
 
-Every file is written under another name and renamed when it is complete. Beside each file that is
-read back stands its checksum, see `pipelines.storage.artefacts`.
+Every file is written under another name and renamed when it is complete. Files that are read back
+have their checksums next to them, see `pipelines.storage.artefacts`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pipelines.training.run_config import RunConfig, unregistered
 from pipelines.training.run_files import history_fault, metrics_fault, settings_fault, source_fault
 
 _LOCK, _CHECK = "run.lock", ".check"
-# What a run holds that was killed while it was made.
+# What a run holds if its process was killed while creating it.
 _UNFINISHED = ("checkpoints", "config.json", "config.json.sha256", "run.json.sha256", _LOCK)
 
 
@@ -56,12 +56,12 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path, settings: dict, config: RunConfig) -> RunDirectory:
-        """Makes a new run.
+        """Creates a new run.
 
         Args:
-            path: must not exist yet, or be an empty directory.
-            settings: what `run.json` shall hold.
-            config: what `config.json` shall hold.
+            path: a path that does not exist yet, or an empty directory.
+            settings: content of `run.json`.
+            config: content of `config.json`.
 
         Raises:
             InputError: if it exists or cannot be written.
@@ -78,41 +78,41 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path) -> RunDirectory:
-        """An existing run.
+        """Opens an existing run.
 
         Raises:
             InputError: if there is none.
         """
         run = cls(path)
         if not (run.path / "run.json").is_file():
-            raise InputError(f"{run.path} is not the directory of a run: it holds no run.json.")
+            raise InputError(f"{run.path} is not the directory of a run: it has no run.json.")
         return run
 
     def held(self):
-        """Holds the run: only one process trains it at a time, which may hold it repeatedly.
+        """Holds the run, so that only one process trains it; that process may hold it repeatedly.
 
         Raises:
             InputError: if another process holds it, or the directory cannot be written.
         """
         return held(
             self.path / _LOCK,
-            f"{self.path} is being trained by another process; wait for its end, or choose "
+            f"{self.path} is being trained by another process; wait for it to finish, or choose "
             "another --output.",
         )
 
     def _is_unfinished(self):
-        """Whether a process was killed while it made the run, before there was any result."""
+        """Returns whether a process was killed while creating the run, before any result."""
         names = [path.name for path in self.path.iterdir() if not _is_temporary(path.name)]
         begun = "checkpoints" in names or _LOCK in names
         empty = not self._checkpoints.is_dir() or not any(self._checkpoints.iterdir())
         return begun and empty and set(names) <= set(_UNFINISHED)
 
     def config(self) -> RunConfig:
-        """The configuration.
+        """Reads the configuration.
 
         Raises:
-            InputError: if the file does not hold a valid one, or one of a model of the user's own
-                that has not been imported.
+            InputError: if the file does not hold a valid one, or its custom model has not been
+                imported.
         """
         path, settings = self.path / "config.json", self.read_json("config.json")
         try:
@@ -121,31 +121,31 @@ class RunDirectory:
             raise InputError(f"{path}: {unregistered(settings) or error}") from error
 
     def settings(self) -> dict:
-        """What `run.json` holds: the data and the software, seed and hardware.
+        """Reads `run.json`: the data, the software, the seed and the hardware.
 
         Raises:
-            InputError: if it is damaged or lacks some of that.
+            InputError: if it is damaged or incomplete.
         """
         return self.read_json(
             "run.json", lambda content: settings_fault(content) or source_fault(content)
         )
 
     def history(self) -> list[dict]:
-        """The finished epochs, the oldest first.
+        """Reads the finished epochs, oldest first.
 
         Raises:
-            InputError: if the file is damaged, or missing beside the model.
+            InputError: if the file is damaged, or missing although there is a model.
         """
         if os.path.lexists(self.path / "history.json"):
             return self.read_json("history.json", history_fault)
-        if self.model.exists():  # it is written after the last epoch
+        if self.model.exists():  # which is written after the last epoch
             raise InputError(
                 f"{self.path / 'history.json'} is missing; restore it, or start a new run."
             )
         return []
 
     def metrics(self) -> dict | None:
-        """What `metrics.json` holds, None if the run has not been evaluated.
+        """Reads `metrics.json`; returns None if the run has not been evaluated.
 
         Raises:
             InputError: if it is damaged.
@@ -157,7 +157,7 @@ class RunDirectory:
         )
 
     def checkpoint(self, epoch: int) -> Path:
-        """Where the weights after an epoch (from 1) are kept."""
+        """Returns the path of the weights after an epoch (from 1)."""
         return self._checkpoints / f"epoch-{epoch:05d}.weights.h5"
 
     def keep_checkpoints(self, *epochs: int) -> None:
@@ -173,10 +173,10 @@ class RunDirectory:
         fault: Callable[[object], str | None] = _any_content,
         advice: str = "restore it, or start a new run",
     ):
-        """The content of one of the JSON files.
+        """Reads one of the JSON files.
 
         Args:
-            name: of the file.
+            name: name of the file.
             fault: see `artefacts.read_json`.
             advice: what to do about a damaged file.
 
@@ -190,19 +190,19 @@ class RunDirectory:
             raise InputError(f"{path} is missing; train the run first.") from error
 
     def write_json(self, name: str, content) -> None:
-        """Writes one of the JSON files at once or not at all."""
+        """Writes one of the JSON files, completely or not at all."""
         write_json(self.path / name, content)
 
 
 def new_directory(path: Path, may_be_reused: Callable[[], bool] = lambda: False) -> None:
-    """Makes the directory of something new.
+    """Creates a directory for new results.
 
     Args:
-        path: of the directory.
-        may_be_reused: whether what is in it is what a killed process left before any result.
+        path: path of the directory.
+        may_be_reused: whether it only holds what a killed process left before any result.
 
     Raises:
-        InputError: if there is something in it, or it cannot be written.
+        InputError: if it is not empty, or cannot be written.
     """
     try:
         if path.exists() and not path.is_dir():
@@ -220,14 +220,14 @@ def new_directory(path: Path, may_be_reused: Callable[[], bool] = lambda: False)
 
 
 def _holds_anything(path):
-    """Whether there is more than what a process leaves that is killed while it writes."""
+    """Returns whether there is more than what a process killed while writing leaves."""
     names = {each.name for each in path.iterdir() if not _is_temporary(each.name)}
-    # The checksum comes first.
+    # A checksum is written before its file, so alone it does not count.
     return any(artefact_of(name) in (None, *names) for name in names)
 
 
 def _is_temporary(name):
-    """Whether a name is one of those that a killed writer leaves."""
+    """Returns whether a name is one of those that a killed writer leaves."""
     return name == _CHECK or writer_of(name) is not None
 
 
@@ -236,12 +236,12 @@ def _exists(path):
 
 
 def read_json_object(path: Path, what: str, fields: Collection[str]) -> dict:
-    """A JSON file that says what a directory is.
+    """Reads the JSON file that says what a directory is.
 
     Args:
-        path: of the file.
-        what: the directory should be.
-        fields: what the file must hold.
+        path: path of the file.
+        what: whose directory it should be, for messages, such as "an experiment".
+        fields: fields that the file must have.
 
     Raises:
         InputError: if it is missing or broken.
@@ -249,11 +249,11 @@ def read_json_object(path: Path, what: str, fields: Collection[str]) -> dict:
 
     def fault(content):
         missing = [name for name in fields if not isinstance(content, dict) or name not in content]
-        return f"it does not hold {', '.join(missing)}" if missing else settings_fault(content)
+        return f"it has no {', '.join(missing)}" if missing else settings_fault(content)
 
     try:
         return read_json(path, fault, "restore it")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
-            f"{path.parent} is not the directory of {what}: it holds no {path.name}."
+            f"{path.parent} is not the directory of {what}: it has no {path.name}."
         ) from error

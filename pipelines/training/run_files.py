@@ -1,4 +1,4 @@
-"""What the JSON files of a run must hold: each function says what is wrong, or None."""
+"""Checks of a run's JSON files: each function returns what is wrong, or None."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SETTINGS = {
     "prepared": str | None,
 }
 _OPTIONAL = ("hardware", "log", "fingerprint", "prepared")
-_SEEDS = 1 << 32  # as many as NumPy takes
+_SEEDS = 1 << 32  # NumPy accepts no larger ones
 
 
 def history_fault(content) -> str | None:
@@ -39,7 +39,7 @@ def history_fault(content) -> str | None:
 
 
 def settings_fault(content) -> str | None:
-    """Checks `run.json`: the types of the fields that it has."""
+    """Checks the types of the fields in `run.json`; any of them may be missing."""
     if not isinstance(content, dict):
         return "it is not an object"
     for name, kind in _SETTINGS.items():
@@ -67,12 +67,12 @@ def metrics_fault(content) -> str | None:
         return "it has no best_epoch"
     for part in ("validation", "test"):
         if not content.get(part) or not are_results(content[part]):
-            return f"it has no results of {part}"
+            return f"it has no {part} results"
     return None
 
 
 def are_results(content) -> bool:
-    """Whether something is `results[scorer][protocol][metric]` with finite numbers."""
+    """Returns whether something is `results[scorer][protocol][metric]` with finite numbers."""
     return isinstance(content, dict) and all(
         isinstance(protocols, dict)
         and all(

@@ -1,4 +1,4 @@
-"""What a model may take from the log before its first step: the training events, and no others."""
+"""What a model may read of the log before its first step: the training events and no others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SplitLog:
 
     @property
     def num_users(self) -> int:
-        """Users of the log; ids run from 1."""
+        """Number of users in the log; ids run from 1."""
         return self._splits.dataset.num_users
 
     @property
@@ -63,7 +63,10 @@ class SplitLog:
         return self._splits.training_events()
 
     def popularity(self) -> np.ndarray:
-        """Counts the target behaviour by item: float64 [num_items + 1], in [0, 1)."""
+        """Returns how often each item got the target behaviour: float64 [num_items + 1], in [0, 1).
+
+        See `pipelines.protocol.training_counts.item_popularity`.
+        """
         return item_popularity(self._splits)
 
     def cooccurrence_start(self, embeddings: np.ndarray) -> np.ndarray:

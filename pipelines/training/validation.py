@@ -1,4 +1,4 @@
-"""Validation after every epoch, on the whole catalogue, and what the losses of it were."""
+"""Validation on the whole catalogue after every epoch, and the epoch's losses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EVENT_LOSS = "event_loss"
 
 
 def validation_names() -> list[str]:
-    """What `Validation` adds to the logs; higher is better for all of it."""
+    """Returns the names that `Validation` adds to the logs; higher is better for all of them."""
     return [
         MONITORED,
         *(f"val_{protocol}_{metric}" for protocol in PROTOCOLS for metric in METRICS),
@@ -31,11 +31,11 @@ def validation_names() -> list[str]:
 class LossOverEvents(keras.metrics.Mean):
     """Mean of a loss over all events of an epoch.
 
-    Keras's own tracker weighs the means of the batches by their rows, padded ones too; this is
-    the same number however the events are batched and distributed.
+    Keras's own tracker weights the means of the batches by their rows, including padded ones. This
+    mean is the same however the events are batched and distributed.
 
     Args:
-        loss: gives the losses of all positions by `call`.
+        loss: the loss; its `call` returns the losses of all positions.
     """
 
     def __init__(self, loss: keras.losses.Loss):
@@ -43,7 +43,7 @@ class LossOverEvents(keras.metrics.Mean):
         self._loss = loss
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds `[batch, steps]` truths, 0 for padding, and predictions."""
+        """Adds labels `[batch, steps]`, 0 for padding, and their predictions."""
         y_true = ops.convert_to_tensor(y_true)
         losses = ops.reshape(self._loss.call(y_true, y_pred), (-1,))
         weights = ops.reshape(event_weights(y_true, sample_weight), (-1,))
@@ -51,17 +51,16 @@ class LossOverEvents(keras.metrics.Mean):
 
 
 class Validation(keras.callbacks.Callback):
-    """After every epoch: validate on the whole catalogue.
+    """Validates on the whole catalogue after every epoch.
 
-    Adds to the logs, for whatever callback follows, `val_PROTOCOL_hr@10`, `val_PROTOCOL_ndcg@10`
-    and the score that decides, `val_score`. The model has been compiled by
-    `training.fit.compile_model`.
+    Adds `val_PROTOCOL_hr@10`, `val_PROTOCOL_ndcg@10` and the decisive score, `val_score`, to the
+    logs for the callbacks after it. The model must be compiled by `training.fit.compile_model`.
 
     Args:
         splits: the split dataset; only its validation questions are used.
         config: the settings.
-        seed: of the dropout and of the sampled negatives.
-        precision: of the model that trains.
+        seed: seed of the dropout and of the sampled negatives.
+        precision: precision of the model in training.
     """
 
     def __init__(self, splits: Splits, config: RunConfig, seed: int, precision: str = "float32"):
@@ -75,7 +74,7 @@ class Validation(keras.callbacks.Callback):
         self._float32_copy = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Gives every dropout a state that depends on the seed and the epoch alone."""
+        """Gives every dropout layer a state that depends only on the seed and the epoch."""
         layers = [
             layer
             for layer in self.model._flatten_layers()
@@ -87,11 +86,11 @@ class Validation(keras.callbacks.Callback):
             )
 
     def on_epoch_end(self, epoch, logs):
-        """Validates."""
+        """Validates the model and adds the results to the logs."""
         self._put_losses(logs)
         if not math.isfinite(logs["loss"]):
             raise InputError(
-                f"the loss is no number after epoch {epoch + 1}; try a lower learning_rate."
+                f"the loss is not finite after epoch {epoch + 1}; try a lower learning_rate."
             )
         results = self._evaluator(self._current_scorer())
         for protocol, metrics in results.items():
@@ -100,9 +99,9 @@ class Validation(keras.callbacks.Callback):
         logs[MONITORED] = validation_score(results)
 
     def _put_losses(self, logs):
-        """`loss` and the losses of all outputs become means over events."""
+        """Replaces `loss` and the losses of all outputs with means over events."""
         weights = self.model.objective().compile_arguments()["loss_weights"]
-        if len(weights) == 1:  # then Keras leaves the output's name out of its metrics'
+        if len(weights) == 1:  # then Keras omits the output's name from its metrics
             for name in [name for name in logs if name != "loss"]:
                 logs[f"{next(iter(weights))}_{name}"] = logs.pop(name)
         for output in weights:
@@ -110,7 +109,7 @@ class Validation(keras.callbacks.Callback):
         logs["loss"] = sum(weight * logs[f"{output}_loss"] for output, weight in weights.items())
 
     def _current_scorer(self):
-        """Scores as the saved model would, in float32."""
+        """Returns a scorer that scores as the saved model would, in float32."""
         if self._scorer is None:
             if self._precision != "float32":
                 self._float32_copy = self._config.build_model()

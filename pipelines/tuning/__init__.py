@@ -1,4 +1,4 @@
-"""Searching for settings with KerasTuner: alpha, beta, theta, and the architecture."""
+"""Hyper-parameter search with KerasTuner: alpha, beta, theta and the architecture."""
 
 from pipelines.tuning.hypermodel import HMARHyperModel
 from pipelines.tuning.space import Choices, Range, SearchSpace

@@ -1,4 +1,4 @@
-"""HMAR as KerasTuner's `HyperModel`, for any of its tuners."""
+"""HMAR as a `HyperModel` for any tuner of KerasTuner."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from pipelines.tuning.space import SearchSpace
 
 
 class HMARHyperModel(keras_tuner.HyperModel):
-    """Builds and fits what a `RunConfig` describes, for values that a tuner chooses.
+    """Builds and fits the model of a `RunConfig`, with values that a tuner chooses.
 
-    Each epoch is validated on the whole catalogue; an objective is `val_score` or another of
-    `pipelines.training.validation.validation_names()`, with the direction `max`. (What Keras would
-    call the metrics of the two outputs is `val_ranking_ndcg@10` and so on, of batches that are
-    given to `fit` as `validation_data`.)
+    Each epoch is validated on the whole catalogue. The objective is `val_score` or another name in
+    `pipelines.training.validation.validation_names()`, with the direction `max`. (Names such as
+    `val_ranking_ndcg@10` are not among them: these are Keras's metrics of the two outputs on
+    batches that `fit` gets as `validation_data`.)
 
     Args:
         splits: the split dataset.
-        space: what is searched, and where from.
-        seed: of the weights, the order, the negatives and the dropout of every trial.
+        space: the searched settings, and where the search begins.
+        seed: seed of the weights, the order, the negatives and the dropout of every trial.
 
     Example:
 
@@ -54,19 +54,19 @@ class HMARHyperModel(keras_tuner.HyperModel):
         self._seed = seed
 
     def config(self, hp: keras_tuner.HyperParameters) -> RunConfig:
-        """The settings that a tuner's values make, for instance of its best trial.
+        """Returns the settings for a tuner's values, for instance those of its best trial.
 
         Raises:
-            ValueError: if they do not do together.
+            ValueError: if the values are not valid together.
         """
         self._space.declare(hp)
         return self._space.config(hp.values)
 
     def build(self, hp: keras_tuner.HyperParameters) -> SequentialRecommender:
-        """The compiled model, its weights drawn by the seed.
+        """Builds and compiles the model, with weights drawn by the seed.
 
         Raises:
-            ValueError: if the values do not make valid settings together.
+            ValueError: if the values are not valid together.
         """
         config = self.config(hp)
         keras.utils.set_random_seed(self._seed)
@@ -84,28 +84,28 @@ class HMARHyperModel(keras_tuner.HyperModel):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         verbose: int | str = 0,
     ) -> keras.callbacks.History:
-        """Trains on windows of the trial's own length, in batches of its own size.
+        """Trains on windows of the trial's length, in batches of its size.
 
         Args:
             hp: the trial's values.
-            model: what `build` gave.
-            epochs: at most this many; None for those of the space's base, after whose `patience`
-                epochs without a better score it stops in any case.
-            initial_epoch: as in Keras; Hyperband goes on where another trial ended.
-            callbacks: more of them; a tuner adds its own.
+            model: the model from `build`.
+            epochs: maximum number of epochs; None for that of the space's base. Training stops
+                early after the base's `patience` epochs without a better score.
+            initial_epoch: as in Keras; Hyperband resumes where another trial stopped.
+            callbacks: further callbacks; a tuner adds its own.
             verbose: as in Keras.
 
         Returns:
-            the history, with the scores of the validation.
+            the history, including the validation scores.
 
         Raises:
-            InputError: if the loss is no number any more.
+            InputError: if the loss is not finite.
         """
         config = self.config(hp)
         epochs = epochs or config.training.epochs
         training = config.training.replace(epochs=epochs)
         data = training_data(self._splits, model, training, self._seed, Hardware().resolved())
-        base = config.training  # the schedule is that of all epochs
+        base = config.training  # the schedule spans the base's epochs
         callbacks = [
             Validation(self._splits, config, self._seed),
             keras.callbacks.EarlyStopping(MONITORED, mode="max", patience=base.patience),

@@ -1,4 +1,4 @@
-"""What the settings of a search have to do with its scores."""
+"""How much the settings of a search matter for its scores."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from scipy.stats import qmc
 from pipelines.tuning.space import Choices, SearchSpace
 from pipelines.tuning.trials import Trial
 
-_LEAST = 8  # trials, to say anything at all
+_LEAST = 8  # trials, to fit a forest
 _TREES, _POINTS, _STEPS = 200, 512, 17
 
 
 @dataclasses.dataclass(frozen=True)
 class Importance:
-    """What a random forest, fitted to the trials, says of the whole space.
+    """What a random forest, fitted to the trials, says about the whole space.
 
     Args:
-        shares: by setting, how much of the differences between scores it makes by itself: the
-            variance of its curve, divided by the variance over the space. What settings make
-            together is in none (Hutter et al., ICML 2014, "functional ANOVA").
-        curves: by setting, places 0 to 1 and the mean score with the setting there, over all
+        shares: by setting, the share of the scores' variance that it explains by itself: the
+            variance of its curve divided by the variance over the space. Interactions between
+            settings are in none (Hutter et al., ICML 2014, "functional ANOVA").
+        curves: by setting, positions 0 to 1 and the mean score with the setting there, over all
             values of the others.
-        explained: how much of the differences between trials that a tree has not seen it
-            foretells, 1 for all; 0 or less if no more than their mean does.
+        explained: R² on trials that a tree has not seen: 1 for perfect predictions, 0 or less if
+            they are no better than the mean.
     """
 
     shares: dict[str, float]
@@ -38,11 +38,11 @@ def importance(trials: Sequence[Trial], space: SearchSpace) -> Importance | None
     """Fits the forest.
 
     Args:
-        trials: completed ones.
-        space: what they changed.
+        trials: completed trials.
+        space: the searched settings.
 
     Returns:
-        None where there are too few trials, or all are equally good.
+        the importance; None if there are too few trials or all scores are equal.
     """
     scores = np.array([trial.score for trial in trials])
     if len(trials) < _LEAST or np.ptp(scores) == 0:
@@ -52,7 +52,7 @@ def importance(trials: Sequence[Trial], space: SearchSpace) -> Importance | None
     # Out of bag: every tree leaves out about a third of the trials.
     forest = RandomForestRegressor(_TREES, oob_score=True, random_state=0)
     forest.fit(places(trials, space), scores)
-    # Evenly, and hardly correlated: chance in them would be in the shares.
+    # Sobol points: even and hardly correlated, because any randomness would show in the shares.
     points = qmc.Sobol(len(space.entries), rng=0).random(_POINTS)
     for column, entry in enumerate(space.entries.values()):
         points[:, column] = _rounded(entry, points[:, column])
@@ -66,7 +66,7 @@ def importance(trials: Sequence[Trial], space: SearchSpace) -> Importance | None
 
 
 def places(trials: Sequence[Trial], space: SearchSpace) -> np.ndarray:
-    """float [trials, settings]: where each trial's values stand in their ranges, 0 to 1."""
+    """Returns the positions of values in their ranges, 0 to 1: float [trials, settings]."""
     return np.array(
         [
             [entry.place(trial.values[name]) for name, entry in space.entries.items()]
@@ -83,7 +83,7 @@ def _curve(forest, points, column, entry):
 
 
 def _rounded(entry, numbers):
-    """Choices have no places between them; all are as frequent."""
+    """Rounds positions to those of choices, all equally frequent; ranges are left alone."""
     if not isinstance(entry, Choices):
         return numbers
     last = len(entry.choices) - 1

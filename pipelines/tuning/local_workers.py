@@ -1,4 +1,4 @@
-"""Worker processes on the chief's own machine: started, started again when they die, ended."""
+"""Worker processes on the chief's machine: started, restarted when they die, and stopped."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pipelines.runtime.errors import InputError
 from pipelines.runtime.hardware import cores
 
 _MOST_STARTS_IN_VAIN = 3
-_SAID_WHY = 2  # status of a worker that ended with a sentence and would so again
+_SAID_WHY = 2  # exit status of a worker that printed an error, which would recur
 _SECONDS_TO_END = 10
 
 
 class LocalWorkers:
-    """Some workers of a search.
+    """The workers of a search on this machine.
 
     Args:
-        directory: of the tuning.
-        number: how many.
+        directory: directory of the search.
+        number: number of workers.
         address: host and port of the chief.
-        devices: how many devices a training takes.
+        devices: number of devices per training.
     """
 
     def __init__(self, directory: Path, number: int, address: tuple[str, str], devices: int):
@@ -36,19 +36,19 @@ class LocalWorkers:
         self._deaths = 0
 
     def start(self) -> None:
-        """Starts all of them."""
+        """Starts all workers."""
         (self._directory / "workers").mkdir(exist_ok=True)
         for worker in range(self._number):
             self._start(worker)
 
     def look(self) -> bool:
-        """Starts again those that died.
+        """Restarts workers that died.
 
         Returns:
             whether any is running.
 
         Raises:
-            InputError: if one says why it ends, or they die again and again.
+            InputError: if a worker reports an error, or the workers keep dying.
         """
         for worker, process in list(self._running.items()):
             status = process.poll()
@@ -60,19 +60,18 @@ class LocalWorkers:
                 self._deaths += 1
                 if self._deaths >= _MOST_STARTS_IN_VAIN * self._number:
                     raise InputError(
-                        f"the workers die again and again, the last with: "
-                        f"{self._last_line(worker)} (all of it: {self._log(worker)}); mend it and "
-                        "continue with --resume."
+                        f"the workers keep dying, the last with: {self._last_line(worker)} "
+                        f"(see {self._log(worker)}); fix the cause and continue with --resume."
                     )
                 self._start(worker)
         return bool(self._running)
 
     def trial_ended(self) -> None:
-        """They are of use: deaths before do not count any more."""
+        """Resets the count of deaths, because the workers make progress."""
         self._deaths = 0
 
     def end(self) -> None:
-        """Ends all of them now; what they had not finished is run again another time."""
+        """Stops all workers; trials that they have not finished run again on resumption."""
         for process in self._running.values():
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
@@ -89,10 +88,10 @@ class LocalWorkers:
             self._running[worker] = subprocess.Popen(
                 [sys.executable, "-m", "pipelines.tuning.worker", str(self._directory)],
                 env=self._environment(worker),
-                stdin=subprocess.PIPE,  # it closes when this process ends, however it ends
+                stdin=subprocess.PIPE,  # closes when this process ends, however it ends
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the chief, who then ends them
+                start_new_session=True,  # Ctrl-C is for the chief, which then stops them
             )
 
     def _environment(self, worker):
@@ -117,7 +116,7 @@ class LocalWorkers:
 
 
 def _threads(workers):
-    """Several share what the machine has."""
+    """Divides the cores among several workers."""
     if workers == 1:
         return {}
     share = str(max(1, cores() // workers))
@@ -125,7 +124,7 @@ def _threads(workers):
 
 
 def _gpus(worker, devices):
-    """As many GPUs as a training takes, in turn, where there are more."""
+    """Assigns as many GPUs as a training takes, in turn, if the machine has more."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     found = [path.name.removeprefix("nvidia") for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
     gpus = visible.split(",") if visible else found

@@ -1,4 +1,4 @@
-"""KerasTuner's oracles, made to survive a kill at any moment and workers that die."""
+"""KerasTuner's oracles, made to survive kills at any moment and workers that die."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pipelines.tuning.space import SearchSpace
 
 ALGORITHMS = ("random", "bayesian", "hyperband")
 COMPLETED, FAILED = trial_module.TrialStatus.COMPLETED, trial_module.TrialStatus.FAILED
-_MOST_DEATHS = 2  # of workers within one trial, before it is left alone
+_MOST_DEATHS = 2  # of workers within one trial, before it counts as failed
 _DEATHS = "deaths"
 
 
 class _Durable:
-    """What KerasTuner 1.4.8 leaves open: to be the first base of one of its oracles.
+    """A mixin that makes an oracle of KerasTuner 1.4.8 durable; must be the first base.
 
-    - Its files are written at once or not at all.
-    - After a kill every trial that has not ended is run again, and none that has: KerasTuner
-      itself repeats a trial that ended just before.
-    - A trial in which workers die, as they do where memory runs out, is recorded as failed.
-    - The first trial is where the search begins, so that the best is no worse.
+    - Files are written atomically.
+    - After a kill, exactly the unfinished trials run again; KerasTuner itself also repeats a trial
+      that ended just before the kill.
+    - A trial in which workers keep dying, e.g. for lack of memory, is recorded as failed.
+    - The first trial has the settings that the search begins with, so that the best is no worse.
     """
 
     def __init__(self, *args, **kwargs):
@@ -33,11 +33,11 @@ class _Durable:
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id):
-        """A trial for a worker."""
+        """Returns a trial for a worker."""
         trial = self.ongoing_trials.get(tuner_id)
         if trial is None:
             return super().create_trial(tuner_id)
-        # It asks for another before it has ended this one: it is a new process in its place.
+        # A worker that asks while it has a trial is a new process in place of one that died.
         self._deaths[trial.trial_id] = self._deaths.get(trial.trial_id, 0) + 1
         if self._deaths[trial.trial_id] < _MOST_DEATHS:
             self.save()
@@ -48,7 +48,7 @@ class _Durable:
 
     @keras_tuner.synchronized
     def end_trial(self, trial):
-        """Records how a trial ended, unless another worker has been faster."""
+        """Records how a trial ended, unless another worker has done so."""
         own = self.trials[trial.trial_id]
         if own.status in (COMPLETED, FAILED) and own is not trial:
             return
@@ -61,14 +61,14 @@ class _Durable:
         return super()._random_values()
 
     def save(self):
-        """Writes the state."""
+        """Writes the state to disk."""
         _write(Path(self._get_oracle_fname()), self.get_state())
 
     def _save_trial(self, trial):
         _write(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
 
     def reload(self):
-        """Goes on from what is on disk.
+        """Restores the state from disk.
 
         Raises:
             InputError: if a file is damaged.
@@ -82,11 +82,11 @@ class _Durable:
             self._catch_up()
 
     def _catch_up(self):
-        """Brings the state in line with the trials' own files, which are written first."""
-        # Killed in between, a trial has never been created.
+        """Updates the state from the trials' own files, which are written first."""
+        # After a kill between the two, a trial that the state does not know was never created.
         self.trials = {each: self.trials[each] for each in self.start_order}
         ended = [each for each, trial in self.trials.items() if trial.status in (COMPLETED, FAILED)]
-        # Or it has ended: what would have been written next is written now.
+        # For a trial whose end the state does not know, do what would have come next.
         missed = [each for each in ended if each not in self.end_order]
         self.end_order += missed
         for each in missed:
@@ -99,49 +99,49 @@ class _Durable:
         self.ongoing_trials = {}
 
     def get_state(self):
-        """What `oracle.json` holds."""
+        """Returns the content of `oracle.json`."""
         state = super().get_state()
         return {**state, "tried_so_far": sorted(state["tried_so_far"]), _DEATHS: self._deaths}
 
     def set_state(self, state):
-        """The reverse of `get_state`."""
+        """Restores what `get_state` returned."""
         super().set_state(state)
-        # KerasTuner puts what was running in line to be run again.
+        # Kept because KerasTuner's `reload` queues running trials to run again.
         self._before_reload = dict(self.ongoing_trials), list(self._retry_queue)
         self._deaths = dict(state[_DEATHS])
 
 
 class RandomOracle(_Durable, RandomSearchOracle):
-    """Every trial drawn by itself."""
+    """Random search: draws each trial independently."""
 
 
 class BayesianOracle(_Durable, BayesianOptimizationOracle):
-    """The more trials have ended, the better the next is chosen."""
+    """Bayesian optimisation: chooses each trial by the scores of those that ended."""
 
 
 class SuccessiveHalvingOracle(_Durable, HyperbandOracle):
-    """Many trials of a few epochs, of which the better ones go on."""
+    """Hyperband: many trials of a few epochs, of which the better ones are continued."""
 
 
 def make_oracle(
     algorithm: str, space: SearchSpace, objective: str, max_trials: int, seed: int
 ) -> keras_tuner.Oracle:
-    """The oracle of a search.
+    """Builds the oracle of a search.
 
     Args:
         algorithm: one of `ALGORITHMS`.
-        space: what is searched.
-        objective: name of a number in a run's history, higher is better.
-        max_trials: at most this many, those that go on with another counted, too.
-        seed: of the draws.
+        space: the searched settings.
+        objective: name of a number in a run's history; higher is better.
+        max_trials: maximum number of trials, including those that continue another one.
+        seed: seed of the draws.
     """
     hyperparameters = keras_tuner.HyperParameters()
     space.declare(hyperparameters)
     common = {
         "objective": keras_tuner.Objective(objective, "max"),
         "hyperparameters": hyperparameters,
-        "seed": seed + 1,  # KerasTuner takes 0 for none
-        # It would raise within a lock that is never released; `search` watches failures.
+        "seed": seed + 1,  # KerasTuner treats 0 as no seed
+        # KerasTuner would raise without releasing a lock; `search` watches for failures instead.
         "max_consecutive_failed_trials": None,
     }
     if algorithm == "random":
@@ -150,7 +150,7 @@ def make_oracle(
         oracle = SuccessiveHalvingOracle(max_epochs=space.base.training.epochs, **common)
         oracle.max_trials = max_trials
         return oracle
-    # KerasTuner's default, three for each setting, can be more than all trials: a random search.
+    # KerasTuner's default, three per setting, can exceed max_trials: that is a random search.
     points = min(3 * len(space.entries), max(3, max_trials // 3))
     return BayesianOracle(max_trials=max_trials, num_initial_points=points, **common)
 

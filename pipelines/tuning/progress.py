@@ -1,4 +1,4 @@
-"""What a person sees while a search runs."""
+"""Progress of a search on the terminal."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pipelines.tuning.trials import Trial, completed
 
 
 class SearchProgress:
-    """A bar over all trials with the best so far; where nobody watches, a line a trial.
+    """A line per finished trial and, on a terminal, a bar over all trials with the best so far.
 
     Args:
-        max_trials: at most this many.
-        objective: what the score is called.
+        max_trials: maximum number of trials.
+        objective: name of the score.
     """
 
     def __init__(self, max_trials: int, objective: str):
@@ -36,11 +36,11 @@ class SearchProgress:
             self._bar.stop()
 
     def show(self, trials: list[Trial], ended: list[Trial]) -> None:
-        """Shows how far the search is.
+        """Shows the progress of the search.
 
         Args:
-            trials: all of them.
-            ended: those that have ended since the last time.
+            trials: all trials.
+            ended: trials that have ended since the last call.
         """
         best = next(iter(completed(trials)), None)
         for trial in ended:
@@ -67,5 +67,5 @@ class SearchProgress:
 
 
 def short(value) -> str:
-    """A setting's value as a person reads it."""
+    """Formats the value of a setting, numbers with three digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

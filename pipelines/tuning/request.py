@@ -1,8 +1,8 @@
-"""Begins a search, or finds one that is to be continued.
+"""Starts a search, or opens one to resume it.
 
-tuning.json     what was asked for: data, settings to begin with, space, algorithm, budget
-search/         KerasTuner's state, and of every trial its run, as of `hmar train`
-workers/        what the workers said
+tuning.json     the request: data, settings to begin with, space, algorithm, budget
+search/         KerasTuner's state, and a run per trial, as from `hmar train`
+workers/        the workers' output
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from pipelines.workflow.run_data import SOURCE, load_source, load_to_resume, sou
 
 FILE = "tuning.json"
 _OWN = ("config", "space", "algorithm", "objective", "max_trials", "seed")
-_DECIDES = "val_ndcg@10"  # what it is to a user
+_DECIDES = "val_ndcg@10"  # what users call `MONITORED`
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What a search shall be; None for the default, or for what it has been.
+    """The requested options of a search; None for the default, or unchanged on resumption.
 
     Args:
         algorithm: one of `ALGORITHMS`; by default bayesian.
-        objective: `val_ndcg@10`, by which trainings stop, or a name of `validation_names()`.
-        max_trials: how many trials; by default 20.
+        objective: `val_ndcg@10`, which early stopping uses, or a name in `validation_names()`.
+        max_trials: number of trials; by default 20.
         space: file of ranges.
-        over: names of settings.
+        over: names of the settings to search.
     """
 
     algorithm: str | None = None
@@ -59,24 +59,26 @@ class Asked:
     def __post_init__(self):
         if self.algorithm not in (None, *ALGORITHMS):
             raise InputError(
-                f"unknown algorithm {self.algorithm!r}; there are {', '.join(ALGORITHMS)}."
+                f"unknown algorithm {self.algorithm!r}; choose from {', '.join(ALGORITHMS)}."
             )
         names = [_DECIDES, *validation_names()]
         if self.objective not in (None, *names):
-            raise InputError(f"unknown objective {self.objective!r}; there are {', '.join(names)}.")
+            raise InputError(
+                f"unknown objective {self.objective!r}; choose from {', '.join(names)}."
+            )
 
     def monitored(self) -> str | None:
-        """The objective as a run's history calls it."""
+        """Returns the objective's name in a run's history."""
         return MONITORED if self.objective == _DECIDES else self.objective
 
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """A search that has been asked for.
+    """A search and its directory.
 
     Args:
         path: its directory.
-        content: what `tuning.json` holds.
+        content: content of `tuning.json`.
     """
 
     path: Path
@@ -84,7 +86,7 @@ class Tuning:
 
     @property
     def space(self) -> SearchSpace:
-        """What is searched."""
+        """The search space."""
         entries = {
             name: Choices(tuple(each["choices"])) if "choices" in each else Range(**each)
             for name, each in self.content["space"].items()
@@ -93,28 +95,28 @@ class Tuning:
 
     @property
     def hardware(self) -> Hardware:
-        """What trials are trained on."""
+        """The hardware that trials are trained on."""
         used = self.content["hardware"][-1]
-        # Old searches have no such entry; their data was on the host.
+        # Searches of earlier versions lack this entry; they kept the data on the host.
         known = {"data_on_device": False, **used}
         return Hardware(**{each.name: known[each.name] for each in dataclasses.fields(Hardware)})
 
     @property
     def source(self) -> dict:
-        """What the `run.json` of each trial keeps of the data and the software."""
+        """Data and software versions for the `run.json` of each trial."""
         return source_of(self.content)
 
     def oracle(self) -> keras_tuner.Oracle:
-        """What gives the trials, new or as far as it has come."""
+        """Builds the oracle, which creates the trials."""
         content = self.content
         asked = (content["objective"], content["max_trials"], content["seed"])
         return make_oracle(content["algorithm"], self.space, *asked)
 
     def load_dataset(self) -> InteractionDataset:
-        """The dataset.
+        """Loads the dataset.
 
         Raises:
-            InputError: if it cannot be loaded or is no longer the same.
+            InputError: if it cannot be loaded or has changed.
         """
         return load_source(self.content, self.path)
 
@@ -122,13 +124,13 @@ class Tuning:
 def create(
     request: Request, asked: Asked, output: str | os.PathLike, overwrite: bool = False
 ) -> tuple[Tuning, InteractionDataset]:
-    """Makes the directory of a new search, and loads its dataset.
+    """Creates the directory of a new search and loads its dataset.
 
     Args:
         request: data, settings to begin with, and hardware, as for a training.
-        asked: what is searched, and how.
+        asked: the options of the search.
         output: the directory.
-        overwrite: whether a search that is there is thrown away first.
+        overwrite: whether to replace a search that is there.
 
     Raises:
         InputError: if the request cannot be met or the directory exists.
@@ -145,23 +147,23 @@ def create(
         "seed": request.seed,
     }
     replaced = path.with_name(f".{path.name}.replaced")
-    if overwrite and (path / FILE).is_file():  # nothing else is ever thrown away
+    if overwrite and (path / FILE).is_file():  # nothing but a search is ever deleted
         shutil.rmtree(replaced, ignore_errors=True)
         path.rename(replaced)
     new_directory(path)
     write_json(path / FILE, content)
-    shutil.rmtree(replaced, ignore_errors=True)  # its successor stands
+    shutil.rmtree(replaced, ignore_errors=True)  # only once its successor exists
     return Tuning(path, content), dataset
 
 
 def resumed(
     request: Request, asked: Asked, output: str | os.PathLike | None
 ) -> tuple[Tuning, InteractionDataset]:
-    """A search that is to be continued, with more trials if they are asked for.
+    """Opens a search to resume it, with another number of trials if one is requested.
 
     Raises:
-        InputError: if there is none, its dataset cannot be had, or other data or another search is
-            asked for.
+        InputError: if there is none, its dataset cannot be loaded, or other data or another search
+            is requested.
     """
     if output is None:
         raise InputError("--resume needs the directory of the tuning as --output.")
@@ -188,17 +190,17 @@ def _check_same(path, content, request, asked, dataset):
     for name, value in now.items():
         if value is not None and value != content[name]:
             raise InputError(
-                f"{path} was started with another {name} (see its {FILE}); resume it without "
-                "asking for one, or start a new search."
+                f"{path} was started with another {name} (see its {FILE}); resume it with that "
+                "one, or start a new search."
             )
     check_trained_alike(path, content, request.hardware)
 
 
 def read_tuning(path: Path) -> Tuning:
-    """A search as it stands.
+    """Reads a search from its directory.
 
     Raises:
-        InputError: if there is none, or its file is broken.
+        InputError: if there is none, or its file is not valid.
     """
     content = read_json_object(path / FILE, "a tuning", (*SOURCE, *_OWN))
     try:

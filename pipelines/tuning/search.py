@@ -1,4 +1,4 @@
-"""The chief of a search: gives trials out, shows how far they are, and writes what came of it."""
+"""The chief of a search: hands out trials, shows their progress and writes the results."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pipelines.tuning.trials import Trial, completed, read_trials, write_trials
 
 CHIEF = "chief"
 ID, HOST, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
-_MOST_FAILED = 5  # one after the other
+_MOST_FAILED = 5  # in a row
 _BETWEEN_LOOKS = 0.5
 
 
 def role() -> str | None:
-    """`chief` or `worker`, if KerasTuner's environment variables make this process one.
+    """Returns `chief` or `worker` if KerasTuner's environment variables make this process one.
 
     Raises:
         InputError: if some of them are missing.
@@ -39,9 +39,9 @@ class Search:
     """Runs a search to its end.
 
     Args:
-        tuning: what was asked for.
-        workers: how many processes run trials on this machine; None where this process is a
-            chief by its environment, whose workers run elsewhere.
+        tuning: the search.
+        workers: number of processes that run trials on this machine; None if the environment makes
+            this process a chief, whose workers run elsewhere.
     """
 
     def __init__(self, tuning: Tuning, workers: int | None):
@@ -51,14 +51,14 @@ class Search:
         self._error = None
 
     def run(self) -> list[Trial]:
-        """Runs what has not been run yet.
+        """Runs the remaining trials.
 
         Returns:
             all trials.
 
         Raises:
-            InputError: if trials, or workers, fail again and again.
-            KeyboardInterrupt: after the workers were ended.
+            InputError: if trials or workers keep failing, or no trial completes.
+            KeyboardInterrupt: on Ctrl-C, after the workers have been stopped.
         """
         with mock.patch.dict(os.environ, self._environment()):
             address = os.environ[HOST], os.environ[PORT]
@@ -90,7 +90,7 @@ class Search:
     def _serve(self):
         try:
             TrialRunner(self._tuning.path, self._tuning.oracle(), self._space).search()
-        except Exception as error:  # in a thread: `_watch` raises it
+        except Exception as error:  # of this thread; `_watch` raises it
             self._error = error
 
     def _watch(self, workers, server):
@@ -98,7 +98,7 @@ class Search:
         progress = SearchProgress(content["max_trials"], content["objective"])
         with progress:
             while True:
-                # KerasTuner's chief looks only every 20 s whether its workers are gone.
+                # KerasTuner's chief checks only every 20 s whether its workers are gone.
                 going = server.is_alive() and (not self._workers or workers.look())
                 trials = read_trials(self._tuning.path, ended)
                 new = [t for t in trials if t.status != "running" and t.trial_id not in ended]
@@ -122,6 +122,6 @@ def _check_failures(trials):
     last = [trial for trial in trials if trial.status != "running"][-_MOST_FAILED:]
     if len(last) == _MOST_FAILED and all(trial.status == "failed" for trial in last):
         raise InputError(
-            f"the last {_MOST_FAILED} trials failed, the last with: {last[-1].message}; mend it "
-            "and continue with --resume."
+            f"the last {_MOST_FAILED} trials failed, the last with: {last[-1].message}; fix the "
+            "cause and continue with --resume."
         )

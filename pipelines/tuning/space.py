@@ -1,4 +1,4 @@
-"""What a search may change, and how far: every range stands here, or in the user's file."""
+"""The settings that a search may change, and their ranges: defaults, or the user's file."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Range:
     """Numbers between two bounds, both included.
 
     Args:
-        low: the least.
-        high: the greatest.
-        step: between two numbers that may be tried; None for any. Whole settings have 1.
-        log: whether each doubling is as likely as the next; without it, each difference is.
+        low: lower bound.
+        high: upper bound.
+        step: spacing of the numbers to try; None for any number, and 1 for integer settings.
+        log: whether to draw on a logarithmic scale, where each doubling is equally likely.
     """
 
     low: float
@@ -36,30 +36,30 @@ class Range:
     log: bool = False
 
     def including(self, value: float) -> Range:
-        """The same, wide enough for a value, if it can be reached by doubling."""
+        """Returns the range widened to a value, unless it is logarithmic and the value <= 0."""
         if self.log and value <= 0:
             return self
         return dataclasses.replace(self, low=min(self.low, value), high=max(self.high, value))
 
     def ends(self) -> tuple[float, ...]:
-        """What decides whether all of it will do."""
+        """Returns the values to check: if they are valid, so is the whole range."""
         return self.low, self.high
 
     def place(self, value: float) -> float:
-        """Where a number stands between the bounds, 0 to 1."""
+        """Returns the position of a number between the bounds, 0 to 1."""
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> dict[float, float]:
-        """Numbers to write on an axis of it, by their places."""
+        """Returns numbers to label an axis with, by their positions."""
         middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
         if all(isinstance(end, int) for end in self.ends()):
             middle = round(middle)
         return {self.place(number): number for number in (self.low, middle, self.high)}
 
     def declare(self, hp: keras_tuner.HyperParameters, name: str, start: float) -> None:
-        """Makes it a hyper-parameter, which begins at the number nearest to `start`."""
+        """Declares a hyper-parameter whose default is the number nearest to `start`."""
         start = min(max(start, self.low), self.high)
         whole = all(isinstance(end, int) for end in (*self.ends(), start))
         kind = hp.Int if whole else hp.Float
@@ -75,7 +75,7 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-    """Some values out of which one is taken; numbers keep their order.
+    """A set of values to choose from; numbers are ordered.
 
     Args:
         choices: the values.
@@ -84,28 +84,28 @@ class Choices:
     choices: tuple
 
     def including(self, value) -> Choices:
-        """The same with one more value, if it is not among them."""
+        """Returns the choices with one more value, if it is not among them."""
         return self if value in self.choices else Choices(tuple(sorted({*self.choices, value})))
 
     def ends(self) -> tuple:
-        """What decides whether all of it will do: all of it."""
+        """Returns the values to check: all of them."""
         return self.choices
 
     def place(self, value) -> float:
-        """Where a value stands among the others, 0 to 1; all are as far from each other."""
+        """Returns the position of a value among the choices, 0 to 1, at equal distances."""
         return self.choices.index(value) / max(1, len(self.choices) - 1)
 
     def ticks(self) -> dict:
-        """Values to write on an axis of it, by their places."""
+        """Returns values to label an axis with, by their positions."""
         return {self.place(value): value for value in self.choices}
 
     def declare(self, hp: keras_tuner.HyperParameters, name: str, start) -> None:
-        """Makes it a hyper-parameter, which begins at `start`, or at its first value."""
+        """Declares a hyper-parameter whose default is `start`, or else the first value."""
         default = start if start in self.choices else self.choices[0]
         hp.Choice(name, list(self.choices), default=default)
 
 
-# Where nobody says otherwise. `alpha` is one for each behaviour.
+# The default ranges. `alpha` is one setting per behaviour.
 RANGES = {
     ALPHA: Range(0.02, 1.0, log=True),
     "beta": Range(0.1, 4.0, log=True),
@@ -120,7 +120,7 @@ RANGES = {
     "max_length": Choices((25, 50, 100, 150, 200)),
     "batch_size": Choices((32, 64, 128, 256)),
 }
-# They decide what is asked, how long a trial takes, or what it is about: trials with others could
+# These decide the questions, the length of a trial or its subject: trials that differ in them could
 # not be compared.
 _FIXED = (*OF_LOG, "model", "holdout", "epochs", "patience")
 
@@ -129,13 +129,13 @@ class SearchSpace:
     """The settings that a search changes.
 
     Args:
-        base: where the search begins; what the space does not name stays as it is here.
+        base: where the search begins; settings that the space does not name stay as they are here.
         entries: by setting, a `Range` or `Choices`; `alpha` stands for every behaviour's weight,
             `alpha.NAME` for one. None for all of `RANGES` that the model reads, widened where
             `base` lies outside.
 
     Raises:
-        InputError: if a setting cannot be searched or a value would not do, naming it.
+        InputError: if a setting cannot be searched or a value is not valid, naming it.
 
     Example:
 
@@ -158,13 +158,13 @@ class SearchSpace:
     def of(
         cls, base: RunConfig, file: str | Path | None = None, over: Iterable[str] | None = None
     ) -> SearchSpace:
-        """The space that a file and some names describe.
+        """Builds the space that a file and some names describe.
 
         Args:
             base: where the search begins.
-            file: a JSON object; by setting `{"low": 0.1, "high": 1, "step": 0.1, "log": true}`,
-                step and log may be missing; `{"choices": [1, 2]}`; or `true` for the usual range.
-            over: names out of the file, or out of `RANGES`, that alone are searched.
+            file: a JSON object; by setting `{"low": 0.1, "high": 1, "step": 0.1, "log": true}`, of
+                which step and log are optional; `{"choices": [1, 2]}`; or `true` for the default.
+            over: the settings to search, out of those in the file or in `RANGES`; None for all.
 
         Raises:
             InputError: if the file cannot be read, a setting cannot be searched, or a value is
@@ -179,28 +179,28 @@ class SearchSpace:
         return cls(base, entries)
 
     def declare(self, hp: keras_tuner.HyperParameters) -> None:
-        """Makes every entry a hyper-parameter; the defaults are where the search begins."""
+        """Declares a hyper-parameter per entry; the defaults are where the search begins."""
         for name, entry in self.entries.items():
             entry.declare(hp, name, _value(name, self._start))
 
     def values(self, values: Mapping) -> dict:
-        """Those that belong to entries, of the types that the settings have.
+        """Returns those that belong to entries, in the types of the settings.
 
         Args:
-            values: by name. KerasTuner's oracles give NumPy's numbers, which neither JSON nor
-                Keras's `loss_weights` take, and 0 and 1 for booleans.
+            values: by name. KerasTuner's oracles return NumPy numbers, which neither JSON nor
+                Keras's `loss_weights` accept, and 0 and 1 for booleans.
         """
         names = [name for name in self.entries if name in values]
         return {name: type(_value(name, self._start))(values[name]) for name in names}
 
     def config(self, values: Mapping) -> RunConfig:
-        """The settings that some values of the hyper-parameters make.
+        """Returns the settings with some values of the hyper-parameters.
 
         Args:
             values: by name; KerasTuner's are NumPy numbers.
 
         Raises:
-            ValueError: if they do not do together.
+            ValueError: if the values are not valid together.
         """
         changes = {}
         for name, value in self.values(values).items():
@@ -212,7 +212,7 @@ class SearchSpace:
         return self.base.replace(**changes)
 
     def to_dict(self) -> dict:
-        """The entries in the form of the file."""
+        """Returns the entries in the form of the file."""
         return {
             name: {"choices": list(entry.choices)}
             if isinstance(entry, Choices)
@@ -237,12 +237,12 @@ class SearchSpace:
             for heads in self._all_of("num_heads"):
                 if dim % heads:
                     raise InputError(
-                        f"the search space has num_heads {heads} beside dim {dim}, which it does "
-                        "not divide; leave one of them out."
+                        f"the search space has num_heads {heads}, which does not divide "
+                        f"dim {dim}; leave one of them out."
                     )
 
     def _check_value(self, name, value):
-        # Heads and widths have to fit each other, which is checked for all of them.
+        # `_check` checks that heads and widths fit each other.
         apart = {"dim": {"num_heads": 1}, "num_heads": {"dim": value}}.get(name, {})
         apart = {each: apart[each] for each in apart if each in self._start}
         behavior = name.removeprefix(f"{ALPHA}.")
@@ -252,11 +252,11 @@ class SearchSpace:
         try:
             self.base.replace(**apart, **change)
         except (TypeError, ValueError) as error:
-            raise InputError(f"the search space of {name} will not do: {error}") from error
+            raise InputError(f"the search space of {name} is not valid: {error}") from error
 
 
 def _value(name, settings):
-    """The value of a setting where the search begins."""
+    """Returns the value of a setting where the search begins."""
     behavior = name.removeprefix(f"{ALPHA}.")
     if behavior != name and isinstance(settings.get(ALPHA), Mapping):
         if behavior not in settings[ALPHA]:
@@ -267,19 +267,19 @@ def _value(name, settings):
         return settings[ALPHA][behavior]
     free = [each for each in settings if each not in _FIXED]
     if name not in free:
-        raise InputError(f"{name} cannot be searched; what can is {', '.join(free)}.")
+        raise InputError(f"{name} cannot be searched; choose from {', '.join(free)}.")
     if not isinstance(settings[name], bool | int | float | str):
         raise InputError(f"{name} cannot be searched: it is neither a number nor a word.")
     return settings[name]
 
 
 def _usual(base):
-    """Those of `RANGES` that a model of these settings reads, widened to hold its own values."""
+    """Returns those of `RANGES` that the model reads, widened to include the base's values."""
     settings = base.to_dict()
     unread = [name for name in RANGES if name not in settings]
     weighs = isinstance(settings.get(ALPHA), Mapping)
     if BEHAVIOR_IDS not in MODELS[base.name].features or not weighs:
-        unread.append(ALPHA)  # it cannot tell behaviours apart
+        unread.append(ALPHA)  # it cannot distinguish behaviours
     if settings.get("loss") == "sampled_softmax":
         unread.append("beta")
     entries = {name: entry for name, entry in RANGES.items() if name not in unread}
@@ -293,7 +293,7 @@ def _usual(base):
 
 
 def _fit_heads(entries, number):
-    """Every number of heads has to divide every width."""
+    """Restricts heads and widths so that every number of heads divides every width."""
     dims = entries["dim"].choices
     heads = [h for h in entries["num_heads"].choices if all(dim % h == 0 for dim in dims)]
     if number not in heads:
@@ -303,7 +303,7 @@ def _fit_heads(entries, number):
 
 
 def _by_behavior(entries, base):
-    """`alpha` becomes every behaviour's that has no entry of its own."""
+    """Expands `alpha` to every behaviour that has no entry of its own."""
     every = [f"{ALPHA}.{behavior}" for behavior in base.model.behaviors.names]
     return {
         name: entry
@@ -313,7 +313,7 @@ def _by_behavior(entries, base):
 
 
 def _named(name, entries):
-    """The entries of a name; `alpha` has one for each behaviour."""
+    """Returns the entries of a name; `alpha` has one per behaviour."""
     found = [
         (each, entry)
         for each, entry in entries.items()
@@ -321,7 +321,7 @@ def _named(name, entries):
     ]
     if not found:
         raise InputError(
-            f"there is no range of {name}; give it in a --space file, or name out of "
+            f"there is no range of {name}; give it one in a --space file, or choose from "
             f"{', '.join(entries)}."
         )
     return found
@@ -335,14 +335,14 @@ def _of_file(given, usual):
 
 
 def _entry(name, given):
-    """What an entry of a file means."""
+    """Parses an entry of a file."""
     keys = set(given) if isinstance(given, dict) else set()
     if keys == {"choices"} and isinstance(given["choices"], list) and given["choices"]:
         return _choices(name, given["choices"])
     if not {"low", "high"} <= keys <= {"low", "high", "step", "log"}:
         raise InputError(
-            f"the search space of {name} must be true, have low and high and perhaps step and log, "
-            f"or have choices; got {json.dumps(given)}."
+            f"the search space of {name} must be true, have low and high (step and log are "
+            f"optional), or have choices; got {json.dumps(given)}."
         )
     entry = Range(**given)
     numbers = [entry.low, entry.high, *([] if entry.step is None else [entry.step])]
@@ -351,17 +351,17 @@ def _entry(name, given):
     if entry.low >= entry.high or (entry.step is not None and entry.step <= 0):
         raise InputError(f"the search space of {name} needs low < high and a step above 0.")
     if entry.log and (entry.low <= 0 or entry.step is not None):
-        raise InputError(f"a logarithmic range of {name} begins above 0 and has no step.")
+        raise InputError(f"a logarithmic range of {name} must begin above 0 and have no step.")
     return entry
 
 
 def _choices(name, given):
-    """KerasTuner takes choices of one type."""
+    """Returns choices of one type, as KerasTuner requires."""
     types = {type(choice) for choice in given}
     if types == {int, float}:
         given, types = map(float, given), {float}
     if len(types) > 1 or not types <= {bool, int, float, str}:
         raise InputError(
-            f"the choices of {name} must all be numbers, all be words or all be true and false."
+            f"the choices of {name} must all be numbers, all be strings or all be true or false."
         )
     return Choices(tuple(given))

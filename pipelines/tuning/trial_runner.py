@@ -1,4 +1,4 @@
-"""Runs the trials of a search, each in a run directory as of `hmar train`."""
+"""Runs the trials of a search, each in a run directory as from `hmar train`."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from pipelines.training.validation import validation_names
 from pipelines.tuning.space import SearchSpace
 
 PROJECT = "search"  # KerasTuner's part of a tuning's directory
-MESSAGE = "message.txt"  # why a trial failed; over gRPC it would be lost
+MESSAGE = "message.txt"  # why a trial failed; gRPC would lose it
 _BETWEEN_TRIALS = 0.1
 
 
 class NoRoomError(InputError, keras_tuner.errors.FatalError):
-    """A disk without room: the trial has not failed, it goes on once there is room.
+    """The disk is full: the trial has not failed, but resumes once there is room.
 
     KerasTuner counts any other error as a failed trial.
     """
 
 
 def trial_directory(directory: str | os.PathLike, trial_id: str) -> Path:
-    """Where KerasTuner keeps a trial."""
+    """Returns the directory in which KerasTuner keeps a trial."""
     return Path(directory) / PROJECT / f"trial_{trial_id}"
 
 
 class TrialRunner(keras_tuner.Tuner):
-    """KerasTuner's tuner: of the chief, who gives trials out, or of a worker, who runs them.
+    """KerasTuner's tuner, for the chief, which hands out trials, and workers, which run them.
 
-    Which one decides `KERASTUNER_TUNER_ID`. A trial is trained with `pipelines.training.fit.train`,
-    so that one which was cut off goes on after its last finished epoch, and a better one can be
-    evaluated, exported and looked at as it is.
+    `KERASTUNER_TUNER_ID` decides which. Trials are trained by `pipelines.training.fit.train`, so
+    that an interrupted trial resumes after its last finished epoch, and a good one can be
+    evaluated, exported and reported as it is.
 
     Args:
-        directory: of the tuning.
-        oracle: gives the trials.
-        space: what they change.
+        directory: directory of the search.
+        oracle: creates the trials.
+        space: the searched settings.
         splits: the split dataset; None for the chief.
-        source: what the `run.json` of each trial keeps of the data and the software.
-        seed: of every training.
+        source: data and software versions for the `run.json` of each trial.
+        seed: seed of every training.
         hardware: what to train on.
     """
 
@@ -75,13 +75,13 @@ class TrialRunner(keras_tuner.Tuner):
             super().__init__(oracle=oracle, directory=str(directory), project_name=PROJECT)
 
     def run_trial(self, trial):
-        """Trains; returns the validation results of the best epoch.
+        """Trains a trial and returns the validation results of its best epoch.
 
         Raises:
-            FailedTrialError: if the settings do not do, or the loss is no number any more.
+            FailedTrialError: if the settings are not valid, or the loss is not finite.
             NoRoomError: if the disk is full.
         """
-        # What earlier trials left in this process must not matter, nor pile up.
+        # State of earlier trials in this process must neither matter nor pile up.
         keras.utils.clear_session(free_memory=True)
         directory = trial_directory(self.directory, trial.trial_id)
         values = trial.hyperparameters.values
@@ -100,7 +100,7 @@ class TrialRunner(keras_tuner.Tuner):
         return {name: best[name] for name in validation_names()}
 
     def _run(self, directory, config, goes_on_with):
-        """The trial's run: its own if it was begun before, a copy of the one it goes on with."""
+        """Opens the trial's run: its own, a copy of the one that it continues, or a new one."""
         path = directory / "run"
         if (path / "run.json").exists():
             run = RunDirectory.open(path)
@@ -117,11 +117,11 @@ class TrialRunner(keras_tuner.Tuner):
         return RunDirectory.open(path)
 
     def pre_create_trial(self):
-        """Waits a little, as a chief may have nothing yet."""
+        """Waits a moment, because the chief may not have a trial yet."""
         time.sleep(_BETWEEN_TRIALS)
 
     def on_trial_end(self, trial):
-        """Reports how it ended."""
+        """Reports how a trial ended."""
         if trial.message:
             path = trial_directory(self.directory, trial.trial_id) / MESSAGE
             with written(path, len(trial.message.encode())) as temporary:
@@ -129,12 +129,12 @@ class TrialRunner(keras_tuner.Tuner):
         self.oracle.end_trial(trial)
 
     def save(self):
-        """The chief's oracle is all the state there is."""
+        """Saves the chief's oracle, which is all the state there is."""
         if not self._is_worker():
             self.oracle.save()
 
     def reload(self):
-        """Reads the state of the chief's oracle again."""
+        """Reloads the chief's oracle."""
         if not self._is_worker():
             self.oracle.reload()
 

@@ -1,7 +1,7 @@
-"""What a search has tried: read from its directory, and written as a table and a configuration.
+"""The trials of a search: read from its directory, written as a table and a configuration.
 
-trials.csv          one row a trial
-best_config.json    the settings of the best, for `hmar train --config`
+trials.csv          one row per trial
+best_config.json    the settings of the best trial, for `hmar train --config`
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from pipelines.tuning.space import SearchSpace
 from pipelines.tuning.trial_runner import MESSAGE, PROJECT, trial_directory
 
 TRIALS, BEST = "trials.csv", "best_config.json"
-_OWN = "tuner/"  # what Hyperband adds to the values
+_OWN = "tuner/"  # prefix of the values that Hyperband adds
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One trial, as far as it has come.
+    """A trial and its progress.
 
     Args:
-        trial_id: KerasTuner's.
+        trial_id: KerasTuner's id.
         status: `running`, `completed` or `failed`.
         values: by setting.
-        score: of the objective, None if it has not completed.
-        goes_on_with: the trial whose training it continued, None if it began anew.
-        history: of its run, an entry an epoch.
-        message: why it failed, one line.
-        run: the directory of its run, if it was begun.
+        score: value of the objective; None if it has not completed.
+        goes_on_with: id of the trial whose training it continues; None if it starts from scratch.
+        history: its run's history, one entry per epoch.
+        message: why it failed, in one line.
+        run: directory of its run; None if that has not started.
     """
 
     trial_id: str
@@ -48,28 +48,28 @@ class Trial:
 
     @property
     def seconds(self) -> float:
-        """What its epochs took."""
+        """Total time of its epochs."""
         return sum(epoch.get("seconds", 0) for epoch in self.history)
 
 
 def read_trials(directory: Path, ended: Mapping[str, Trial] | None = None) -> list[Trial]:
-    """All trials, in the order in which they were begun.
+    """Reads all trials, in the order in which they started.
 
     Args:
-        directory: of the tuning.
-        ended: trials by id that have been read after they ended, which are not read again.
+        directory: directory of the search.
+        ended: trials, by id, that were read after they ended; they are not read again.
 
     Raises:
-        InputError: if a file of theirs is broken.
+        InputError: if one of their files is broken.
     """
     known = {trial_directory(directory, each): trial for each, trial in (ended or {}).items()}
-    # A trial that was killed before it had a file has no run either.
+    # A trial that is killed before it has a file has no run either.
     found = [
         path
         for path in (directory / PROJECT).glob("trial_*")
         if (path / "trial.json").exists() or (path / "run").exists()
     ]
-    # Their numbers have as many digits as `max_trials` had when they were begun.
+    # As numbers: ids have as many digits as `max_trials` had when the trial started.
     found.sort(key=lambda path: int(path.name.removeprefix("trial_")))
     return [known.get(path) or _read(path / "trial.json") for path in found]
 
@@ -90,7 +90,7 @@ def _read(path):
 
 
 def _fault(stored):
-    """Says what is wrong with a trial's file, None if nothing is."""
+    """Returns what is wrong with a trial's file; None if nothing is."""
     values = stored.get("hyperparameters") if isinstance(stored, dict) else None
     if not isinstance(values, dict) or not isinstance(values.get("values"), dict):
         return "it has no values"
@@ -110,7 +110,7 @@ def _trial(path, stored):
         check(message, "restore it")
         text = message.read_text().strip().splitlines()[-1]
     if status == "failed" and not text:
-        text = "its worker ended without a word, perhaps for want of memory"
+        text = "its worker died without a message, perhaps for lack of memory"
     begun = any((run.path / name).exists() for name in ("run.json", "history.json"))
     return Trial(
         trial_id=stored["trial_id"],
@@ -125,19 +125,19 @@ def _trial(path, stored):
 
 
 def completed(trials: list[Trial]) -> list[Trial]:
-    """Those that completed, the best first and the earlier of equals."""
+    """Returns the completed trials, the best first; on a tie, the earlier one."""
     found = [trial for trial in trials if trial.status == "completed"]
     return sorted(found, key=lambda trial: -trial.score)
 
 
 def write_trials(directory: Path, trials: list[Trial], space: SearchSpace, objective: str) -> None:
-    """Writes the table, and the settings of the best if any has completed.
+    """Writes the table, and the settings of the best trial if any has completed.
 
     Args:
-        directory: of the tuning.
-        trials: what to write.
-        space: what they changed.
-        objective: what the score is called.
+        directory: directory of the search.
+        trials: the trials to write.
+        space: the searched settings.
+        objective: name of the score.
     """
     with (
         written_at_once(directory / TRIALS) as temporary,

@@ -1,8 +1,8 @@
 """A worker of a search: asks the chief for trials and runs them, until there are no more.
 
-    python -m pipelines.tuning.worker DIRECTORY
+On its own machine, the chief starts workers by the following command; they stop when it does.
 
-is what the chief starts on its own machine; it ends when the chief does.
+    python -m pipelines.tuning.worker DIRECTORY
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ _PATIENCE = 3600.0  # seconds; as long as KerasTuner waits for its chief
 
 
 def work(path: Path) -> None:
-    """Runs trials until the chief has no more; who and where it is, `KERASTUNER_...` say.
+    """Runs trials until the chief, which the variables `KERASTUNER_...` locate, has no more.
 
     Args:
-        path: of the tuning, which the chief has begun or is about to.
+        path: directory of the search, which the chief has started or is about to start.
 
     Raises:
-        InputError: if it does not begin, or the data is not what it was.
+        InputError: if the chief does not start the search, or the data has changed.
     """
     from pipelines.tuning.request import FILE, read_tuning
 
     deadline = time.monotonic() + _PATIENCE
     if not (path / FILE).exists():
-        say(f"waiting for the chief to begin {path}")
+        say(f"waiting for the chief to start {path}")
     while not (path / FILE).exists():
         if time.monotonic() > deadline:
-            raise InputError(f"no chief has begun {path}; start one with the same --output.")
+            raise InputError(f"no chief has started {path}; start one with the same --output.")
         time.sleep(_BETWEEN_LOOKS)
     tuning = read_tuning(path)
     tuning.hardware.prepare()
@@ -51,8 +51,8 @@ def work(path: Path) -> None:
 
 
 def _end_with_parent():
-    """Whoever started this process holds the other end of its standard input."""
-    # Not through Python's buffer, whose lock would be held while the interpreter ends.
+    """Exits when the parent does, which holds the other end of standard input."""
+    # Not through Python's buffer, whose lock would be held while the interpreter exits.
     while os.read(sys.stdin.fileno(), 1):
         pass
     os._exit(1)

@@ -1,1 +1,1 @@
-"""The steps behind the commands: a request, its settings, runs and their data."""
+"""The steps behind the commands: requests, their settings, runs and their data."""

@@ -1,4 +1,4 @@
-"""From a request to data and settings, the same for a run, an experiment and a search."""
+"""Data and settings from a request, the same way for a run, an experiment and a search."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pipelines.workflow.settings import build_config
 
 
 def prepare_request(request: Request) -> tuple[InteractionDataset, RunConfig, dict]:
-    """Loads the data that is asked for and makes the settings.
+    """Loads the requested data and builds the settings.
 
     Returns:
-        the dataset, the settings, and what a directory keeps of data, software and hardware.
+        the dataset, the settings, and what a directory records of data, software and hardware.
 
     Raises:
         InputError: if the request cannot be met.
     """
     dataset = load_chosen(request.dataset, request.data_dir, request.log)
     config = requested_config(request, dataset, request.epochs)
-    split(dataset, config.split.holdout)  # before a directory is made
+    split(dataset, config.split.holdout)  # fails before a directory is created
     origin = source(request, dataset)
     return dataset, config, {**origin, "hardware": [used_hardware(request.hardware, 0)]}
 
@@ -37,10 +37,10 @@ def prepare_request(request: Request) -> tuple[InteractionDataset, RunConfig, di
 def requested_config(
     request: Request, dataset: InteractionDataset, epochs: int | None
 ) -> RunConfig:
-    """The settings that the user asks for, with at most so many epochs.
+    """Returns the settings that the user requests, with at most `epochs` epochs.
 
     Raises:
-        InputError: if a setting is unknown or is wrong.
+        InputError: if a setting is unknown or wrong.
     """
     return build_config(
         dataset,
@@ -53,7 +53,7 @@ def requested_config(
 
 
 def used_hardware(hardware, epochs):
-    """What `run.json` keeps of the hardware that the epochs after `epochs` are trained on."""
+    """Returns what `run.json` records of the hardware that trains the epochs after `epochs`."""
     return {
         "after_epoch": epochs,
         "backend": keras.backend.backend(),
@@ -63,12 +63,12 @@ def used_hardware(hardware, epochs):
 
 
 def check_trained_alike(path: Path, content: dict, hardware: Hardware) -> None:
-    """Refuses to continue what compares trainings in another precision or on another backend.
+    """Refuses to continue a comparison of trainings with another precision or backend.
 
     Args:
-        path: of what is to be continued, for messages.
-        content: what its file holds, `hardware` among it.
-        hardware: asked for now.
+        path: path of what is to be continued, for messages.
+        content: content of its file, including `hardware`.
+        hardware: the requested hardware.
 
     Raises:
         InputError: if either differs.
@@ -77,5 +77,5 @@ def check_trained_alike(path: Path, content: dict, hardware: Hardware) -> None:
     if any(was.get(part) != now[part] for part in ("precision", "backend")):
         raise InputError(
             f"{path} was started with --precision {was.get('precision')} on {was.get('backend')}; "
-            "keep both: what is compared must have been trained alike."
+            "keep both, because only trainings under the same conditions can be compared."
         )

@@ -1,4 +1,4 @@
-"""What the user asks a training, an experiment or a search to be."""
+"""What the user requests of a training, an experiment or a search."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from pipelines.runtime.hardware import Hardware
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the user asks a training to be; None means the default.
+    """What the user requests of a training; None means the default.
 
     Args:
-        dataset: its name, or None if there is a `log` or something is continued.
-        data_dir: where its raw files are.
-        preset: name of one of the paper's settings.
+        dataset: name of the dataset, or None if there is a `log` or something is continued.
+        data_dir: directory of its raw files.
+        preset: name of a preset.
         config_file: JSON file of settings.
-        assignments: `field=value`.
-        epochs: at most this many.
-        seed: of everything random.
-        model: a name out of `settings.MODEL_SETTINGS`, or None for what the other settings say.
+        assignments: settings of the form `field=value`.
+        epochs: maximum number of epochs.
+        seed: seed of everything random.
+        model: a name in `settings.MODEL_SETTINGS` or of a custom model, or None for what the other
+            settings say.
         log: the user's own log.
         hardware: what to train on.
     """

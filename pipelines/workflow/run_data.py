@@ -1,7 +1,8 @@
-"""The data of a run: what `run.json` keeps of it, and how it is found again.
+"""The data of a run: what `run.json` records of it, and how it is found again.
 
-A run knows its data by a fingerprint of the content. It is read from the prepared copy that the run
-was started with, so the log may change, move or go; without that copy the log is read again.
+A run identifies its data by a fingerprint of the content. The data is read from the prepared copy
+that the run was started with, so the log may change, move or disappear; without that copy the log
+is read again.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.runtime.errors import InputError
 from pipelines.workflow.request import Request
 
-# What every description of a run's data and software has.
+# The fields of every record of a run's data and software.
 SOURCE = ("dataset", "data_dir", "log", "statistics", "versions", "hardware")
 _IDENTITY = ("fingerprint", "prepared")  # older runs have neither
 
 
 def source(request: Request, dataset: InteractionDataset) -> dict:
-    """Returns what `run.json` keeps of the data and the software, but for the hardware."""
+    """Returns what `run.json` records of the data and the software, without the hardware."""
     return {
         "dataset": dataset.name,
         "data_dir": request.data_dir and str(Path(request.data_dir).expanduser().resolve()),
@@ -36,7 +37,7 @@ def source(request: Request, dataset: InteractionDataset) -> dict:
 
 
 def source_of(content: dict) -> dict:
-    """Picks what `source` gave, and the hardware, out of what a directory's file holds."""
+    """Picks what `source` returned, and the hardware, from the content of a directory's file."""
     return {name: content[name] for name in (*SOURCE, *_IDENTITY) if name in content}
 
 
@@ -50,16 +51,16 @@ def statistics(dataset: InteractionDataset) -> dict:
 
 
 def load_source(settings: dict, path: Path, data_dir: str | None = None) -> InteractionDataset:
-    """Loads the dataset that `source` described.
+    """Loads the dataset that `source` describes.
 
     Args:
-        settings: what `source` gave.
-        path: of the run, for messages.
-        data_dir: where the raw files are now, if they have moved. They are read there, even if
+        settings: what `source` returned.
+        path: path of the run, for messages.
+        data_dir: directory of the raw files, if they have moved. They are read from there even if
             the prepared copy is in the cache.
 
     Raises:
-        InputError: if it cannot be loaded or is no longer the same.
+        InputError: if it cannot be loaded or has changed.
     """
     dataset = None if data_dir else _load_copy(settings, path)
     if dataset is not None:
@@ -82,15 +83,15 @@ def load_source(settings: dict, path: Path, data_dir: str | None = None) -> Inte
 
 
 def load_to_resume(request: Request, settings: dict, path: Path) -> InteractionDataset:
-    """Loads the dataset of what is to be continued.
+    """Loads the dataset of a run, an experiment or a search that is to be continued.
 
     Args:
-        request: what the user asks for; without a dataset and a log the data is that of before.
-        settings: what `source` gave when it was started.
-        path: of what is to be continued, for messages.
+        request: what the user requests; without a dataset and a log, the data stays the same.
+        settings: what `source` returned when it was started.
+        path: path of what is to be continued, for messages.
 
     Raises:
-        InputError: if other data is asked for, or it cannot be loaded.
+        InputError: if other data is requested, or it cannot be loaded.
     """
     if request.log is None:
         asked = settings["dataset"] if request.dataset is None else full_name(request.dataset)
@@ -107,7 +108,7 @@ def load_to_resume(request: Request, settings: dict, path: Path) -> InteractionD
         else:
             problem = f"{path} was started with {settings['dataset']}, not {dataset.name}"
     raise InputError(
-        f"{problem}; leave out {option} to go on with the data it was started with, or choose "
+        f"{problem}; leave out {option} to continue with the data it was started with, or choose "
         "another --output."
     )
 
@@ -122,7 +123,7 @@ def _spec(settings, path):
 
 
 def _load_copy(settings, path):
-    """The prepared copy that a run was started with; None if it is gone or has no name."""
+    """Loads the prepared copy that a run was started with; None if it is gone or has no name."""
     if not settings.get("prepared"):
         return None
     spec = _spec(settings, path) if settings.get("log") else None

@@ -30,7 +30,7 @@ from pipelines.workflow.run_data import load_source, load_to_resume
 
 
 def start(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, InteractionDataset]:
-    """Makes the directory of a new run, and loads its dataset.
+    """Creates the directory of a new run, and loads its dataset.
 
     Raises:
         InputError: if the request cannot be met or the directory exists.
@@ -43,8 +43,8 @@ def resume(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, I
     """Opens a run that is to be continued, and loads its dataset.
 
     Raises:
-        InputError: if there is none, its dataset cannot be had, or other data or settings are
-            asked for than it was started with.
+        InputError: if there is none, its dataset cannot be loaded, or the requested data or
+            settings differ from those it was started with.
     """
     run = RunDirectory.open(output)
     dataset = load_to_resume(request, run.settings(), run.path)
@@ -59,14 +59,14 @@ def resume(request: Request, output: str | os.PathLike) -> tuple[RunDirectory, I
 
 
 def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> InteractionDataset:
-    """The dataset that a run was started with.
+    """Loads the dataset that a run was started with.
 
     Args:
         run: the run.
-        data_dir: where the raw files are now, if they have moved.
+        data_dir: directory of the raw files, if they have moved.
 
     Raises:
-        InputError: if it cannot be loaded or is no longer the same.
+        InputError: if it cannot be loaded or has changed.
     """
     return load_source(run.settings(), run.path, data_dir)
 
@@ -74,21 +74,22 @@ def load_run_dataset(run: RunDirectory, data_dir: str | None = None) -> Interact
 def train_run(
     run: RunDirectory, dataset: InteractionDataset, hardware: Hardware | None = None
 ) -> SequentialRecommender:
-    """Trains a run from where it stands to its end."""
+    """Trains a run to its end, from its last finished epoch on."""
     config, settings = run.config(), run.settings()
     return train(split(dataset, config.split.holdout), config, run, settings["seed"], hardware)
 
 
 def split_of(run: RunDirectory, dataset: InteractionDataset) -> Splits:
-    """A run's dataset, cut as its settings say."""
+    """Splits a run's dataset as its settings say."""
     return split(dataset, run.config().split.holdout)
 
 
 def load_model(run: RunDirectory) -> SequentialRecommender:
-    """The run's model with its best weights so far.
+    """Loads the run's model with its best weights so far.
 
     Raises:
-        InputError: if no epoch has been finished, or the model is not known.
+        InputError: if no epoch is finished, the model's file is damaged or does not match the
+            configuration, or the model is unknown.
     """
     config = run.config()
     if run.model.exists():
@@ -96,7 +97,7 @@ def load_model(run: RunDirectory) -> SequentialRecommender:
         with reading(run.model, advice):
             model = keras.saving.load_model(run.model)
         if model.config != config.model:
-            raise InputError(f"{run.model} is of other settings than config.json; {advice}.")
+            raise InputError(f"{run.model} has other settings than config.json; {advice}.")
         return model
     if not run.history():
         raise InputError(f"{run.path} has no finished epoch; train it first.")
@@ -106,10 +107,10 @@ def load_model(run: RunDirectory) -> SequentialRecommender:
 def evaluate_run(
     run: RunDirectory, dataset: InteractionDataset, model: SequentialRecommender
 ) -> dict:
-    """Results of the model and the baselines on both splits, also written to `metrics.json`.
+    """Evaluates the model and the baselines on both splits, and writes `metrics.json`.
 
     Returns:
-        `results[split][scorer][protocol][metric]`, the splits being `validation` and `test`.
+        `results[split][scorer][protocol][metric]`, where `split` is `validation` or `test`.
     """
     splits = split_of(run, dataset)
     seed = run.settings()["seed"]
@@ -130,7 +131,8 @@ def validation_results(
 ) -> dict:
     """Returns validation results by scorer.
 
-    Those of `metrics.json` if it is of this model and these questions, or else new ones.
+    They are read from `metrics.json` if that is about the best epoch and these questions;
+    otherwise the model is evaluated.
     """
     splits = split_of(run, dataset)
     return (_known_results(run, splits) or evaluate_run(run, dataset, model))["validation"]
@@ -144,7 +146,7 @@ def bless_run(
     tolerance: float = 0.0,
     gain: float = 0.0,
 ) -> Blessing:
-    """Whether the model is good enough to be published.
+    """Decides whether the model is good enough to be published.
 
     Args:
         run: the run.
@@ -179,16 +181,16 @@ def export_run(
         run: the run.
         dataset: its dataset.
         model: its model.
-        directory: of the model's versions.
+        directory: directory of the model's versions.
         retrieval: one of `RETRIEVALS`.
 
     Raises:
-        InputError: under another backend than TensorFlow, if it cannot be written, or if the
-            retrieval is not to be had.
+        InputError: if the backend is not TensorFlow, the version cannot be written, or the
+            retrieval is not available.
     """
     if keras.backend.backend() != "tensorflow":
         raise InputError(
-            f"a SavedModel is written by TensorFlow; run: KERAS_BACKEND=tensorflow hmar export "
+            f"only TensorFlow can write a SavedModel; run: KERAS_BACKEND=tensorflow hmar export "
             f"{run.path}"
         )
     splits = split_of(run, dataset)
@@ -201,7 +203,7 @@ def export_run(
 
 
 def _provenance(run: RunDirectory, splits: Splits) -> dict:
-    """What an export's `hmar.json` keeps of its run: settings, data, training, results."""
+    """Returns what an export's `hmar.json` records of its run, from settings to results."""
     settings = run.settings()
     results = _known_results(run, splits) or {}
     return {
@@ -219,20 +221,20 @@ def _provenance(run: RunDirectory, splits: Splits) -> dict:
 
 
 def _known_results(run, splits):
-    """What `metrics.json` holds, or None if it is missing or of another epoch or question."""
+    """Reads `metrics.json`; None if it is missing, or about another epoch or other questions."""
     metrics = run.metrics()
     if metrics is None or metrics["best_epoch"] != best_epoch(run.history()):
         return None
     questions = validation_fingerprint(splits)
-    # Older results do not say what was asked.
+    # Results of older versions do not record their questions.
     return metrics if metrics.get("questions", questions) == questions else None
 
 
 def same_request(run: RunDirectory, request: Request, dataset: InteractionDataset) -> RunConfig:
-    """The configuration of a run that is to be continued, with the request's epochs.
+    """Returns the configuration of a run that is to be continued, with the request's epochs.
 
     Raises:
-        InputError: if what was asked for now differs from what the run was started with.
+        InputError: if the request differs from what the run was started with.
     """
     config, settings = run.config(), run.settings()
     if request.seed != settings["seed"]:

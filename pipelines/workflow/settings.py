@@ -1,4 +1,4 @@
-"""From what the user asked for to a `RunConfig`."""
+"""Builds a `RunConfig` from what the user requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipelines.training.run_config import (
     unregistered,
 )
 
-# Beside the paper's settings: what the authors' release does in its network, smaller batches, and a
+# Changes to the paper's settings: the network of the authors' release, smaller batches, and a
 # softmax over many negatives. They reach a better validation score in a fraction of the paper's
 # epochs; docs/pages/results.md has the measurements.
 _QUICK = {
@@ -36,10 +36,10 @@ _QUICK = {
     "dropout": 0.3,
 }
 
-# Good after a third of the epochs where items are seldom.
+# Needs only a third of the epochs if most items are rare.
 _FROM_COOCCURRENCE = {"item_start": "cooccurrence", "learning_rate_schedule": "cosine"}
 
-# What a dataset is trained with unless the user names a preset: a preset or None, and changes.
+# Settings of each dataset unless the user names a preset: a preset or None, and changes to it.
 DEFAULTS = {
     "synthetic_shop": (
         None,
@@ -52,9 +52,9 @@ DEFAULTS = {
         },
     ),
     "movielens": ("movielens", {**_QUICK, **_FROM_COOCCURRENCE, "epochs": 40}),
-    # Its test list asks for items that the user never touched, bought at any time; what leads to
-    # them is learned from clicks, too, and not from what is touched again. What goes with what is
-    # most of what the log tells: it is counted, and little is learned beside it, in small steps.
+    # Its test list asks for items that the user has never touched, bought at any time. They are
+    # learned from clicks as well, but not from repeated items. Most of the information in the log
+    # is which items go together: this is counted, and little is learned on top, in small steps.
     "ijcai15": (
         "tianchi",
         {
@@ -76,12 +76,12 @@ DEFAULTS = {
     "yelp": ("yelp", {}),
     "retailrocket": (None, _QUICK),
     "otto": (None, _QUICK),
-    "log": (None, _QUICK),  # a user's own
+    "log": (None, _QUICK),  # the user's own
 }
 
 
-# What another model needs besides what a dataset is trained with. Where that has neighbours, so has
-# the other model: their settings do for a model that learns beside them, and too little without.
+# What another model needs in addition to the dataset's settings. If these have neighbours, so has
+# the other model: they suit a model that learns in addition to neighbours, but not one without.
 _SASREC = {"model": "sasrec", "num_sequence_blocks": 2}
 MODEL_SETTINGS = {
     "hmar": {"model": "hmar"},
@@ -91,12 +91,12 @@ MODEL_SETTINGS = {
 
 
 def model_settings(model: str, behaviors: Behaviors) -> dict:
-    """What to change in HMAR's settings to train another model in its place.
+    """Returns the changes to HMAR's settings that train another model in its place.
 
     Args:
-        model: a name out of `MODEL_SETTINGS`, or of a model that the user has registered.
-        behaviors: the dataset's. To other models all positives weigh alike: what the behaviours'
-            weigh is HMAR's.
+        model: a name in `MODEL_SETTINGS`, or of a registered custom model.
+        behaviors: the dataset's behaviours. Other models weight all positives equally: weights of
+            behaviours belong to HMAR.
 
     Raises:
         InputError: if there is no such model.
@@ -105,8 +105,8 @@ def model_settings(model: str, behaviors: Behaviors) -> dict:
     if model not in known:
         names = ", ".join({**MODEL_SETTINGS, **known})
         raise InputError(
-            f"unknown model {model!r}; the models are {names}, and your own after hmar --import "
-            "FILE.py."
+            f"unknown model {model!r}; the models are {names}, and custom models after hmar "
+            "--import FILE.py."
         )
     settings = known[model]
     kind = owners(settings["model"])["model"]
@@ -123,21 +123,22 @@ def build_config(
     epochs: int | None = None,
     model: str | None = None,
 ) -> RunConfig:
-    """Settings in rising order of precedence: preset or defaults, file, model, assignments, epochs.
+    """Builds a run's settings from the preset or defaults, file, model, assignments and epochs.
 
-    What a preset or the defaults say to a model that has no such setting is left out; what the user
-    says is not.
+    They are in rising order of precedence. Settings of a preset or of the defaults that the model
+    does not have are left out; those that the user gives are not.
 
     Args:
-        dataset: gives the catalogue's size and the behaviours.
-        preset: one of the paper's, or None for the dataset's `DEFAULTS`.
-        config_file: JSON object of settings; those left out keep the preset's.
+        dataset: the dataset, which determines the catalogue's size and the behaviours.
+        preset: name of a preset, or None for the dataset's `DEFAULTS`.
+        config_file: file with a JSON object of settings; those left out keep the preset's values.
         assignments: `"field=value"`, and `"alpha.NAME=value"` for one behaviour's weight.
-        epochs: at most this many.
-        model: a name out of `MODEL_SETTINGS`, or None for what the other settings say.
+        epochs: maximum number of epochs.
+        model: a name in `MODEL_SETTINGS` or of a registered custom model, or None for what the
+            other settings say.
 
     Raises:
-        InputError: if a setting is unknown or is wrong.
+        InputError: if a setting is unknown or wrong.
     """
     said = {} if model is None else dict(model_settings(model, dataset.behaviors))
     for assignment in assignments:
@@ -160,7 +161,7 @@ def build_config(
 
 
 def _for_model(file, name):
-    """What a file says that means the same to a model, and its mistakes, which are to be named."""
+    """Returns a file's settings that mean the same to a model, and unknown ones, to report them."""
     written_for = file.get("model", name)
     known = setting_names(written_for)
     mistakes = {each: value for each, value in file.items() if each not in known}
@@ -168,7 +169,7 @@ def _for_model(file, name):
 
 
 def _merged(alphas):
-    """Weights in rising order of precedence."""
+    """Merges weights in rising order of precedence."""
     for alpha in alphas:
         if not isinstance(alpha, Mapping):
             raise InputError(f"alpha must map behaviour names to weights, got {alpha!r}.")
@@ -176,7 +177,7 @@ def _merged(alphas):
 
 
 def _usual(dataset, preset):
-    """What a preset says, or the dataset's defaults."""
+    """Returns the settings of a preset, or the dataset's defaults."""
     changes = {}
     if preset is None:
         preset, changes = DEFAULTS.get(dataset.name.split("/")[0], (None, {}))
@@ -184,22 +185,22 @@ def _usual(dataset, preset):
 
 
 def _of_log(dataset, names):
-    """What the log says of a model's settings."""
+    """Returns the settings of a model that come from the log."""
     said = (dataset.num_items, dataset.behaviors, dataset.num_users)
     found = zip(OF_LOG, said, strict=True)
     return {name: value for name, value in found if name in names}
 
 
 def read_object(path: str | Path, what: str, option: str) -> dict:
-    """The JSON object in a user's file.
+    """Reads the JSON object in a user's file.
 
     Args:
-        path: of the file.
-        what: it is, for messages.
-        option: that names it.
+        path: path of the file.
+        what: what the file is, for messages.
+        option: the option that names it.
 
     Raises:
-        InputError: if there is none.
+        InputError: if it cannot be read, holds no JSON object, or differs from its checksum.
     """
     try:
         content = parse_json(Path(path).read_text(encoding="utf-8"))
@@ -208,10 +209,10 @@ def read_object(path: str | Path, what: str, option: str) -> dict:
             f"{what} {path} cannot be read ({error.strerror}); give another {option}."
         ) from error
     except ValueError as error:
-        raise InputError(f"{what} {path} is not JSON ({error}); correct it.") from error
+        raise InputError(f"{what} {path} is not valid JSON ({error}); correct it.") from error
     if not isinstance(content, dict):
         raise InputError(f"{what} {path} must be a JSON object of settings; correct it.")
-    check(Path(path), f"give another {option}")  # what a run or a search wrote has a checksum
+    check(Path(path), f"give another {option}")  # files of runs and searches have a checksum
     return content
 
 
@@ -224,14 +225,14 @@ def _read_file(path, dataset):
     except ValueError as error:
         fault = unregistered(changes) or error
         raise InputError(f"the configuration {path} cannot be used: {fault}") from error
-    # A run's config.json states its dataset's; another dataset's would not fit.
+    # A run's config.json has those of its dataset; those of another dataset do not fit.
     behaviors = dataset.behaviors
     own = _of_log(dataset, OF_LOG)
     own["behaviors"] = {"names": list(behaviors.names), "target": behaviors.target}
     for name, value in own.items():
         if changes.pop(name, value) != value:
             raise InputError(
-                f"{name} in the configuration {path} is not that of {dataset.name}; leave it out."
+                f"{name} in the configuration {path} differs from {dataset.name}'s; leave it out."
             )
     return changes
 

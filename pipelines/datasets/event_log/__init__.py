@@ -1,7 +1,7 @@
-"""Logs with one row an event, in files of any size: CSV, Parquet and JSON lines.
+"""Logs with one row per event, in files of any size: CSV, Parquet and JSON lines.
 
 `LogSpec` says where they are and what their columns mean; `reading.read_event_log` reads, checks,
-cleans and orders them. The rows never stand in memory as a whole: DuckDB keeps them on disk.
+cleans and orders them. The rows are never all in memory: DuckDB keeps them on disk.
 
 Importing this package does not import TensorFlow.
 """

@@ -1,8 +1,8 @@
-"""What the workers of Beam leave behind and send each other.
+"""The files that Beam workers write, and the blocks of rows that they exchange.
 
-They work in a directory that all workers share. A file in it is named after the number of what it
-holds, appears at once as a whole, and is the same if a runner repeats the work. Between workers
-rows travel as blocks, tables in Arrow's format, under the number of the group they belong to.
+All workers share a directory. A file in it is named after the number of its content, appears
+atomically, and is the same if a runner repeats the work. Between workers, rows travel as blocks,
+which are tables in Arrow format, keyed by the number of the group they belong to.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ import pyarrow as pa
 from pipelines.datasets.event_log.report import Dropped
 from pipelines.datasets.event_log.sql import file_literal, literal
 
-_ROWS_AT_ONCE = 1 << 18  # in a part of a file that is read by itself
+_ROWS_AT_ONCE = 1 << 18  # in a row group, the part of a file that is read independently
 
 
 @dataclasses.dataclass(frozen=True)
 class FileSummary:
-    """What became of one file of the log.
+    """The result of reading one file of the log.
 
     Args:
-        error: why it cannot be used, if so.
-        form: of its times, as far as it came to that.
-        sound: its sound rows.
-        groups: the parts in which they are stored.
-        behaviors: sound rows by behaviour, where the behaviours are taken from the log.
+        error: why the file cannot be used; None if it can.
+        form: form of its times, if known.
+        sound: number of valid rows.
+        groups: number of parts in which they are stored.
+        behaviors: valid rows by behaviour, if the behaviours are taken from the log.
         malformed: rows that were skipped before the checks.
         problems: rows that were skipped by the checks.
-        sample: the user of every so many-th sound row, in shortlex order.
+        sample: the user of every n-th valid row, in shortlex order.
     """
 
     error: str | None = None
@@ -53,15 +53,15 @@ class FileSummary:
 
 @dataclasses.dataclass(frozen=True)
 class PieceSummary:
-    """What became of the users of one piece.
+    """The result of cleaning the users of one piece.
 
     Args:
-        number: of the piece.
-        events: that are left.
-        users: that are left.
+        number: number of the piece.
+        events: number of events left.
+        users: number of users left.
         behaviors: events by behaviour.
-        repeated: target events on items that the user knew.
-        targets: target events.
+        repeated: target events on items that the user already knew.
+        targets: all target events.
         dropped: events that the last step dropped, by reason.
     """
 
@@ -75,12 +75,12 @@ class PieceSummary:
 
 
 def numbered(folder: Path, number: int, ending: str = "parquet") -> Path:
-    """Where the file of a number lies."""
+    """Returns the path of the file with a number."""
     return folder / f"{number:08d}.{ending}"
 
 
 def file_summary(folder: Path, number: int) -> FileSummary:
-    """What `read_file` said of a file."""
+    """Reads the summary that `read_file` wrote for a file."""
     values = json.loads(numbered(folder, number, "json").read_text())
     for name in ("malformed", "problems"):
         values[name] = tuple(Dropped(**each) for each in values[name])
@@ -88,23 +88,23 @@ def file_summary(folder: Path, number: int) -> FileSummary:
 
 
 def piece_summaries(folder: Path) -> list[PieceSummary]:
-    """What was said of the pieces in a folder, in order."""
+    """Reads the summaries of the pieces in a folder, in order."""
     texts = (path.read_text() for path in sorted(folder.glob("*.json")))
     return [PieceSummary(**json.loads(text)) for text in texts]
 
 
 def stored(*files: Path | str) -> str:
-    """The rows of Parquet files, as an SQL table; they have a `filename` and `file_row_number`."""
+    """Returns SQL for the rows of Parquet files, with `filename` and `file_row_number`."""
     return _scan(file_literal(file) for file in files)
 
 
 def items_in(folder: Path) -> str:
-    """The items that `keep_items` left in a folder, as an SQL table."""
+    """Returns SQL for the items that `keep_items` wrote to a folder."""
     return _scan([literal(f"{glob.escape(str(folder))}/*.parquet")])
 
 
 def blocks(database, query: str) -> Iterator[tuple[int, bytes]]:
-    """The rows of a query that has a column `part`, one block a part under its number."""
+    """Yields the rows of a query with a column `part`: for each part, its number and a block."""
     table = database.sql(f"SELECT * FROM ({query}) ORDER BY part").to_arrow_table()
     parts = table.column("part").to_numpy()
     rows = table.drop_columns("part")
@@ -116,7 +116,7 @@ def blocks(database, query: str) -> Iterator[tuple[int, bytes]]:
 
 
 def unpacked(block: bytes) -> pa.Table:
-    """The rows of a block."""
+    """Returns the rows of a block."""
     return pa.ipc.open_stream(block).read_all()
 
 
@@ -152,7 +152,7 @@ def _packed(table):
 
 @contextlib.contextmanager
 def _appearing(path):
-    """A path to write to, whose file gets its name when it is whole."""
+    """Yields a temporary path, and renames the file when it is complete."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     yield temporary
     os.replace(temporary, path)

@@ -1,18 +1,18 @@
-"""A whole log prepared on Apache Beam, on as many machines as its runner has.
+"""Prepares a whole log on Apache Beam, on as many machines as its runner has.
 
-The records are those of `read_event_log` without Beam, and so is the report; only the cuts between
-the shards may lie elsewhere. Four kinds of pipelines follow each other:
+The records and the report are the same as those of `read_event_log` without Beam; only the cuts
+between shards may differ. Four kinds of pipelines run in sequence:
 
-1. Every file of the log is read and checked by one worker. Nothing is grouped before all rows are
-   known to be sound.
-2. The rows are grouped by user: not user by user but in pieces, each of all users between two
-   bounds in shortlex order, about a million events. A worker drops a piece's duplicates and puts
-   its events in order. The events of every item are counted.
-3. With `min_item_count` or `min_user_events`, as often as it takes until nothing is dropped: rare
-   items and short users are dropped piece by piece, and the items that are left counted again.
-4. TFDS writes the shards, each the users of neighbouring pieces.
+1. Each file of the log is read and checked by one worker. Nothing is grouped before all rows are
+   known to be valid.
+2. The rows are grouped by user, in pieces of about a million events, each of which holds all users
+   between two bounds in shortlex order. A worker drops the duplicates of a piece and orders its
+   events. The events on each item are counted.
+3. With `min_item_count` or `min_user_events`, repeated until nothing is dropped: rare items and
+   short users are dropped piece by piece, and the remaining items are counted again.
+4. TFDS writes the shards, each with the users of consecutive pieces.
 
-What a runner needs is said in `beam_settings`.
+`beam_settings` says what a runner needs.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ from pipelines.datasets.event_log.workspace import Workspace
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.runtime.errors import InputError
 
-_EVENTS_PER_SHARD = 1 << 20  # TFDS holds a shard in memory while it writes it
-_SAMPLES_PER_SHARD = 256  # users that are looked at to find the bounds of the pieces
+_EVENTS_PER_SHARD = 1 << 20  # TFDS holds a shard in memory while writing it
+_SAMPLES_PER_SHARD = 256  # sampled users that determine the bounds of the pieces
 _MOST_ITEM_PARTS = 64
 
 
 class BeamLog(CleanedLog):
-    """What `read_with_beam` returns; as an `OrderedLog`, but its shards can be read anywhere.
+    """The result of `read_with_beam`: like an `OrderedLog`, but any worker can read its shards.
 
     Args:
-        name: as for `CleanedLog`.
-        behaviors: likewise.
-        report: likewise.
-        items: likewise.
-        folder: of the users, piece by piece.
-        pieces: what is in it.
+        name: name of the dataset.
+        behaviors: weak to strong, with the target.
+        report: what was read, dropped and kept.
+        items: str [items], in shortlex order.
+        folder: folder of the users, piece by piece.
+        pieces: summaries of the pieces in it.
         vocabulary: file of the items and their ids.
     """
 
@@ -66,7 +66,7 @@ class BeamLog(CleanedLog):
         self._vocabulary = vocabulary
 
     def shards(self) -> list[Callable[[], InteractionDataset]]:
-        """Functions that read the users piece by piece, in order, about a million events each."""
+        """Returns functions that each read the next users in order, about a million events each."""
         shards, room = [], 0
         for piece in self._pieces:
             if not piece.events:
@@ -88,13 +88,13 @@ def read_with_beam(name: str, spec: LogSpec, workspace: Workspace) -> BeamLog:
     """Reads, checks, cleans and orders a log on the Beam runner of a workspace.
 
     Args:
-        name: to give to the dataset.
+        name: the name to give to the dataset.
         spec: what to read and what to keep.
-        workspace: where, on a file system that all workers share; the result can be used as long
-            as it exists.
+        workspace: where to work, on a file system that all workers share; the result is valid as
+            long as it exists.
 
     Raises:
-        InputError: as `read_event_log`.
+        InputError: as in `read_event_log`.
     """
     return _Preparation(name, spec, workspace).run()
 
@@ -121,7 +121,7 @@ class _Preparation:
         users, items = self._clean(rows, files, behaviors)
         while cleaning.drops_rare(spec):
             users, items, dropped = self._drop_rare(users, items, behaviors)
-            # Without a user less every item has as many events as before.
+            # If no user was dropped, every item has as many events as before.
             if not dropped["user"] or spec.min_item_count == 1:
                 break
         pieces = piece_summaries(users)
@@ -144,7 +144,7 @@ class _Preparation:
         return BeamLog(self._name, behaviors, report, names, users, pieces, vocabulary)
 
     def _read_files(self):
-        """The folder of the checked rows, and what became of each file."""
+        """Returns the folder of the checked rows, and the summary of each file."""
         import apache_beam as beam
 
         folder = self._new_folder("rows")
@@ -173,7 +173,7 @@ class _Preparation:
         return folder, files
 
     def _clean(self, rows, files, behaviors):
-        """The folders of the users in order, and of the items that are kept."""
+        """Returns the folders of the ordered users and of the items that are kept."""
         import apache_beam as beam
 
         bounds = _bounds(files)
@@ -202,7 +202,7 @@ class _Preparation:
         return users, items
 
     def _drop_rare(self, before, kept, behaviors):
-        """One round; the new folders, and how many events were dropped for which reason."""
+        """Runs one round; returns the new folders, and the number of dropped events by reason."""
         import apache_beam as beam
 
         numbers = [piece.number for piece in piece_summaries(before) if piece.events]
@@ -246,7 +246,7 @@ class _Preparation:
         return dropped
 
     def _number_items(self, items):
-        """The file of the vocabulary, and the names in it."""
+        """Writes the vocabulary; returns its file and the names in it."""
         database = self._workspace.database()
         database.execute(
             f"CREATE TABLE vocabulary AS SELECT item, (row_number() OVER (ORDER BY "
@@ -258,7 +258,7 @@ class _Preparation:
         return path, found["item"].astype(str)
 
     def _rules(self):
-        """What the rules dropped, in the order in which they apply."""
+        """Returns what the rules dropped, in the order in which they apply."""
         spec = self._spec
         rules = []
         if cleaning.drops_duplicates(spec):
@@ -287,7 +287,7 @@ def _sample_step():
 
 
 def _bounds(files):
-    """The first user of each piece; the pieces have about as many events as a shard."""
+    """Returns the first user of each piece; a piece has about as many events as a shard."""
     sample = sorted(
         (user for file in files for user in file.sample), key=lambda user: (len(user), user)
     )
@@ -296,7 +296,7 @@ def _bounds(files):
 
 
 def _bad_rows(files):
-    """The rows that were skipped in all files, as `CheckedRows` reports them."""
+    """Returns the rows skipped in all files, in the form that `CheckedRows` reports."""
     reasons = {}
     for problem in (each for file in files for each in file.problems):
         first = reasons.get(problem.reason, dataclasses.replace(problem, events=0))

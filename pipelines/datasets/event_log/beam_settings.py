@@ -1,26 +1,26 @@
-"""On which Apache Beam runner a log is prepared.
+"""Settings of the Apache Beam runner on which a log is prepared.
 
-Beam is an extra, `hmar-keras[beam]`, and imported only once a log is prepared with it. Tried is the
-`DirectRunner` alone, in its running modes `in_memory` and `multi_processing`. Any other runner is
-handed its flags as they are, for instance
+Beam is an extra, `hmar-keras[beam]`, and is imported only when a log is prepared with it. Only the
+`DirectRunner` has been tested, in its running modes `in_memory` and `multi_processing`. Any other
+runner receives its flags unchanged, for instance
 
     DirectRunner    --direct_num_workers=8 --direct_running_mode=multi_processing
     DataflowRunner  --project=P --region=R --temp_location=gs://B/tmp --sdk_container_image=I
     FlinkRunner     --flink_master=HOST:8081 --environment_type=EXTERNAL --environment_config=H:P
     SparkRunner     --spark_master_url=spark://HOST:7077 --environment_type=EXTERNAL ...
 
-What the preparation asks of the workers:
+The workers need:
 
 - `hmar-keras[beam]` in the same version as here, on the same Python;
-- the log and the cache directory under the same paths as here, on a file system that the workers
-  and this machine share and on which a file can be renamed: what workers make lies in files of the
-  cache directory, and only rows on their way to another worker travel through Beam;
-- a temporary directory of their own, `TMPDIR`, with room for one file of the log.
+- the log and the cache directory under the same paths as here, on a file system that is shared by
+  the workers and this machine and supports renaming files: workers leave their results in files in
+  the cache directory, and only rows on their way to another worker pass through Beam;
+- their own temporary directory, `TMPDIR`, with space for one file of the log.
 
-A file of the log is read by one worker, so a large log should be cut into many. A preparation is a
-pipeline for reading, one for ordering, one for each round of the rules on rare items and users,
-and one for writing; each starts its workers anew. `DirectRunner` holds the rows that it groups in
-memory: where a log fits on one machine, the way without Beam needs less of it.
+Each file of the log is read by one worker, so a large log should be split into many files. A
+preparation runs one pipeline for reading, one for ordering, one for each round of the rules on rare
+items and users, and one for writing; each starts new workers. `DirectRunner` holds the rows that it
+groups in memory: if a log fits on one machine, preparing it without Beam needs less memory.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ import re
 
 from pipelines.runtime.errors import InputError
 
-_FAILURES = (  # what a worker said, and what to do
+_FAILURES = (  # a pattern in the error of a worker, and what to tell the user
     (r"InputError: (.+)", "{0}"),
     (
         r"((?:No space left|OutOfMemoryException|Disk quota)[^\n]*)",
-        "a worker of Beam ran out of room ({0}); give it more, or cut the log into more files.",
+        "a Beam worker ran out of room ({0}); give it more, or split the log into more files.",
     ),
     (
         r"ModuleNotFoundError: (No module named [^\n]*)",
-        "a worker of Beam lacks a package ({0}); install hmar-keras[beam] on all of them.",
+        "a Beam worker lacks a package ({0}); install hmar-keras[beam] on all workers.",
     ),
     (
         r"((?:No such file or directory|No files found that match)[^\n]*)",
-        "a worker of Beam does not see a file ({0}); the log and the cache must lie on a file "
+        "a Beam worker cannot find a file ({0}); the log and the cache must be on a file "
         "system that all workers share.",
     ),
 )
@@ -68,13 +68,13 @@ class BeamSettings:
         object.__setattr__(self, "options", tuple(self.options))
 
     def download_config(self) -> dict:
-        """The Beam arguments of a `tfds.download.DownloadConfig`.
+        """Returns the Beam arguments for a `tfds.download.DownloadConfig`.
 
         Raises:
-            InputError: if Beam is not installed, or does not know the runner or a flag's value.
+            InputError: if Beam is not installed, or does not accept the runner or a flag.
         """
         if importlib.util.find_spec("apache_beam") is None:
-            raise InputError("Apache Beam is not installed; pip install 'hmar-keras[beam]'.")
+            raise InputError("Apache Beam is not installed; run pip install 'hmar-keras[beam]'.")
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -85,9 +85,9 @@ class BeamSettings:
                 options.get_all_options()
         except SystemExit as error:
             reason = usage.getvalue().rstrip().rpartition("error: ")[2]
-            raise InputError(f"Beam does not take its options ({reason}).") from error
+            raise InputError(f"Beam does not accept its options ({reason}).") from error
         try:
-            beam.Pipeline(runner=self.runner, options=options)  # refuses what does not fit together
+            beam.Pipeline(runner=self.runner, options=options)  # checks that they fit together
         except (ValueError, ImportError, AttributeError) as error:
             reason = " ".join(str(error).split()).partition(" Valid values")[0].rstrip(".")
             raise InputError(f"Beam cannot use the runner {self.runner!r} ({reason}).") from error
@@ -95,11 +95,11 @@ class BeamSettings:
 
 
 class BeamPipelines:
-    """Makes the pipelines of a preparation, all of one runner.
+    """A factory for the pipelines of a preparation, all on the same runner.
 
     Args:
-        runner: as `beam.Pipeline` takes it.
-        options: the `PipelineOptions`; None for those of no flag.
+        runner: as for `beam.Pipeline`.
+        options: the `PipelineOptions`; None for no flags.
     """
 
     def __init__(self, runner, options=None):
@@ -107,7 +107,7 @@ class BeamPipelines:
         self._options = options
 
     def pipeline(self):
-        """A new pipeline; as a context, it runs at the end and the context ends when it is done."""
+        """Returns a new pipeline; as a context manager, it runs to completion on exit."""
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -115,9 +115,9 @@ class BeamPipelines:
 
 
 def input_error_of(error: Exception) -> InputError | None:
-    """What the user can mend of an error that a pipeline ended with; None if that is not clear.
+    """Returns an `InputError` if the user can fix the cause of a pipeline error, else None.
 
-    A runner gives the error of a worker as text.
+    A runner reports the error of a worker as text.
     """
     text = str(error)
     for pattern, advice in _FAILURES:

@@ -1,7 +1,7 @@
-"""What the workers of Beam do: each function takes a part of a log and leaves files behind.
+"""The tasks of Beam workers: each function takes a part of a log and writes files.
 
-What is to be done with the rows is said by `checked_rows` and `cleaning`, as without Beam: a
-worker has a database of its own in its temporary directory.
+The rows are processed by `checked_rows` and `cleaning`, as without Beam: each worker has its own
+database in its temporary directory.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from pipelines.datasets.event_log.workspace import Workspace
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.runtime.errors import InputError
 
-_SPREAD = 0x9E3779B1  # times 0, 1, 2, ... gives remainders that lie evenly
+_SPREAD = 0x9E3779B1  # multiples of it have evenly spread remainders
 _USER = '"user"'
 
 
 def read_file(number, *, spec, paths, folder, step):
-    """Reads and checks the file of a number.
+    """Reads and checks one file of a log.
 
     Args:
-        number: of the file.
+        number: number of the file.
         spec: the log.
-        paths: all files of it.
-        folder: for the sound rows and the summary.
-        step: every so many-th row becomes part of the sample.
+        paths: all files of the log.
+        folder: where to write the valid rows and the summary.
+        step: every `step`-th row becomes part of the sample.
     """
     form = None
     with _own_workspace() as workspace:
@@ -69,11 +69,11 @@ def read_file(number, *, spec, paths, folder, step):
 
 
 def cut_rows(part, *, folder, bounds):
-    """Yields blocks of the rows of a part of a file, under the number of their users' piece.
+    """Yields blocks of the rows in a part of a file, keyed by the piece of their users.
 
     Args:
-        part: number of the file, and of the part in which its rows are stored.
-        folder: where `read_file` left them.
+        part: number of the file, and of the part of its stored rows.
+        folder: where `read_file` wrote them.
         bounds: the first user of each piece.
     """
     number, group = part
@@ -93,17 +93,17 @@ def cut_rows(part, *, folder, bounds):
 
 
 def clean_users(piece, *, spec, behaviors, folder, item_parts):
-    """Drops the duplicates of a piece's users and puts their events in order.
+    """Drops the duplicates of a piece's users and orders their events.
 
     Args:
-        piece: its number, and blocks of its rows.
+        piece: number of the piece, and blocks of its rows.
         spec: the log.
         behaviors: weak to strong.
-        folder: for the users and the summary.
-        item_parts: into how many groups the items are cut.
+        folder: where to write the users and the summary.
+        item_parts: number of groups into which the items are split.
 
     Yields:
-        blocks of the counts of the items, under the number of the items' group.
+        blocks of item counts, keyed by the number of the item group.
     """
     number, packed = piece
     with _own_workspace() as workspace:
@@ -127,19 +127,19 @@ def clean_users(piece, *, spec, behaviors, folder, item_parts):
 
 
 def drop_rare(number, *, spec, behaviors, before, items, folder, item_parts):
-    """Drops the events of a piece on items that are gone, and then the users with too few.
+    """Drops a piece's events on dropped items, and then its users with too few events.
 
     Args:
-        number: of the piece.
+        number: number of the piece.
         spec: the log.
         behaviors: weak to strong.
-        before: where the users of the piece lie.
-        items: where the items lie that are kept.
-        folder: for the users that are left, and the summary.
-        item_parts: into how many groups the items are cut.
+        before: folder of the users of the piece.
+        items: folder of the items that are kept.
+        folder: where to write the users that are left, and the summary.
+        item_parts: number of groups into which the items are split.
 
     Yields:
-        blocks of the counts of the items, under the number of the items' group.
+        blocks of item counts, keyed by the number of the item group.
     """
     with _own_workspace() as workspace:
         database = workspace.database()
@@ -159,12 +159,12 @@ def drop_rare(number, *, spec, behaviors, before, items, folder, item_parts):
 
 
 def keep_items(group, *, folder, least):
-    """Writes down the items of a group that have enough events.
+    """Writes the items of a group that have enough events.
 
     Args:
-        group: its number, and blocks of the counts of its items.
-        folder: for the items.
-        least: how many are enough.
+        group: number of the group, and blocks of its item counts.
+        folder: where to write the items.
+        least: the smallest sufficient number of events.
     """
     number, packed = group
     with _own_workspace() as workspace:
@@ -179,12 +179,12 @@ def keep_items(group, *, folder, least):
 
 @dataclasses.dataclass(frozen=True)
 class BeamShard:
-    """Reads the users of neighbouring pieces, on any worker.
+    """A function that reads the users of consecutive pieces, on any worker.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         behaviors: weak to strong, with the target.
-        repeats: whether items known to a user may be answers.
+        repeats: whether items that a user already knows may be answers.
         pieces: the files of the users.
         vocabulary: file of the items and their ids.
     """
@@ -196,7 +196,7 @@ class BeamShard:
     vocabulary: str
 
     def __call__(self) -> InteractionDataset:
-        """The users with their events."""
+        """Returns the users with their events."""
         events, items = stored(*self.pieces), stored(self.vocabulary)
         with _own_workspace() as workspace:
             database = workspace.database()
@@ -232,7 +232,7 @@ def _own_workspace():
 
 
 def _form(spec, paths):
-    """The form of the times in the last of the files, which those before it may have to tell."""
+    """Returns the form of the times in the last file, from earlier files if it shows none."""
     for path in reversed(paths):
         with _own_workspace() as workspace:
             form = CheckedRows(spec, workspace).form_of(path)
@@ -246,7 +246,7 @@ def _one(database, query):
 
 
 def _store_rows(database, path, number):
-    """Writes the sound rows with their place in the whole log; returns the number of parts."""
+    """Writes the valid rows with their place in the whole log; returns the number of parts."""
     rows = (
         'SELECT "user", item, behavior, time, fraction, '
         f"place + {number << FILE_BITS} AS place FROM raw WHERE problem IS NULL"
@@ -264,7 +264,7 @@ def _sample(database, step, start):
 
 
 def _store_users(database, number, behaviors, folder, item_parts, dropped):
-    """Writes the table `ordered_events` and its summary, and yields the counts of its items."""
+    """Writes the table `ordered_events` and its summary; yields blocks of its item counts."""
     write_rows(database, "SELECT * FROM ordered_events ORDER BY rowid", numbered(folder, number))
     counts = 'SELECT count(*), count(DISTINCT "user") FROM ordered_events'
     events, users = database.execute(counts).fetchone()

@@ -1,4 +1,4 @@
-"""From the files of a log to one table of checked rows."""
+"""Reads the files of a log into one table of checked rows."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ from pipelines.datasets.event_log.sql import (
 from pipelines.datasets.event_log.survey import copy_whole_rows, survey
 from pipelines.runtime.errors import InputError
 
-FILE_BITS = 48  # the place of a row in the log: the file's number, and below it the row's
+FILE_BITS = 48  # a row's place in the log: its number in these bits, the file's number above them
 _SAMPLE = 1000  # rows that decide whether a text column holds numbers or dates
 
 
 class CheckedRows:
-    """Fills the table `raw` of a workspace's database, one row an event.
+    """Fills the table `raw` in a workspace's database, with one row per event.
 
-    Its columns: `user`, `item` and `behavior` (text); `time` and `fraction`, 0 without a time
-    column; `place`, which rises with the file and the row in it; and for
-    rows that cannot be understood `problem` and `cell`.
+    Its columns are `user`, `item` and `behavior` (text); `time` and `fraction`, 0 without a time
+    column; `place`, which increases with the file and the row in it; and `problem` and `cell`, for
+    rows that cannot be understood.
 
     Args:
         spec: what to read.
-        workspace: where.
-        form: of the times in files of the log that are read elsewhere, as far as it is known.
+        workspace: the workspace of the database.
+        form: form of the times in files of the log that are read elsewhere, if known.
 
     Attributes:
-        form: of the times, numbers or dates, the same in all files.
+        form: form of the times, numbers or dates, the same in all files.
     """
 
     def __init__(self, spec, workspace, form: str | None = None):
@@ -68,7 +68,7 @@ class CheckedRows:
         """Reads a file; the order of the calls is the order of the files.
 
         Raises:
-            InputError: if it cannot be read, or a row is unsound and may not be skipped.
+            InputError: if it cannot be read, or a row is invalid and may not be skipped.
         """
         file = log_files.inspect(path, self._spec)
         self._files.append(file)
@@ -88,22 +88,22 @@ class CheckedRows:
             self._refuse_bad_rows()
 
     def _insert(self, file, found, whole):
-        """Reads the whole rows of a file from where they lie, and counts them."""
+        """Inserts the complete rows of a file, read from `whole`, and checks their number."""
         rows = scan(whole, self._spec, self._database, found.in_lines)
         (read,) = self._database.execute(f"INSERT INTO raw {self._checked(file, rows)}").fetchone()
-        if rows.lines:  # a line of which has a list of rows
+        if rows.lines:  # each line has a list of rows
             (read,) = self._database.execute(rows.lines).fetchone()
         if read != found.good:
             raise InputError(
-                f"{file.path} has {found.good:,} rows, but {read:,} of them could be read as "
-                f"{file.kind}; write it again, as Parquet if you can."
+                f"{file.path} has {found.good:,} rows, but {read:,} were read as {file.kind}; "
+                f"write it again, as Parquet if possible."
             )
 
     def form_of(self, path: Path) -> str | None:
-        """The form in which a file has its times, as far as its first rows show it.
+        """Returns the form of the times in a file, if its first rows show it.
 
         Raises:
-            InputError: if it cannot be read.
+            InputError: if the file cannot be read.
         """
         file = log_files.inspect(path, self._spec)
         try:
@@ -112,11 +112,11 @@ class CheckedRows:
             raise InputError(_unreadable(file, error)) from error
 
     def malformed(self) -> list[Dropped]:
-        """What was skipped before it reached the table, file by file and by reason."""
+        """Returns the rows skipped before they reach the table, by file and reason."""
         return list(self._malformed)
 
     def problems(self) -> list[Dropped]:
-        """What the table marks as not understood, by reason."""
+        """Returns the rows that the table marks as not understood, by reason."""
         found = self._database.execute(
             "SELECT problem, count(*), min(place) FROM raw WHERE problem IS NOT NULL GROUP BY ALL "
             "ORDER BY min(place)"
@@ -124,7 +124,7 @@ class CheckedRows:
         return [Dropped(problem, count, self._locate(place)) for problem, count, place in found]
 
     def _checked(self, file, rows):
-        """SQL from a file's rows to the columns of `raw`."""
+        """Returns SQL that maps the rows of a file to the columns of `raw`."""
         spec = self._spec
         time, fraction, missing = "0", "0.0", "false"
         if spec.time:
@@ -157,7 +157,7 @@ class CheckedRows:
         return form or self.form or NUMBERS
 
     def _sampled_form(self, file, rows):
-        """The form that the first rows show; None if they have no time that can be understood."""
+        """Returns the form that the first rows show; None if no time in them can be understood."""
         kind = rows.types["moment"]
         form = time_form(kind)
         if form:
@@ -196,7 +196,7 @@ class CheckedRows:
 
 
 def create_raw(database) -> None:
-    """The table that `CheckedRows` fills."""
+    """Creates the table that `CheckedRows` fills."""
     database.execute(
         'CREATE TABLE raw ("user" VARCHAR, item VARCHAR, behavior VARCHAR, time BIGINT, '
         "fraction DOUBLE, place BIGINT, problem VARCHAR, cell VARCHAR)"
@@ -204,14 +204,14 @@ def create_raw(database) -> None:
 
 
 def check_same_form(path: Path, form: str, before: str | None) -> None:
-    """Checks that the times of a file have the form of those in the files before it.
+    """Checks that the times of a file have the same form as those in the files before it.
 
     Raises:
         InputError: if they do not.
     """
     if before not in (None, form):
         raise InputError(
-            f"{path} has {form} as times and the files before it {before}; write all in one form."
+            f"{path} has {form} as times and the files before it {before}; use one form in all."
         )
 
 
@@ -220,9 +220,9 @@ def _unreadable(file, error):
     if file.kind == JSON_LINES and (bad := places.first_bad_object(file)):
         return advise(f"{file.path} {bad}")
     if "state machine" in reason:
-        return f"{file.path} has lines that end in different ways (LF, CRLF); convert the file."
+        return f"{file.path} has mixed line endings (LF, CRLF); convert the file."
     if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in reason:
-        return f"{file.path} cannot be read in ({reason}); free the disk or use another cache."
+        return f"{file.path} cannot be read ({reason}); free disk space or use another cache."
     return f"{file.path} cannot be read as {file.kind} ({reason}); write it again."
 
 

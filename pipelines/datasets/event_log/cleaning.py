@@ -1,4 +1,4 @@
-"""From checked rows to users' events in order: duplicates, rare items, short users, numbers."""
+"""Turns checked rows into ordered events: drops duplicates, rare items and short users."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pipelines.datasets.event_log.spec import MOST_BEHAVIORS
 from pipelines.datasets.event_log.sql import literal, shortlex
 from pipelines.runtime.errors import InputError
 
-DUPLICATE = "duplicate"  # the reason, in the report
-_REPEATS_FROM = 0.01  # of the target events must be on items that the user knows
+DUPLICATE = "duplicate"  # the reason in the report
+_REPEATS_FROM = 0.01  # required share of target events on items that the user knows
 
 
 def order_events(name, spec, workspace, num_files, bad_rows) -> OrderedLog:
     """Cleans and orders the table `raw` of a workspace's database; see `read_event_log`.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         spec: what to keep.
-        workspace: where.
-        num_files: for the report.
-        bad_rows: the rows that were skipped: those that `raw` marks, and those it does not hold.
+        workspace: the workspace of the database.
+        num_files: number of files, for the report.
+        bad_rows: the skipped rows: those that `raw` marks, and those that never reached it.
 
     Raises:
         InputError: if nothing is left.
@@ -69,7 +69,7 @@ def _one(database, query):
 
 
 def sound_by_behavior(spec, database) -> dict[str, int]:
-    """The sound rows of `raw` by behaviour, or nothing if `spec` names the behaviours."""
+    """Counts the valid rows of `raw` by behaviour; empty if `spec` names the behaviours."""
     if spec.known_behaviors:
         return {}
     return dict(
@@ -80,10 +80,10 @@ def sound_by_behavior(spec, database) -> dict[str, int]:
 
 
 def choose_behaviors(name, spec, counts: dict[str, int]) -> tuple[Behaviors, bool]:
-    """The behaviours, and whether their order is inferred from the frequencies.
+    """Returns the behaviours, and whether their order is inferred from their frequencies.
 
     Raises:
-        InputError: if the log has too many, or none of the target.
+        InputError: if the log has too many behaviours, or no event of the target.
     """
     if spec.known_behaviors:
         target = spec.target or spec.known_behaviors[-1]
@@ -103,17 +103,17 @@ def choose_behaviors(name, spec, counts: dict[str, int]) -> tuple[Behaviors, boo
 
 
 def check_not_empty(name, events: int, read: int) -> None:
-    """Refuses a log of which nothing is left.
+    """Checks that at least one event of a log is left.
 
     Raises:
-        InputError: if there is no event.
+        InputError: if none is left.
     """
     if not events:
-        raise InputError(f"{name} has no event left of {read:,}; look at the log or ask for less.")
+        raise InputError(f"{name} has no event left of {read:,}; check the log or filter less.")
 
 
 def number_rows(database, behaviors) -> None:
-    """Table `events` in place of `raw`: ids as numbers, in shortlex order of their texts."""
+    """Replaces the table `raw` with `events`: ids as numbers, in shortlex order of their text."""
     for plural, column in (("users", '"user"'), ("items", "item")):
         database.execute(
             f"CREATE TABLE {plural} AS SELECT name, "
@@ -133,17 +133,17 @@ def number_rows(database, behaviors) -> None:
 
 
 def drops_duplicates(spec) -> bool:
-    """Whether rows that repeat user, item, behaviour and time are dropped."""
+    """Returns whether rows that repeat user, item, behaviour and time are dropped."""
     return bool(spec.time) and not spec.keep_duplicates
 
 
 def drops_rare(spec) -> bool:
-    """Whether items or users with few events are dropped."""
+    """Returns whether items or users with few events are dropped."""
     return spec.min_item_count > 1 or spec.min_user_events > 1
 
 
 def drop_duplicates(database) -> int:
-    """Keeps the first of the `events` that are alike; returns how many others there were."""
+    """Drops all but the first of identical `events`; returns the number dropped."""
     before = _one(database, "SELECT count(*) FROM events")
     database.execute(
         'CREATE TABLE distinct_events AS SELECT "user", item, behavior, time, fraction, '
@@ -155,7 +155,7 @@ def drop_duplicates(database) -> int:
 
 
 def _drop_rare(database, spec) -> list[Dropped]:
-    """Takes turns until every item and every user that is left has enough events."""
+    """Drops rare items and short users in turn until all that are left have enough events."""
     items, users = 0, 0
     while True:
         gone_items = drop_below(database, "item", spec.min_item_count)
@@ -166,7 +166,7 @@ def _drop_rare(database, spec) -> list[Dropped]:
 
 
 def drop_below(database, column: str, least: int) -> int:
-    """Drops the `events` whose item or user has fewer than `least`; returns how many."""
+    """Drops the `events` whose item or user has fewer than `least`; returns the number dropped."""
     return database.execute(
         f"DELETE FROM events WHERE {column} IN "
         f"(SELECT {column} FROM events GROUP BY {column} HAVING count(*) < {least})"
@@ -174,7 +174,7 @@ def drop_below(database, column: str, least: int) -> int:
 
 
 def rare_events(spec, items: int, users: int) -> list[Dropped]:
-    """The report of the events that were dropped for their item and for their user."""
+    """Returns report entries for the events dropped because of their item and their user."""
     rules = (("item", spec.min_item_count, items), ("user", spec.min_user_events, users))
     return [
         Dropped(f"{what} with fewer than {least} events", events)
@@ -184,7 +184,7 @@ def rare_events(spec, items: int, users: int) -> list[Dropped]:
 
 
 def order(database) -> None:
-    """Tables `ordered_events`, `ordered_users` and `ordered_items`, numbered without gaps."""
+    """Creates `ordered_events`, `ordered_users` and `ordered_items`, numbered without gaps."""
     for plural, column, first in (("users", '"user"', 0), ("items", "item", 1)):
         database.execute(
             f"CREATE TABLE ordered_{plural} AS SELECT id AS old, name, "
@@ -201,7 +201,7 @@ def order(database) -> None:
 
 
 def count_behaviors(database, behaviors) -> dict[str, int]:
-    """The `ordered_events` by behaviour."""
+    """Counts the `ordered_events` by behaviour."""
     found = dict(
         database.execute("SELECT behavior, count(*) FROM ordered_events GROUP BY ALL").fetchall()
     )
@@ -209,7 +209,7 @@ def count_behaviors(database, behaviors) -> dict[str, int]:
 
 
 def count_repeats(database, behaviors) -> tuple[int, int]:
-    """How many target events are on an item with which the user had to do before, and of all."""
+    """Counts the target events on items that the user already knew, and all target events."""
     target = behaviors.target_id
     repeated, targets = database.execute(
         "SELECT sum(targets - first_is_target)::BIGINT, sum(targets)::BIGINT FROM ("
@@ -221,5 +221,5 @@ def count_repeats(database, behaviors) -> tuple[int, int]:
 
 
 def may_repeat(repeated: int, targets: int) -> bool:
-    """Whether items known to a user may be answers, as the log itself has it."""
+    """Returns whether items known to a user may be answers, inferred from the log."""
     return targets > 0 and repeated / targets >= _REPEATS_FROM

@@ -1,4 +1,4 @@
-"""The files of a log: which there are, what they hold, and where a row of them stands."""
+"""The files of a log: how they are found, identified and inspected."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ _KINDS = {
     ".json": JSON_LINES,
 }
 _DELIMITERS = (",", "\t", ";", "|", "::", " ")
-_LONGEST_LINE = 1 << 24  # of what is read to learn the columns
-_LINES = 100  # that show the delimiter where no header does
+_LONGEST_LINE = 1 << 24  # bytes of a line that are read to learn the columns
+_LINES = 100  # lines that decide the delimiter of a file without a header
 _MOST_FILES = 1 << 15
 _LONGEST_NAME = 60
-_PART = 1 << 16  # bytes at each end and in the middle that the fingerprint looks at
+_PART = 1 << 16  # bytes at each end and in the middle that the fingerprint includes
 _ENDINGS = ", ".join(_KINDS)
 
 
 @dataclasses.dataclass(frozen=True)
 class LogFile:
-    """One file.
+    """One file of a log.
 
     Args:
-        path: where it is.
+        path: path of the file.
         kind: `CSV`, `PARQUET` or `JSON_LINES`.
-        names: its columns in order; for JSON lines those of the first object.
-        delimiter: between the columns of CSV.
+        names: its columns in order; for JSON lines, the fields of the first object.
+        delimiter: delimiter between the columns of CSV.
         has_header: whether the first line of CSV names the columns.
-        blank_lines: before the first line of CSV.
+        blank_lines: number of blank lines before the first line of CSV.
     """
 
     path: Path
@@ -64,19 +64,19 @@ class LogFile:
 
     @property
     def compression(self) -> str:
-        """DuckDB's name of how the file is packed."""
+        """DuckDB's name for the compression of the file."""
         return "gzip" if _is_packed(self.path) else "none"
 
 
 def find_files(patterns: Iterable[str]) -> list[Path]:
-    """The files of a log in their order: as they were named, those of a pattern by name.
+    """Returns the files of a log in order: as given, and sorted by name within a pattern.
 
-    Of a directory these are the files of a known kind that are not empty and do not begin with a
-    dot or an underscore.
+    A directory stands for its files of a known kind that are not empty and whose names do not
+    begin with a dot or an underscore.
 
     Raises:
-        InputError: if one is missing, of an unknown kind or its name is not UTF-8, or there are
-            too many.
+        InputError: if a file is missing or of an unknown kind, its name is not UTF-8, or there
+            are too many files.
     """
     found = {}
     for pattern in patterns:
@@ -94,49 +94,49 @@ def find_files(patterns: Iterable[str]) -> list[Path]:
             check_text(os.path.abspath(match), "the path of the log")
             if not match.is_file() or _kind(match) is None:
                 raise InputError(
-                    f"{match} is no log that can be read; it must be a file that ends in "
-                    f"{_ENDINGS}, all but Parquet also with .gz."
+                    f"{match} is not a supported log; it must be a file that ends in "
+                    f"{_ENDINGS}, each also with .gz except Parquet."
                 )
-            # A link may have an ending where the file does not.
+            # A link may have a known ending when its target does not, so the link's path is kept.
             found.setdefault(match.resolve(), Path(os.path.abspath(match)))
     if len(found) > _MOST_FILES:
         raise InputError(
-            f"the log has {len(found):,} files; join them to {_MOST_FILES:,} or fewer."
+            f"the log has {len(found):,} files; merge them into {_MOST_FILES:,} or fewer."
         )
     return list(found.values())
 
 
 def log_name(path: Path) -> str:
-    """The name of a log after its first file, in letters that any directory may have."""
+    """Returns the name of a log from its first file, in characters valid for any directory."""
     stem = path.name.split(".")[0]
     return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")[:_LONGEST_NAME] or "events"
 
 
 def dataset_name(patterns: Iterable[str]) -> str:
-    """What the dataset of a log is called.
+    """Returns the dataset name of a log.
 
     Raises:
-        InputError: as `find_files`.
+        InputError: as in `find_files`.
     """
     return f"log/{log_name(find_files(patterns)[0])}"
 
 
 def fingerprint(paths: list[Path]) -> list[list]:
-    """What tells one state of the files from another, wherever they lie.
+    """Returns values that identify the state of the files, independent of their location.
 
-    Name, size and time of change of every file, and a sum of parts of it: archives give the same
-    time to all that they hold. An edit between the parts that keeps the size and sets the time back
-    is not noticed. The inode's time (`st_ctime`) would show it, but it differs after a move, a copy
-    or a `chmod`, each of which would cost a new preparation.
+    These are the name, size and modification time of each file, and a checksum of parts of it,
+    because archives give all their members the same time. An edit between the parts that keeps the
+    size and resets the time goes unnoticed. The inode's time (`st_ctime`) would reveal it, but it
+    also changes with a move, a copy or a `chmod`, and each of these would cost a new preparation.
     """
     return [_state(path) for path in paths]
 
 
 def column_names(pattern: str) -> list[str]:
-    """The columns of the first file of a pattern, as far as they can be told without a `LogSpec`.
+    """Returns the columns of the first file of a pattern, as far as known without a `LogSpec`.
 
     Raises:
-        InputError: if it cannot be read.
+        InputError: if the file cannot be read.
     """
     path = find_files([pattern])[0]
     kind = _kind(path)
@@ -149,14 +149,14 @@ def column_names(pattern: str) -> list[str]:
 
 
 def inspect(path: Path, spec: LogSpec) -> LogFile:
-    """Learns a file's columns from its beginning.
+    """Learns the columns of a file from its first lines.
 
     Raises:
-        InputError: if it cannot be read or lacks a column.
+        InputError: if the file cannot be read or lacks a column.
     """
     kind = _kind(path)
     if spec.events and kind != JSON_LINES:
-        raise InputError(f"{path} is no JSON lines, where alone a list of events can stand.")
+        raise InputError(f"{path} is not JSON lines, the only format with lists of events.")
     if kind == PARQUET:
         return LogFile(path, kind, _parquet_names(path))
     lines = _first_lines(path, _LINES if spec.columns else 1)
@@ -196,7 +196,7 @@ def _kind(path):
 
 
 def _is_part(path):
-    """Whether a file of a directory is a part of the log; others mark, hide or are empty."""
+    """Returns whether a file in a directory is part of the log, not hidden, empty or a marker."""
     return (
         not path.name.startswith((".", "_"))
         and path.is_file()
@@ -216,12 +216,12 @@ def _state(path):
 
 
 def open_unpacked(path: Path):
-    """A file as bytes, unpacked if it is compressed."""
+    """Opens a file for reading bytes, decompressed if necessary."""
     return gzip.open(path, "rb") if _is_packed(path) else open(path, "rb")
 
 
 def _first_lines(path, most=1):
-    """The first lines that are not blank, with their numbers."""
+    """Returns the first lines that are not blank, with their numbers."""
     found = []
     try:
         with open_unpacked(path) as content:
@@ -233,7 +233,7 @@ def _first_lines(path, most=1):
                 if len(found) == most:
                     break
     except UnicodeDecodeError as error:
-        if found:  # the reader says more of what follows
+        if found:  # the reader gives a better message for later lines
             return found
         raise InputError(
             f"{path} line {number}: this is not UTF-8 text; convert the file."
@@ -249,13 +249,13 @@ def _first_lines(path, most=1):
 
 
 def _check_text(path, number, line):
-    """Refuses what is often taken for a text file, by its first bytes."""
+    """Rejects files that are often mistaken for text, by their first bytes."""
     if number > 1:
         return
     if line.startswith(b"\x1f\x8b"):
-        raise InputError(f"{path} is packed with gzip; let its name end in .gz.")
+        raise InputError(f"{path} is compressed with gzip; rename it to end in .gz.")
     if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InputError(f"{path} is UTF-16 and not UTF-8 text; convert the file.")
+        raise InputError(f"{path} is UTF-16, not UTF-8 text; convert the file.")
 
 
 def _parquet_names(path):
@@ -270,13 +270,13 @@ def _first_object(path, number, line):
     if line.lstrip().startswith("["):
         raise InputError(
             f"{path} line {number}: every line must be a JSON object, but this is a list; write "
-            f"one object a line."
+            f"one object per line."
         )
     try:
         first = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path} line {number}: this is not a JSON object a line ({error})."
+            f"{path} line {number}: this is not a valid JSON object ({error})."
         ) from error
     if not isinstance(first, dict):
         raise InputError(
@@ -293,7 +293,7 @@ def _inspect_without_header(path, lines, spec):
         found = max(len(_split(path, line, each)) for each in _DELIMITERS)
         raise InputError(
             f"{path} line {number} has {found} fields, but {columns} columns are named; name all "
-            f"columns of the file in their order."
+            f"columns of the file in order."
         )
     if len(fitting) > 1:
         fitting = _fitting_all(path, lines, fitting, columns)
@@ -303,7 +303,7 @@ def _inspect_without_header(path, lines, spec):
 
 
 def _fitting_all(path, lines, fitting, columns):
-    """The delimiters that fit all of the first lines, of which there must be one."""
+    """Returns the delimiters that fit all of the first lines; exactly one must remain."""
     fitting = [
         each
         for each in fitting
@@ -312,7 +312,7 @@ def _fitting_all(path, lines, fitting, columns):
     if "\t" in fitting and ".tsv" in path.suffixes:
         return ["\t"]
     if len(fitting) != 1:
-        raise InputError(f"{path}: it is not clear what separates its columns; give it a header.")
+        raise InputError(f"{path}: the delimiter of its columns is not clear; add a header line.")
     return fitting
 
 

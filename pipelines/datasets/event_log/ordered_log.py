@@ -1,4 +1,4 @@
-"""A log whose events lie in order on disk, users one after the other."""
+"""A log whose events are in order on disk, user after user."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pipelines.datasets.interaction_dataset import InteractionDataset, shard_bou
 
 
 class CleanedLog:
-    """What is known of a log that was read, cleaned and ordered, wherever its events lie.
+    """The summary of a log that has been read, cleaned and ordered, without its events.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         behaviors: weak to strong, with the target.
         report: what was read, dropped and kept.
         items: str [items], in shortlex order.
@@ -34,19 +34,19 @@ class CleanedLog:
         self.num_events = report.events
 
     def events_by_behavior(self) -> dict[str, int]:
-        """Number of events of each behaviour, by name."""
+        """Returns the number of events of each behaviour, by name."""
         return dict(self.report.behaviors)
 
 
 class OrderedLog(CleanedLog):
-    """What `read_event_log` returns; valid as long as its workspace exists.
+    """The result of `read_event_log` without Beam; valid as long as its workspace exists.
 
     Args:
-        name: as for `CleanedLog`.
-        behaviors: likewise.
-        report: likewise.
-        items: likewise.
-        lengths: int64 [users], the events of each.
+        name: name of the dataset.
+        behaviors: weak to strong, with the target.
+        report: what was read, dropped and kept.
+        items: str [items], in shortlex order.
+        lengths: int64 [users], the number of events of each user.
         database: has the tables `ordered_users` (`id` from 0, `name`) and `ordered_events`
             (`user`, `item`, `behavior`, `time`), the latter in order.
     """
@@ -57,7 +57,7 @@ class OrderedLog(CleanedLog):
         self._database = database
 
     def shards(self) -> list[Callable[[], InteractionDataset]]:
-        """Functions that read the users piece by piece, in order, about a million events each."""
+        """Returns functions that each read the next users in order, about a million events each."""
         cuts = shard_bounds(self._lengths)
         pairs = itertools.pairwise(cuts)
         return [functools.partial(self._read, first, end) for first, end in pairs]

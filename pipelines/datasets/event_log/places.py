@@ -1,4 +1,4 @@
-"""Where in its file a row stands: looked up only once a message needs it."""
+"""Finds the line of a row in its file, only when a message needs it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipelines.datasets.event_log.row_scan import GOOD, scan_rows
 
 
 def line_of_row(file: LogFile, row: int, events: str | None = None) -> str:
-    """Returns where a row stands, for a message: `"line 17"`.
+    """Returns the place of a row for a message: `"line 17"`.
 
     Args:
         file: the file.
-        row: from 1, counting the rows that are whole, as the reader does.
-        events: the field that holds a list of rows, where a line has several.
+        row: number of the row among the complete ones, from 1, as the reader counts.
+        events: the field that holds a list of rows, if a line can have several.
     """
     if file.kind == PARQUET:
         return f"row {row}"
@@ -35,7 +35,7 @@ def line_of_row(file: LogFile, row: int, events: str | None = None) -> str:
 
 
 def first_bad_object(file: LogFile) -> str | None:
-    """Returns the first line of JSON lines that holds no object, and why; None if all do."""
+    """Returns the first line of JSON lines that is not an object, and why; None if all are."""
     with contextlib.suppress(OSError, EOFError, zlib.error):
         for rows in scan_rows(file):
             for row in np.flatnonzero(rows.problems == GOOD):
@@ -54,7 +54,7 @@ def _fault(line):
 
 
 def _events(rows, good, field):
-    """How many rows each of the lines gives: one for what is no list of events."""
+    """Returns the number of rows in each line: one if it has no list of events."""
     return np.array([_length(rows.content[rows.starts[n] : rows.ends[n]], field) for n in good])
 
 

@@ -1,4 +1,4 @@
-"""Rows that cannot be understood: how they are recognised in SQL, and what is said of them."""
+"""Rows that cannot be understood: the SQL that recognises them, and their messages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pipelines.datasets.event_log.sql import literal
 MALFORMED = "malformed row"
 JOINED = "lines joined by quotation marks"
 _LONGEST_SHOWN = 40  # characters of a cell
-_LONGEST_ID = 1000  # one long id would make all of them take its room
-# From the reason under which rows are counted to the sentence of the error; {cell} is the cell.
+_LONGEST_ID = 1000  # one long id would make every id take that much space
+# The error message for each reason under which rows are counted; {cell} is the cell.
 MESSAGES = {
     "user missing": "the user is missing",
     "item missing": "the item is missing",
@@ -17,20 +17,20 @@ MESSAGES = {
     "time missing": "the time is missing",
     "very long id": f"an id has more than {_LONGEST_ID} characters: {{cell}}",
     "line break in an id": "the id {cell!r} has a line break in it",
-    "unknown behaviour": "{cell!r} is none of the behaviours that were named",
+    "unknown behaviour": "{cell!r} is not one of the named behaviours",
     "bad rating": "the rating {cell!r} is not a number",
     "bad time": "the time {cell!r} is {form}",
     MALFORMED: "this is not an object with the fields of an event",
-    JOINED: "a quotation mark joins this line with those after it",
+    JOINED: "a quotation mark joins this line with the following lines",
 }
-_BREAK = r"'[\n\r\x00]'"  # an exported vocabulary has one item a line
+_BREAK = r"'[\n\r\x00]'"  # an exported vocabulary has one item per line
 
 
 def problem_sql(spec) -> tuple[str, str]:
-    """Two SQL expressions over a row that was read: why it is unsound, and the cell at fault.
+    """Returns two SQL expressions over a row: why it is invalid, and the cell at fault.
 
-    The row has `user`, `item`, `kind` (behaviour or rating), `moment` (the time as it stands in the
-    file), `moment_missing`, `rating` and `time`. Both expressions are NULL for a sound row.
+    The row has `user`, `item`, `kind` (behaviour or rating), `moment` (the time as in the file),
+    `moment_missing`, `rating` and `time`. Both expressions are NULL for a valid row.
     """
     cases = [
         ("coalesce(\"user\", '') = ''", "user missing", "NULL"),
@@ -62,7 +62,7 @@ def problem_sql(spec) -> tuple[str, str]:
 
 
 def _shown(cell):
-    """The beginning of a cell, as an SQL expression."""
+    """Returns an SQL expression for the beginning of a cell."""
     if cell == "NULL":
         return cell
     cut = f"left({cell}, {_LONGEST_SHOWN}) || '...'"
@@ -70,7 +70,7 @@ def _shown(cell):
 
 
 def behavior_sql(spec) -> str:
-    """The behaviour of a row, as an SQL expression."""
+    """Returns an SQL expression for the behaviour of a row."""
     if spec.rating:
         return _level_sql(spec.rating_levels)
     if spec.labels:
@@ -91,5 +91,5 @@ def _level_sql(levels):
 
 
 def advise(message: str) -> str:
-    """The sentence of an error about a row that may be skipped."""
-    return f"{message}; correct it, or leave such rows out with --skip-bad-rows."
+    """Returns the error sentence for a row that may be skipped."""
+    return f"{message}; correct it, or skip such rows with --skip-bad-rows."

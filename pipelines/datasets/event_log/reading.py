@@ -1,4 +1,4 @@
-"""A whole log: its files read, checked, cleaned and put in order."""
+"""Reads, checks, cleans and orders a whole log."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pipelines.runtime.errors import InputError
 
 
 def read_event_log(name: str, spec: LogSpec, workspace: Workspace) -> OrderedLog | BeamLog:
-    """Reads, checks, cleans and orders a log, on Beam if the workspace says so.
+    """Reads, checks, cleans and orders a log, on Beam if the workspace has a runner.
 
-    Events of equal time stay in the order of their rows, files in the order of `find_files`.
-    Users and items are numbered in shortlex order of their ids, as `group_by_user` does.
+    Events with equal times stay in row order, with files in the order of `find_files`. Users and
+    items are numbered in shortlex order of their ids, as in `group_by_user`.
 
     Args:
-        name: to give to the dataset.
+        name: the name to give to the dataset.
         spec: what to read and what to keep.
-        workspace: where; the result can be used as long as it exists.
+        workspace: where to work; the result is valid as long as it exists.
 
     Raises:
-        InputError: if a file cannot be read, a row not understood (unless `skip_bad_rows`), or
-            nothing is left.
+        InputError: if a file cannot be read, a row cannot be understood (unless `skip_bad_rows`),
+            or nothing is left.
     """
     if workspace.beam:
         return read_with_beam(name, spec, workspace)
@@ -42,5 +42,5 @@ def read_event_log(name: str, spec: LogSpec, workspace: Workspace) -> OrderedLog
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise InputError(
             f"{name} cannot be prepared in {workspace.directory.parent} ({first_line(error)}); "
-            f"free the disk or choose another cache directory."
+            f"free disk space or choose another cache directory."
         ) from error

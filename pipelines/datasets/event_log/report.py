@@ -1,4 +1,4 @@
-"""What became of the rows of a log."""
+"""A report on what happened to the rows of a log."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Dropped:
 
     Args:
         reason: e.g. `"duplicate"`.
-        events: how many.
-        example: where the first of them stands, if that is known.
+        events: number of events.
+        example: where the first of them is, if known.
     """
 
     reason: str
@@ -34,13 +34,13 @@ class PreparationReport:
         files: number of files.
         read: rows (of nested logs: events) in them.
         dropped: reasons, in the order in which they apply.
-        events: kept.
-        users: kept.
-        items: kept.
+        events: events kept.
+        users: users kept.
+        items: items kept.
         behaviors: kept events by behaviour, weak to strong.
         target: the behaviour to predict.
-        inferred_order: whether the order of the behaviours comes from their frequency.
-        repeats: whether items known to the user may be answers.
+        inferred_order: whether the order of the behaviours was inferred from their frequencies.
+        repeats: whether items that a user already knows may be answers.
     """
 
     files: int
@@ -55,18 +55,18 @@ class PreparationReport:
     repeats: bool
 
     def to_dict(self) -> dict:
-        """As plain JSON."""
+        """Returns the report as JSON-compatible values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict) -> PreparationReport:
-        """The reverse of `to_dict`."""
+        """Creates a report from the result of `to_dict`."""
         dropped = tuple(Dropped(**each) for each in values["dropped"])
         return cls(**{**values, "dropped": dropped})
 
 
 def report_table(report: PreparationReport) -> Table:
-    """The report for the terminal."""
+    """Returns the report as a table for the terminal."""
     rows = "rows" if report.files == 1 else f"rows in {report.files:,} files"
     table = Table(title="the log", title_justify="left", box=box.SIMPLE, show_header=False)
     table.add_column(no_wrap=True)

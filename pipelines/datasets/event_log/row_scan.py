@@ -1,9 +1,8 @@
 """Cuts text files into rows without DuckDB, finds malformed rows and counts the others.
 
-DuckDB cuts a file into parts that it reads side by side, and loses rows where a malformed one
-follows a cut. So this module decides which rows are whole: DuckDB sees those alone, and their
-number must be the number of rows that it reads. Memory does not grow with the file, its malformed
-rows or their length.
+DuckDB reads a file in parallel parts, and loses rows if a malformed one follows a cut. So this
+module decides which rows are complete: DuckDB sees only those, and must read exactly that many.
+Memory does not grow with the file, its malformed rows or their length.
 """
 
 from __future__ import annotations
@@ -19,31 +18,31 @@ from pipelines.datasets.event_log.files import JSON_LINES, LogFile, open_unpacke
 from pipelines.runtime.errors import InputError
 
 GOOD, FEW_FIELDS, MANY_FIELDS, NOT_UTF8, LONG = range(5)
-# Under which malformed rows are counted.
+# The reasons under which malformed rows are counted.
 REASONS = {
     FEW_FIELDS: "missing columns",
     MANY_FIELDS: "too many columns",
     NOT_UTF8: "invalid encoding",
     LONG: "line too long",
 }
-_BLOCK = 1 << 20  # bytes that are looked at together
-LONGEST_ROW = 2_000_000  # bytes of a row of CSV; DuckDB's own limit is 2 MiB
-LONGEST_OBJECT = 16_000_000  # bytes of a line of JSON; DuckDB's own limit is 16 MiB
+_BLOCK = 1 << 20  # bytes that are processed together
+LONGEST_ROW = 2_000_000  # bytes of a CSV row; DuckDB's limit is 2 MiB
+LONGEST_OBJECT = 16_000_000  # bytes of a JSON line; DuckDB's limit is 16 MiB
 _BREAK, _RETURN, _QUOTE = b'\n\r"'
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Neighbouring rows of a file; blank lines and the header are not among them.
+    """Consecutive rows of a file, without blank lines and the header.
 
     Args:
-        content: the bytes in which they lie.
-        starts: int64 [rows], the first byte of each.
-        ends: int64 [rows], the byte after each and its line break.
-        lines: int64 [rows], the line on which each begins, from 1.
-        fields: int64 [rows], fields of each; 1 for JSON.
+        content: the bytes that contain them.
+        starts: int64 [rows], offset of the first byte of each row.
+        ends: int64 [rows], offset of the byte after each row and its line break.
+        lines: int64 [rows], the line on which each row begins, from 1.
+        fields: int64 [rows], number of fields of each row; 1 for JSON.
         problems: uint8 [rows], `GOOD` or a key of `REASONS`.
-        in_lines: whether no row has a line break in it.
+        in_lines: whether no row contains a line break.
     """
 
     content: bytes
@@ -55,7 +54,7 @@ class Rows:
     in_lines: bool = True
 
     def good_parts(self) -> Iterator[bytes]:
-        """The bytes of the rows that are whole, neighbouring ones together."""
+        """Yields the bytes of the complete rows, joining consecutive ones."""
         good = self.problems == GOOD
         starts, ends = self.starts[good], self.ends[good]
         if not len(starts):
@@ -68,7 +67,7 @@ class Rows:
 
 
 def scan_rows(file: LogFile) -> Iterator[Rows]:
-    """Yields all rows of a file of CSV or JSON lines, block by block.
+    """Yields all rows of a CSV or JSON lines file, block by block.
 
     Raises:
         InputError: if a quotation mark is opened and the field does not end with one.
@@ -89,7 +88,7 @@ def scan_rows(file: LogFile) -> Iterator[Rows]:
 
 @dataclasses.dataclass(frozen=True)
 class _Cut:
-    """Where the rows of some bytes end, and whether the rest is within quotation marks."""
+    """The ends of the rows in a block of bytes, and whether the rest is inside quotation marks."""
 
     ends: np.ndarray
     fields: np.ndarray
@@ -97,7 +96,7 @@ class _Cut:
 
 
 def _pieces(file, cutter, longest):
-    """Bytes that end with a row, the line on which they begin and their cut."""
+    """Yields blocks of bytes that end with a row, the line on which they begin and their cut."""
     rest, line = b"", 1
     with open_unpacked(file.path) as stream:
         while True:
@@ -128,12 +127,12 @@ def _pieces(file, cutter, longest):
                 rest = content
             if not block:
                 if rest and len(cut.ends):
-                    continue  # what is left is an open quotation mark
+                    continue  # the rest has an open quotation mark
                 return
 
 
 def _skip_line(stream):
-    """Reads to the end of a line; returns what follows of the last block."""
+    """Reads to the end of a line; returns the rest of the last block."""
     while block := stream.read(_BLOCK):
         _, found, rest = block.partition(b"\n")
         if found:
@@ -146,7 +145,7 @@ def _rows(content, line, cut, cutter, longest):
     starts = np.concatenate([[0], ends[:-1]])
     problems = cutter.problems(cut.fields)
     problems[ends - starts > longest] = LONG
-    if not content:  # of a line that is too long
+    if not content:  # a line that is too long
         zero = np.zeros(1, np.int64)
         return Rows(content, zero, zero, zero + line, cut.fields, problems)
     data = np.frombuffer(content, np.uint8)
@@ -179,7 +178,7 @@ def _is_utf8(content):
 
 
 class _JSON:
-    """Every line is a row; whether it holds an object is DuckDB's question."""
+    """Cuts JSON lines: every line is a row; DuckDB checks whether it holds an object."""
 
     @staticmethod
     def cut(content):
@@ -197,7 +196,7 @@ class _JSON:
 
 
 class _CSV:
-    """Rows of fields; a field that begins with a quotation mark ends with one."""
+    """Cuts CSV into rows; a field that begins with a quotation mark ends with one."""
 
     def __init__(self, file):
         self._path = file.path
@@ -235,10 +234,10 @@ class _CSV:
         return _Cut(breaks + 1, _between(delimiters, breaks) + 1, is_open)
 
     def _cut_at_text(self, content, data, breaks):
-        """Where the delimiter has two characters, and quotation marks mean nothing."""
+        """Cuts at a two-character delimiter, with which quotation marks have no meaning."""
         first, second = self._delimiter
         delimiters = np.flatnonzero((data[:-1] == first) & (data[1:] == second))
-        if len(delimiters) and (np.diff(delimiters) == 1).any():  # `:::` holds one and not two
+        if len(delimiters) and (np.diff(delimiters) == 1).any():  # `:::` has one delimiter, not two
             rows = content.split(b"\n")[: len(breaks)]
             fields = np.array([row.count(self._delimiter) + 1 for row in rows], np.int64)
         else:
@@ -246,7 +245,7 @@ class _CSV:
         return _Cut(breaks + 1, fields)
 
     def _encloses_fields(self, data, quotes):
-        """Whether all quotation marks stand at the ends of a field or are doubled in one."""
+        """Returns whether each quotation mark begins or ends a field, or is doubled in one."""
         opening, closing = quotes[::2], quotes[1::2]
         before = data[opening[opening > 0] - 1]
         following = closing[closing + 1 < len(data)] + 1
@@ -261,10 +260,10 @@ class _CSV:
         )
 
     def _cut_line_by_line(self, content, breaks, delimiters, quotes):
-        """The same, slowly, for quotation marks within fields and blanks around them."""
+        """Cuts as `cut` does, slowly, with quotation marks in fields and blanks around them."""
         kept, fields = np.ones(len(breaks), bool), {}
         whole, is_open = len(breaks), False
-        following = 0  # the line after the row that was read last
+        following = 0  # the line after the last row read
         for line in np.flatnonzero(_between(quotes, breaks)):
             if line < following:
                 continue
@@ -287,7 +286,7 @@ class _CSV:
         return _Cut(breaks[rows] + 1, counts, is_open)
 
     def _read_row(self, content, place):
-        """The end and the fields of a row; None if it has no end, and -1 in quotation marks."""
+        """Returns the end and fields of a row; None if it has no end, and -1 in quotation marks."""
         count = 0
         while True:
             found = self._plain.match(content, place)
@@ -304,5 +303,5 @@ class _CSV:
 
 
 def _between(delimiters, breaks):
-    """How many delimiters stand before each break and after the one before it."""
+    """Counts the delimiters between each break and the previous one."""
     return np.diff(np.searchsorted(delimiters, breaks), prepend=0)

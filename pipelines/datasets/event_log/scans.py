@@ -1,8 +1,8 @@
-"""The rows of a log file, as SQL: whatever its form, under the same five names.
+"""SQL for the rows of a log file, under the same five names for every file format.
 
-A row is `user`, `item`, `kind` (its behaviour or rating), `moment` (its time), NULL where there is
-no such column, and `row`, which counts from 1. Nothing else of the file is visible, so its other
-columns may have any name.
+A row has `user`, `item`, `kind` (its behaviour or rating) and `moment` (its time), each NULL if
+there is no such column, and `row`, which counts from 1. Nothing else in the file is visible, so its
+other columns may have any name.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _TEXT = "VARCHAR"
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """A file's rows.
+    """The rows of a file, as SQL.
 
     Args:
-        query: SQL of the rows described above; `joined` says whether lines were joined by a
-            quotation mark in a column that is not used.
-        types: DuckDB's type of the values of each role that has a column.
-        lines: SQL that counts the lines, where a line has several rows.
+        query: SQL for the rows described above; its column `joined` says whether a quotation mark
+            in an unused column joined lines.
+        types: DuckDB type of the values of each role that has a column.
+        lines: SQL that counts the lines, if a line can have several rows.
     """
 
     query: str
@@ -34,16 +34,17 @@ class Scan:
 
 
 def scan(file: LogFile, spec, database, in_parts: bool = True) -> Scan:
-    """Returns how a file is read.
+    """Returns the SQL that reads a file.
 
     Args:
         file: the file.
         spec: the log.
-        database: that reads it.
-        in_parts: whether DuckDB may cut a file of CSV; not within a field of several lines.
+        database: the database that reads it.
+        in_parts: whether DuckDB may read a CSV file in parallel parts, which is not safe if a
+            field has line breaks.
 
     Raises:
-        InputError: if it lacks a column.
+        InputError: if the file lacks a column.
     """
     columns = {
         "user": spec.user,
@@ -65,7 +66,7 @@ def _select(expressions, row, source, joined="false"):
 
 
 def _csv(file, columns, in_parts):
-    """Columns are told by their place: their names may be missing, or be the same but for case."""
+    """Reads columns by position: their names may be missing, or differ only in case."""
     places = {role: f"c{file.names.index(column)}" for role, column in columns.items()}
     fields = ", ".join(f"c{place}: '{_TEXT}'" for place in range(len(file.names)))
     mark = "'\"'" if len(file.delimiter) == 1 else "''"
@@ -77,7 +78,7 @@ def _csv(file, columns, in_parts):
         f"parallel = {in_parts})"
     )
     joined = "false"
-    if file.delimiter == "\t":  # whose files mostly have quotation marks that quote nothing
+    if file.delimiter == "\t":  # quotation marks in such files rarely quote
         unused = [f"c{n}" for n in range(len(file.names)) if f"c{n}" not in places.values()]
         joined = " OR ".join(f"coalesce(contains({each}, chr(10)), false)" for each in unused)
     query = _select(places, "row_number() OVER ()", source, joined or "false")
@@ -115,7 +116,7 @@ def _json(file, columns, spec):
 
 
 def _parquet(file, columns, database):
-    """Columns are told by their place, because DuckDB renames those that differ only in case."""
+    """Reads columns by position, because DuckDB renames those that differ only in case."""
     log_files.check_columns(file.path, file.names, columns.values())
     has_numbers = "file_row_number" not in (name.lower() for name in file.names)
     source = (

@@ -1,4 +1,4 @@
-"""What a user says about a log: its files, its columns, and what is to be kept."""
+"""The specification of a log: its files, its columns, and which events to keep."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import re
 from pipelines.runtime.errors import InputError
 
 _LEVEL = re.compile(r"(?P<name>[^<>=,]+?)\s*(?:(?P<sign><=?)\s*(?P<bound>[-+.\deE]+))?")
-MOST_BEHAVIORS = 32  # more are hardly behaviours, but ids or free text
-_ONLY_BEHAVIOR = "interaction"  # where a log has one kind of event and nobody names it
+MOST_BEHAVIORS = 32  # more are probably ids or free text, not behaviours
+_ONLY_BEHAVIOR = "interaction"  # for logs with one unnamed kind of event
 
 
 @dataclasses.dataclass(frozen=True)
 class RatingLevel:
-    """A behaviour that stands for the ratings up to a bound and above the level before it.
+    """A behaviour that stands for the ratings between the previous level and a bound.
 
     Args:
-        name: of the behaviour.
-        bound: the highest rating; None for the strongest level, which has none.
-        inclusive: whether the bound itself still belongs to the level.
+        name: name of the behaviour.
+        bound: the highest rating; None for the strongest level, which is unbounded.
+        inclusive: whether the bound itself belongs to the level.
     """
 
     name: str
@@ -32,36 +32,37 @@ class RatingLevel:
 
 @dataclasses.dataclass(frozen=True)
 class LogSpec:
-    """A log of events, one a row.
+    """A log with one event per row.
 
     Args:
-        files: paths, glob patterns or directories, in time order where there is no time column.
+        files: paths, glob patterns or directories; in time order if there is no time column.
         user: column of the user.
         item: column of the item.
-        behavior: column of the behaviour's name. Without it and `rating` all events are alike.
+        behavior: column of the behaviour's name. Without it and `rating`, all events have the same
+            behaviour.
         rating: column of numbers that `levels` turns into behaviours.
         levels: behaviours by rating, weak to strong: `"dislike<=2,neutral<4,like"`.
-        time: column of numbers (in any unit) or of dates; without it the order of the rows counts.
-        behaviors: names from weak to strong. By default those of the log, the more frequent the
-            weaker and the target last.
+        time: column of numbers (in any unit) or dates; without it, events are in row order.
+        behaviors: names from weak to strong. By default those in the log, from most to least
+            frequent, with the target last.
         labels: pairs of a value in the column `behavior` and the name of the behaviour it stands
-            for, weak to strong, in place of `behaviors`: `(("0", "view"), ("2", "buy"))`. Several
+            for, weak to strong, instead of `behaviors`: `(("0", "view"), ("2", "buy"))`. Several
             values may stand for one behaviour.
-        target: the behaviour to predict; needed unless there is only one.
+        target: the behaviour to predict; required unless there is only one.
         columns: names of the columns of CSV files without a header line.
-        events: JSON lines only: column that holds a list of events, each an object with the item,
-            the behaviour and the time, while the user stands beside the list.
+        events: JSON lines only: field that holds a list of events, each an object with the item,
+            the behaviour and the time; the user is a field next to the list.
         min_item_count: items with fewer events are dropped.
         min_user_events: users with fewer events are dropped; both rules are applied in turn until
-            every user and every item kept has enough.
-        keep_duplicates: whether rows that repeat user, item, behaviour and time count again.
-        skip_bad_rows: whether rows that cannot be understood are left out and counted, rather than
-            an error.
-        repeats: whether an item may be the answer again for a user who knows it. By default it may
-            if at least 1 % of the target events are on such items.
+            every remaining user and item has enough.
+        keep_duplicates: whether rows that repeat user, item, behaviour and time are kept.
+        skip_bad_rows: whether rows that cannot be understood are skipped and counted instead of
+            raising an error.
+        repeats: whether an item may be the answer for a user who already knows it. By default it
+            may if at least 1 % of the target events are on such items.
 
     Raises:
-        InputError: if what is said does not fit together.
+        InputError: if the arguments do not fit together.
     """
 
     files: tuple[str, ...]
@@ -87,10 +88,10 @@ class LogSpec:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "labels", tuple(map(tuple, self.labels)))
         if not self.files or not all(self.files):
-            raise InputError("a log needs at least one file, and every file a name.")
+            raise InputError("a log needs at least one file, and no file name may be empty.")
         for role in ("user", "item", "behavior", "rating", "time", "target", "events"):
             if getattr(self, role) == "":
-                raise InputError(f"the {role} has no name; give one or leave it out.")
+                raise InputError(f"the name of the {role} is empty; give one or leave it out.")
         self._check_roles()
         self._check_labels()
         self._check_behaviors()
@@ -100,18 +101,18 @@ class LogSpec:
 
     @property
     def named_columns(self) -> dict[str, str]:
-        """From role (user, item, behavior, rating, time) to column, for those that are given."""
+        """Columns by role (user, item, behavior, rating, time), for the roles that are given."""
         roles = ("user", "item", "behavior", "rating", "time")
         return {role: getattr(self, role) for role in roles if getattr(self, role)}
 
     @property
     def rating_levels(self) -> tuple[RatingLevel, ...]:
-        """The levels, weak to strong; none without a rating column."""
+        """The levels, weak to strong; empty without a rating column."""
         return parse_levels(self.levels) if self.levels else ()
 
     @property
     def known_behaviors(self) -> tuple[str, ...]:
-        """The behaviours as far as they do not depend on the rows: weak to strong, or none."""
+        """The behaviours, weak to strong; empty if they depend on the rows."""
         if self.rating:
             return tuple(level.name for level in self.rating_levels)
         if self.labels:
@@ -121,17 +122,17 @@ class LogSpec:
         return self.behaviors or (self.target or _ONLY_BEHAVIOR,)
 
     def with_absolute_files(self) -> LogSpec:
-        """The same log, wherever the working directory will be."""
+        """Returns the same log with file paths that do not depend on the working directory."""
         files = tuple(os.path.abspath(os.path.expanduser(file)) for file in self.files)
         return dataclasses.replace(self, files=files)
 
     def moved_to(self, directory: str | os.PathLike) -> LogSpec:
-        """The same log with its files, of the same names, in another directory."""
+        """Returns the same log with its files, under the same names, in another directory."""
         files = tuple(os.path.join(directory, os.path.basename(file)) for file in self.files)
         return dataclasses.replace(self, files=files)
 
     def to_dict(self) -> dict:
-        """As plain JSON."""
+        """Returns the specification as JSON-compatible values."""
         values = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
@@ -140,22 +141,22 @@ class LogSpec:
 
     @classmethod
     def from_dict(cls, values: dict) -> LogSpec:
-        """The reverse of `to_dict`."""
+        """Creates a specification from the result of `to_dict`."""
         return cls(**values)
 
     def _check_roles(self):
         used = [column for role, column in self.named_columns.items() if role != "user"]
-        if not self.events:  # where the user stands beside the list, not in it
+        if not self.events:  # with `events` the user is outside the list
             used.append(self.user)
         twice = next((column for column in used if used.count(column) > 1), None)
         if twice:
-            raise InputError(f"the column {twice!r} cannot have two meanings; name each once.")
+            raise InputError(f"the column {twice!r} cannot have two roles; name each column once.")
         if self.columns:
             unknown = [column for column in used if column not in self.columns]
             if unknown:
                 raise InputError(
                     f"the columns {', '.join(self.columns)} have no {unknown[0]!r}; name all "
-                    f"columns of the file in their order."
+                    f"columns of the file in order."
                 )
             if len(set(self.columns)) != len(self.columns):
                 raise InputError("the names of the columns must differ from each other.")
@@ -164,41 +165,41 @@ class LogSpec:
         if not self.labels:
             return
         if self.rating or not self.behavior:
-            raise InputError("labels need a column of the behaviour, whose values they name.")
+            raise InputError("labels need a behaviour column, whose values they name.")
         if self.behaviors:
-            raise InputError("with labels the behaviours are named by the labels alone.")
+            raise InputError("the labels already name the behaviours; do not name them again.")
         if not all(len(pair) == 2 and all(pair) for pair in self.labels):
-            raise InputError("each label must be a value of the behaviour's column and a name.")
+            raise InputError("each label must be a value in the behaviour column and a name.")
         values = [value for value, _ in self.labels]
         twice = next((value for value in values if values.count(value) > 1), None)
         if twice:
-            raise InputError(f"the value {twice!r} cannot have two labels; name it once.")
+            raise InputError(f"the value {twice!r} cannot have two labels; give it one.")
 
     def _check_behaviors(self):
         if self.behavior and self.rating:
             raise InputError("the behaviour comes from a column or from ratings, not from both.")
         if bool(self.rating) != bool(self.levels):
             raise InputError(
-                "a rating column needs its levels and the reverse, for instance "
+                "a rating column and levels must be given together, for instance the levels "
                 "'dislike<=2,neutral<4,like'."
             )
         if self.rating and self.behaviors:
-            raise InputError("with ratings the behaviours are named by the levels alone.")
+            raise InputError("the levels already name the behaviours; do not name them again.")
         known = self.known_behaviors
         if len(known) > MOST_BEHAVIORS:
-            raise InputError(f"a log can have {MOST_BEHAVIORS} behaviours, got {len(known)}.")
+            raise InputError(f"a log has at most {MOST_BEHAVIORS} behaviours, got {len(known)}.")
         if len(set(known)) != len(known) or not all(name.strip() for name in known):
             raise InputError("the behaviours must have names that differ from each other.")
         if not self.behavior and not self.rating and len(known) > 1:
-            raise InputError("several behaviours need a column that tells which is which.")
+            raise InputError("several behaviours need a behaviour or rating column.")
         if self.target is None and (self.behavior or len(known) > 1):
             raise InputError(
-                "the behaviour that is to be predicted must be named as the target"
+                "the behaviour to predict must be named as the target"
                 + (f", one of {', '.join(known)}." if known else ".")
             )
         if self.target is not None and known and self.target not in known:
             raise InputError(
-                f"the target {self.target!r} is none of the behaviours {', '.join(known)}."
+                f"the target {self.target!r} is not one of the behaviours {', '.join(known)}."
             )
 
 
@@ -206,7 +207,7 @@ def parse_labels(text: str) -> tuple[tuple[str, str], ...]:
     """Parses `"0=view,2=buy"`.
 
     Raises:
-        InputError: if it is not of this form.
+        InputError: if the text does not have this form.
     """
     labels = []
     for part in text.split(","):
@@ -221,7 +222,7 @@ def parse_levels(text: str) -> tuple[RatingLevel, ...]:
     """Parses `"dislike<=2,neutral<4,like"`.
 
     Raises:
-        InputError: if it is not of this form, or the bounds do not rise.
+        InputError: if the text does not have this form, or the bounds do not increase.
     """
     levels = []
     for part in text.split(","):
@@ -236,8 +237,8 @@ def parse_levels(text: str) -> tuple[RatingLevel, ...]:
             raise InputError(f"{match['bound']!r} in the levels is not a number.") from None
         levels.append(RatingLevel(match["name"].strip(), bound, match["sign"] == "<="))
     if levels[-1].bound is not None or any(level.bound is None for level in levels[:-1]):
-        raise InputError(f"the levels {text!r} must all have a bound but the last.")
+        raise InputError(f"the levels {text!r} must all have a bound, except the last.")
     bounds = [(level.bound, level.inclusive) for level in levels[:-1]]
     if any(low >= high for low, high in itertools.pairwise(bounds)):
-        raise InputError(f"the bounds of the levels {text!r} must rise.")
+        raise InputError(f"the bounds of the levels {text!r} must increase.")
     return tuple(levels)

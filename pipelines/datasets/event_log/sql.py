@@ -1,4 +1,4 @@
-"""Names, values and times in DuckDB's SQL, and its errors."""
+"""Names, values and times in DuckDB SQL, and DuckDB errors."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ _SECOND = 1_000_000  # in microseconds
 
 
 def file_literal(path) -> str:
-    """The path of one file, quoted, in which no character is a pattern."""
+    """Quotes the path of one file, with glob characters escaped."""
     return literal(glob.escape(str(path)))
 
 
 def identifier(name: str) -> str:
-    """A name, quoted."""
+    """Quotes a name."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(value: str) -> str:
-    """A text, quoted."""
+    """Quotes a string value."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def shortlex(column: str) -> str:
-    """What to order texts by: the shorter first, then by character."""
+    """Returns the `ORDER BY` terms for shortlex order: shorter first, then by character."""
     return f"length({column}), {column}"
 
 
 def shortlex_key(column: str) -> str:
-    """A text whose order is the shortlex order of the texts of a column."""
+    """Returns an expression that sorts as the shortlex order of a text column."""
     return f"lpad(length({column})::VARCHAR, 12, '0') || {column}"
 
 
 def id_text(column: str, kind: str) -> str:
-    """The text of an id; whole numbers that are stored as fractional ones lose their `.0`."""
+    """Returns the text of an id; whole numbers that are stored as fractions lose their `.0`."""
     if kind in ("FLOAT", "DOUBLE") or kind.startswith("DECIMAL"):
         whole = f"TRY_CAST({column} AS BIGINT)"
         text = f"CASE WHEN {whole} = {column} THEN {whole}::VARCHAR ELSE {column}::VARCHAR END"
-        # Not a number is how some programs write that there is none.
+        # Some programs write NaN for a missing value.
         return (
             text if kind.startswith("DECIMAL") else f"CASE WHEN isfinite({column}) THEN {text} END"
         )
@@ -48,7 +48,7 @@ def id_text(column: str, kind: str) -> str:
 
 
 def time_form(kind: str) -> str | None:
-    """What a column of this type holds: numbers, dates, or, if it is text, None for either."""
+    """Returns what a column of this type holds: numbers, dates, or None if it may be either."""
     if kind in _WHOLE or kind in ("FLOAT", "DOUBLE") or kind.startswith("DECIMAL"):
         return NUMBERS
     if kind == "DATE" or kind.startswith("TIMESTAMP"):
@@ -57,16 +57,16 @@ def time_form(kind: str) -> str | None:
 
 
 def date_sql(column: str) -> str:
-    """The date that a text holds, NULL if it holds none; a year has four digits."""
+    """Parses a text column as a date, NULL if it is none; a year must have four digits."""
     form = r"'^\s*\d{4}[-/]\d{1,2}[-/]\d{1,2}'"
     return f"CASE WHEN regexp_matches({column}, {form}) THEN TRY_CAST({column} AS TIMESTAMPTZ) END"
 
 
 def time_sql(kind: str, form: str) -> tuple[str, str]:
-    """Two SQL expressions over the column `moment`: whole units, rounded down, and the rest.
+    """Returns two SQL expressions over the column `moment`: whole units, rounded down, and rest.
 
-    Numbers keep their unit; dates become seconds since 1970, UTC. Both are NULL where the value is
-    not finite or beyond 64 bits.
+    Numbers keep their unit; dates become seconds since 1970, UTC. Both are NULL if the value is
+    not finite or does not fit into 64 bits.
     """
     if kind in _WHOLE:
         return "TRY_CAST(moment AS BIGINT)", "0.0"
@@ -83,6 +83,6 @@ def time_sql(kind: str, form: str) -> tuple[str, str]:
 
 
 def first_line(error) -> str:
-    """The first line of one of DuckDB's errors, without its class and the full stop."""
+    """Returns the first line of a DuckDB error, without its class and the full stop."""
     line = str(error).splitlines()[0].rstrip(". ")
     return line.split("Error: ", 1)[-1]

@@ -1,4 +1,4 @@
-"""Surveys a file before DuckDB reads it: how many rows are whole, and which are not."""
+"""Surveys a file before DuckDB reads it: how many rows are complete, and which are not."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from pipelines.runtime.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What a file holds.
+    """The result of surveying a file.
 
     Args:
-        good: rows that are whole: of CSV with the right number of fields, of JSON lines not blank.
-        malformed: the others, by reason, with the place of the first.
-        in_lines: whether no row has a line break in it.
+        good: number of complete rows: for CSV, those with the right number of fields; for JSON
+            lines, those that are not blank.
+        malformed: the other rows, by reason, with the place of the first.
+        in_lines: whether no row contains a line break.
     """
 
     good: int
@@ -38,10 +39,10 @@ class Survey:
 
 
 def survey(file: LogFile, skip_bad_rows: bool) -> Survey:
-    """Reads a file once, in memory that does not grow with it.
+    """Reads a file once; memory use does not grow with the file.
 
     Raises:
-        InputError: at the first malformed row, unless they are skipped.
+        InputError: at the first malformed row, unless `skip_bad_rows`.
         OSError, EOFError, zlib.error: if the file cannot be read or unpacked.
     """
     if file.kind == PARQUET:
@@ -69,7 +70,7 @@ def survey(file: LogFile, skip_bad_rows: bool) -> Survey:
 
 
 def copy_whole_rows(file: LogFile, folder: Path) -> LogFile:
-    """Writes the rows that are whole, without a header, to a file in a folder."""
+    """Writes the complete rows, without a header, to a file in a folder."""
     path = folder / f"whole_rows{'.jsonl' if file.kind == JSON_LINES else '.csv'}"
     with open(path, "wb") as copy:
         for rows in scan_rows(file):

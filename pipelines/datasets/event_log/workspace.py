@@ -1,4 +1,4 @@
-"""Where a log is worked on while it is prepared: a database on disk, and a progress bar."""
+"""The workspace in which a log is prepared: a database on disk, and a progress bar."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from pipelines.datasets.event_log.beam_settings import BeamPipelines
 
 _PREFIX = "scratch."
-_MEMORY = "512MB"  # what lies beyond goes to disk
+_MEMORY = "512MB"  # the rest spills to disk
 
 
 class Workspace(contextlib.AbstractContextManager):
-    """A directory that disappears when the work is done, whatever happens.
+    """A temporary directory that is removed when the work is done, even after an error.
 
     Args:
-        parent: where to make it; must exist.
-        beam: makes the pipelines of Beam that read a log; None to read it here.
-        quiet: whether no progress is shown.
+        parent: where to create it; must exist.
+        beam: makes the Beam pipelines that read a log; None to read it in this process.
+        quiet: whether to hide progress.
 
     Attributes:
         directory: the directory.
-        beam: as given.
+        beam: the argument `beam`.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Workspace(contextlib.AbstractContextManager):
             self._connection.close()
         self._held.close()
         if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
-            raise KeyboardInterrupt from error  # which DuckDB makes an error of its own
+            raise KeyboardInterrupt from error  # DuckDB turns it into its own error
 
     def database(self):
-        """A connection to a new DuckDB database in the directory, always the same one."""
+        """Returns the connection to the DuckDB database in the directory, created on first use."""
         if self._connection is None:
             import duckdb
 
@@ -74,12 +74,12 @@ class Workspace(contextlib.AbstractContextManager):
                 },
             )
             self._connection.execute("SET TimeZone = 'UTC'")
-            # DuckDB's own bar goes to standard output, past everything in Python.
+            # DuckDB writes its progress bar to standard output, bypassing Python.
             self._connection.execute("SET enable_progress_bar = false")
         return self._connection
 
     def progress(self, what: str, done: int | None = None, total: int | None = None) -> None:
-        """Shows what is going on, on a terminal."""
+        """Shows the current step, if standard error is a terminal."""
         if self._bar:
             self._bar.update(self._task, description=what, completed=done or 0, total=total)
 

@@ -1,4 +1,4 @@
-"""TFDS builder of the IJCAI-15 (Tmall) log in CSR pickles."""
+"""TFDS builder for the IJCAI-15 (Tmall) log in CSR pickles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HELD_OUT = "tst_int"
 
 
 class Ijcai15(LogBuilder):
-    """Clicks, favourites, carts and purchases of a season, with the official test purchases."""
+    """Clicks, favourites, carts and purchases of one season, with the official test purchases."""
 
     BEHAVIORS = Behaviors(("click", "fav", "cart", "buy"), target="buy")
     REPEATS = False
@@ -21,7 +21,7 @@ class Ijcai15(LogBuilder):
 
     @classmethod
     def sources(cls, config_name) -> SourceFiles:
-        """The archive of the research release, which has no lasting address."""
+        """Returns the archive of the research release, which has no permanent address."""
         return SourceFiles(
             archive="IJCAI_15.zip",
             members=(*_MATRICES, _HELD_OUT),
@@ -34,7 +34,7 @@ class Ijcai15(LogBuilder):
         return read_csr_log(name, self.BEHAVIORS, self.REPEATS, files, _MATRICES, _HELD_OUT)
 
     def expected_counts(self):
-        """Counts of the official files."""
+        """Returns the counts of the official files."""
         return {
             "users": 17_435,
             "items": 35_920,

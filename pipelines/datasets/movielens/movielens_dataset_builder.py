@@ -1,4 +1,4 @@
-"""TFDS builder of MovieLens ratings as behaviours."""
+"""TFDS builder for MovieLens ratings as behaviours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HOMEPAGE = "https://grouplens.org/datasets/movielens/"
 _SOURCES = {
     "100k": SourceFiles("ml-100k.zip", ("u.data",), "ml-100k", _HOMEPAGE, _SITE + "ml-100k.zip"),
     "1m": SourceFiles("ml-1m.zip", ("ratings.dat",), "ml-1m", _HOMEPAGE, _SITE + "ml-1m.zip"),
-    # No url: its checksum is not recorded here, and what cannot be checked is not downloaded.
+    # No url: without a recorded checksum the file cannot be verified, so it is not downloaded.
     "10m": SourceFiles("ml-10m.zip", ("ratings.dat",), "ml-10M100K", _HOMEPAGE),
     "latest-small": SourceFiles(
         "ml-latest-small.zip",
@@ -44,7 +44,7 @@ _EXPECTED = {
     "10m-text": {"users": 67_788, "items": 8_704, "events": 9_922_036},
 }
 
-# The paper's MovieLens: ratings of 10M that were prepared elsewhere, with official test likes.
+# The paper's MovieLens: ratings from 10M prepared by others, with official test likes.
 _PAPER_BEHAVIORS = Behaviors(("neg", "neutral", "pos"), target="pos")
 _FORMS = {
     "10m-csr": CsrForm(
@@ -59,10 +59,10 @@ _FORMS = {
 
 
 class MovielensBehaviors(LogBuilder):
-    """Ratings up to 2 are dislikes, from 4 likes, those between neutral.
+    """MovieLens ratings: up to 2 is a dislike, 4 or more a like, anything between neutral.
 
-    The forms of the paper, `10m-csr` and `10m-text`, have behaviours of their own: `neg`,
-    `neutral` and `pos`. Registered as `movielens_behaviors`: TFDS has a `movielens` of its own.
+    The paper's forms, `10m-csr` and `10m-text`, name the behaviours `neg`, `neutral` and `pos`.
+    Registered as `movielens_behaviors`, because TFDS already has a `movielens`.
     """
 
     BUILDER_CONFIGS = [
@@ -75,11 +75,11 @@ class MovielensBehaviors(LogBuilder):
 
     @classmethod
     def sources(cls, config_name) -> SourceFiles:
-        """The official archive of a configuration, or the loose files of the paper's forms."""
+        """Returns a configuration's official archive, or the loose files of the paper's forms."""
         return _FORMS[config_name].sources if config_name in _FORMS else _SOURCES[config_name]
 
     def read_log(self, name, files) -> InteractionDataset:
-        """Reads the ratings; those of one second stay in the order of the file."""
+        """Reads the ratings; those with equal times stay in file order."""
         if self.builder_config.name in _FORMS:
             return _FORMS[self.builder_config.name].read(name, self.REPEATS, files)
         (file,) = files.entries
@@ -95,7 +95,7 @@ class MovielensBehaviors(LogBuilder):
         )
 
     def expected_counts(self):
-        """Counts of the official files."""
+        """Returns the counts of the official files."""
         return _EXPECTED[self.builder_config.name]
 
 

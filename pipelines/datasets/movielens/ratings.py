@@ -1,4 +1,4 @@
-"""Parses the rating files of MovieLens, in the three forms in which they were published."""
+"""Parses the rating files of MovieLens, in the three published formats."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def parse_ratings(content: bytes, file_name: str, label: str) -> dict[str, np.nd
 
     Args:
         content: the bytes of the file.
-        file_name: decides the form: `u.data` is separated by tabs, `*.dat` by `::`, and `*.csv`
-            has commas and a header line.
-        label: names the file in messages.
+        file_name: decides the format: `u.data` is separated by tabs, `*.dat` by `::`, and `*.csv`
+            by commas, with a header line.
+        label: the name of the file in messages.
 
     Returns:
         `userId`, `movieId` and `timestamp`, int64 `[events]`, and `rating`, float64 `[events]`, in
-        the order of the file.
+        file order.
 
     Raises:
-        InputError: if a column is missing or a value is not what it should be.
+        InputError: if a column is missing or a value is invalid.
     """
     has_header = file_name.endswith(".csv")
     if file_name.endswith(".dat"):
@@ -51,7 +51,7 @@ def parse_ratings(content: bytes, file_name: str, label: str) -> dict[str, np.nd
     except pa.ArrowInvalid as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(
-            f"{label} does not hold {', '.join(_COLUMNS)} in numbers ({reason})."
+            f"{label} does not hold numbers for {', '.join(_COLUMNS)} ({reason})."
         ) from error
     if table.column_names != list(_COLUMNS):
         raise InputError(

@@ -1,4 +1,4 @@
-"""TFDS builder of the OTTO session log."""
+"""TFDS builder for the OTTO session log."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _FORM = EventForm(
         events="events",
         behaviors=("clicks", "carts", "orders"),
         target="orders",
-        keep_duplicates=True,  # the official counts are of all events
-        repeats=True,  # what is ordered was put into the cart before, and mostly clicked
+        keep_duplicates=True,  # the official counts include all events
+        repeats=True,  # ordered items were carted before, and mostly clicked
     ),
     {
         "users": 12_899_779,
@@ -48,7 +48,7 @@ class Otto(LogBuilder):
 
     @classmethod
     def sources(cls, config_name) -> AnyOf:
-        """The training sessions, from either place."""
+        """Returns the training sessions, from either source."""
         return _FORM.sources
 
     def read_log(self, name, files) -> OrderedLog:
@@ -56,5 +56,5 @@ class Otto(LogBuilder):
         return _FORM.read(name, files, self.workspace)
 
     def expected_counts(self):
-        """Counts of the official file."""
+        """Returns the counts of the official file."""
         return _FORM.expected

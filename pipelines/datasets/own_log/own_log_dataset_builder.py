@@ -1,4 +1,4 @@
-"""TFDS builder of a user's own log: CSV, Parquet or JSON lines."""
+"""TFDS builder for a user's own log: CSV, Parquet or JSON lines."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pipelines.datasets.log_builder import LogBuilder
 
 
 class OwnLog(LogBuilder):
-    """Any log of events, one a row; what its columns mean is said by a `LogSpec`.
+    """Any log with one event per row; a `LogSpec` says what its columns mean.
 
     Args:
-        spec: the log.
+        spec: the specification of the log.
         **kwargs: as for every TFDS builder.
     """
 
@@ -23,9 +23,9 @@ class OwnLog(LogBuilder):
 
     @classmethod
     def sources(cls, config_name):
-        """None: the specification names the files."""
+        """Returns None: the specification names the files."""
         return None
 
     def read_log(self, name, files) -> OrderedLog:
-        """Reads, cleans and orders the log, which is called after its first file."""
+        """Reads, cleans and orders the log, which is named after its first file."""
         return read_event_log(dataset_name(self._spec.files), self._spec, self.workspace)

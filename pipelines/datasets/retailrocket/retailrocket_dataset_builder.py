@@ -1,4 +1,4 @@
-"""TFDS builder of the Retailrocket log."""
+"""TFDS builder for the Retailrocket log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipelines.datasets.raw_files import SourceFiles
 from pipelines.datasets.release_forms import CsrForm, EventForm
 from pipelines.datasets.released_log import ReleasedLog
 
-_REPEATS = True  # what is bought may have been viewed or put into the cart before
+_REPEATS = True  # bought items may have been viewed or carted before
 _RAW = SourceFiles(
     "archive.zip",
     ("events.csv",),
@@ -26,7 +26,7 @@ _FORMS = {
             time="timestamp",
             behaviors=("view", "addtocart", "transaction"),
             target="transaction",
-            keep_duplicates=True,  # the official counts include 460 rows that repeat others
+            keep_duplicates=True,  # the official counts include 460 duplicate rows
             repeats=_REPEATS,
         ),
         {
@@ -47,7 +47,7 @@ _FORMS = {
 
 
 class Retailrocket(ReleasedLog):
-    """Views, carts and purchases of a shop: all of them, or those of a research release."""
+    """Views, carts and purchases in a shop: the whole log, or that of a research release."""
 
     FORMS = _FORMS
     REPEATS = _REPEATS

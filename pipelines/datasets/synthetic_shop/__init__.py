@@ -1,1 +1,1 @@
-"""The embedded dataset: a simulated shop."""
+"""The built-in dataset: a simulated shop."""

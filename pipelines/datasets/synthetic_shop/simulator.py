@@ -1,37 +1,38 @@
 """A simulated shop, the dataset that needs no download. This is exactly what is simulated.
 
-**Catalogue.** Items stand on shelves; a shelf is one category in one style (a brand, a price tier).
-Popularity follows a Zipf-Mandelbrot law, its ranks spread over the shelves at random. Each item has
-a *similar* item on its own shelf (the links of a shelf form a loop) and three *complements*, of
-falling strength and not always distinct, on the shelf of the same style in the one category that
-goes with its own. Some categories are consumable.
+**Catalogue.** Items are on shelves; a shelf is one category in one style (a brand, a price tier).
+Popularity follows a Zipf-Mandelbrot law, with ranks spread over the shelves at random. Each item
+has a *similar* item on the same shelf (the links of a shelf form a loop) and three *complements*,
+of decreasing strength and not always distinct, on the shelf with the same style in the one category
+that goes with its own. Some categories are consumable.
 
-**Shoppers.** A user has a style and three favoured categories. Both drift: now and then a category
-is replaced, more rarely the style. The number of visits is log-normal, so histories are
-heavy-tailed. Customers come at least until they have bought three to five times or the log ends;
-a few passers-by look in once or twice.
+**Shoppers.** A user has a style and three favourite categories. Both drift: now and then a category
+is replaced, more rarely the style. The number of visits is log-normal, so history lengths are
+heavy-tailed. Customers keep coming at least until they have bought three to five times or the log
+ends; a few passers-by visit once or twice.
 
 **Visits.** A user visits at most once a day, most often in the evening, with exponential gaps
-between visits and seconds to minutes between events. On a visit the user
+between visits and seconds to minutes between events. On a visit, the user
 
-1. browses one category, the one of the last visit or another favoured one: views follow the links
+1. browses one category, that of the last visit or another favourite: views follow the links
    between similar items or pick from the shelf by popularity;
 2. often has a *goal* and browses its category instead: a complement of the last purchase, or an
    item to the user's taste. A goal is viewed again, favourited and put in the cart far more often
-   than other items. It is bought at once, or up to six visits later, when newer views surround it;
-3. may look again at what will be bought next time, and put it in the cart then;
+   than other items. It is bought at once or up to six visits later, among newer views;
+3. may look again at an item that will be bought on the next visit, and put it in the cart then;
 4. may buy, with one click and no view, a complement or an item to the user's taste; a complement
-   may also join any purchase on the spot;
+   may also be added to any purchase on the spot;
 5. may buy a consumable again some visits after its purchase.
 
-A cart is abandoned if its item was no goal, or if the day of its goal never comes.
+A cart is abandoned unless its item was a goal and the visit planned for it takes place.
 
-**What holds for every log**: a favourite or a cart event follows a view of the same item by the
-same user; times strictly increase within a user; every user has at least one event; the log is a
-function of the configuration alone (`seed` included), however it is cut into chunks.
+**Invariants of every log**: a favourite or cart event follows a view of the same item by the same
+user; times strictly increase within a user; every user has at least one event; the log depends only
+on the configuration (including `seed`), not on how it is cut into chunks.
 
-To be learned: goals from the kind and number of the behaviours on them, one-click purchases from
-complements and taste, restocking from purchases, views from links. Recency knows a part of it.
+**What can be learned**: goals, from the kind and number of the behaviours on them; one-click
+purchases, from complements and taste; restocking, from purchases; views, from links. Recency alone
+explains part of it.
 """
 
 import dataclasses
@@ -43,11 +44,11 @@ BEHAVIORS = ("view", "favorite", "cart", "buy")
 TARGET = "buy"
 VIEW, FAVORITE, CART, BUY = range(1, len(BEHAVIORS) + 1)
 
-_USERS_PER_BLOCK = 4096  # simulated and seeded together: changing it changes every log
+_USERS_PER_BLOCK = 4096  # simulated and seeded together; changing it changes every log
 _DAY = 24 * 60 * 60
 _MEAN_GAP = 10.0  # days between visits, beyond the first, for all but frequent visitors
-_NOTHING = -1  # in place of an item
-_CATEGORY_CHOICE = np.array([0.6, 0.3, 0.1])  # among the favoured categories of a user
+_NOTHING = -1  # stands for no item
+_CATEGORY_CHOICE = np.array([0.6, 0.3, 0.1])  # among a user's favourite categories
 _COMPLEMENT_CHOICE = np.array([0.6, 0.25, 0.15])
 _PASSER_BY = 0.04
 _LOYALTY = (3, 6)  # purchases before a customer may leave: at least 3, fewer than 6
@@ -60,39 +61,39 @@ _SAME_CATEGORY = 0.6  # browses the category of the last visit again
 _FOLLOW_LINK = 0.4  # the next view is the similar item
 _OTHER_STYLE = 0.25  # a pick from a shelf of another style
 _GOAL = 0.55  # a visit has a goal
-# Chances that (another item, the goal) is favourited and put in the cart on being viewed.
+# Chances that a viewed item is favourited or put in the cart: (another item, the goal).
 _FAVORITE_CHANCE = np.array([0.04, 0.35])
 _CART_CHANCE = np.array([0.09, 0.75])
 _VIEW_GOAL_AGAIN = 0.35
-_REVISIT = 0.12  # looks again, a visit early, at what is bought on the next
+_REVISIT = 0.12  # one visit early, looks again at an item to buy on the next
 _CART_ON_REVISIT = 0.5
 # Chances that a goal is bought 0, 1, ... visits after it was first viewed.
 _DELAY = np.array([0.04, 0.1, 0.18, 0.23, 0.2, 0.15, 0.1])
 _RESTOCK_VISITS = (3, 8)  # a consumable lasts at least 3 and fewer than 8 visits
-_BUNDLE = 0.08  # a complement joins a purchase on the spot
-_AGENDA = 8  # visits ahead that a purchase can be planned; more than any delay above
+_BUNDLE = 0.08  # a complement is added to a purchase on the spot
+_AGENDA = 8  # how many visits ahead a purchase can be planned; more than any delay above
 _MINIMA = {"num_users": 1, "num_categories": 2, "num_styles": 1, "num_days": 30, "median_visits": 1}
 
 
 @dataclasses.dataclass(frozen=True)
 class ShopConfig:
-    """Size and character of a simulated shop; a bad argument raises `ValueError`.
+    """Size and parameters of a simulated shop; an invalid argument raises `ValueError`.
 
     Args:
         num_users: Users, with ids `0 .. num_users - 1`.
-        num_items: Items, with ids `0 .. num_items - 1`; at least two a shelf.
+        num_items: Items, with ids `0 .. num_items - 1`; at least two per shelf.
         num_categories: Categories, at least two.
         num_styles: Styles; there are `num_categories * num_styles` shelves.
         median_visits: Median number of visits before a user may leave.
         visits_spread: Standard deviation of the logarithm of that number.
         num_days: Length of the log in days; later visits are not recorded.
         start_time: Unix time, in seconds, of the first day's midnight.
-        zipf_exponent: Steepness of item popularity; 0 makes all items alike.
+        zipf_exponent: Steepness of item popularity; 0 makes all items equally popular.
         complement_rate: Share of complements among goals and one-click purchases.
         one_click_rate: Chance that a visit has a one-click purchase.
         restock_rate: Chance that a purchased consumable will be bought again.
-        taste_drift: Chance that a visit replaces a favoured category.
-        seed: Seed of everything random.
+        taste_drift: Chance that a visit replaces a favourite category.
+        seed: Seed of all random numbers.
     """
 
     num_users: int
@@ -156,16 +157,16 @@ class ShopLog:
 
 
 def simulate(config: ShopConfig) -> ShopLog:
-    """Simulate the whole log at once."""
+    """Simulates the whole log at once."""
     return next(simulate_chunks(config, blocks_per_chunk=config.num_users))
 
 
 def simulate_chunks(config: ShopConfig, blocks_per_chunk: int = 1) -> Iterator[ShopLog]:
-    """Simulate the log piece by piece; no user is in two pieces.
+    """Simulates the log chunk by chunk; all events of a user are in one chunk.
 
     Args:
         config: The shop.
-        blocks_per_chunk: Blocks of 4,096 users in a piece. Bounds memory; changes no event.
+        blocks_per_chunk: Blocks of 4,096 users per chunk. Bounds memory; does not affect events.
     """
     if blocks_per_chunk < 1:
         raise ValueError(f"blocks_per_chunk must be at least 1, got {blocks_per_chunk}.")
@@ -178,22 +179,22 @@ def simulate_chunks(config: ShopConfig, blocks_per_chunk: int = 1) -> Iterator[S
 
 
 def _generator(config: ShopConfig, stream: int) -> np.random.Generator:
-    """Stream 0 is the catalogue, stream `b + 1` the users of block `b`."""
+    """Returns the generator of a stream: 0 for the catalogue, `b + 1` for users of block `b`."""
     return np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(stream,)))
 
 
 class Catalogue:
-    """What is for sale, and how items hang together.
+    """The items for sale, and how they are related.
 
-    Inside, items are numbered shelf by shelf ("places"); `ids` shuffles them into item ids, so that
-    an id says nothing about its item.
+    Internally, items are numbered shelf by shelf ("places"); `ids` shuffles them into item ids, so
+    that an id says nothing about its item.
 
     Attributes:
         ids: Item id of each place.
         shelves: Shelf of each place, `category * num_styles + style`, ascending.
         similar: Place of the similar item.
         complements: Places of the complements, `[num_items, 3]`, strongest first.
-        consumable: Whether the item is used up and bought again.
+        consumable: Whether the item is consumable, so that it may be bought again.
     """
 
     def __init__(self, config: ShopConfig):
@@ -219,29 +220,29 @@ class Catalogue:
         self.consumable = (rng.random(config.num_categories) < _CONSUMABLE_SHARE)[category]
 
     def pick(self, rng: np.random.Generator, shelves: np.ndarray) -> np.ndarray:
-        """Draw one place from each shelf given, by popularity."""
+        """Draws one place from each given shelf, by popularity."""
         first, end = self._first[shelves], self._first[shelves + 1]
         low, high = self._mass_before[first], self._mass_before[end]
         mass = low + (high - low) * rng.random(len(shelves))
         return np.clip(np.searchsorted(self._mass_before, mass, side="right") - 1, first, end - 1)
 
     def pick_shelves(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Draw shelves by the popularity of all that stands on them."""
+        """Draws shelves, by the total popularity of their items."""
         mass = self._mass_before[-1] * rng.random(size)
         return self.shelves[np.searchsorted(self._mass_before, mass, side="right") - 1]
 
     def pick_complements(self, rng: np.random.Generator, places: np.ndarray) -> np.ndarray:
-        """Draw a complement of each place by strength; `_NOTHING` has some complement too."""
+        """Draws a complement of each place, by strength; for `_NOTHING` an arbitrary one."""
         return self.complements[places, _choose(rng, _COMPLEMENT_CHOICE, len(places))]
 
 
 def _choose(rng: np.random.Generator, chances: np.ndarray, size: int) -> np.ndarray:
-    """Draw indices into `chances`, which sum to 1."""
+    """Draws indices into `chances`, which sum to 1."""
     return np.searchsorted(np.cumsum(chances)[:-1], rng.random(size), side="right")
 
 
 def _simulate_block(config: ShopConfig, catalogue: Catalogue, first_user: int):
-    """The fields of the log of one block, simulated visit by visit, all users at a time."""
+    """Returns the `ShopLog` fields of one block, simulated visit by visit for all its users."""
     rng = _generator(config, 1 + first_user // _USERS_PER_BLOCK)
     block = _Block(config, catalogue, rng, min(_USERS_PER_BLOCK, config.num_users - first_user))
     pieces = []
@@ -261,17 +262,17 @@ def _simulate_block(config: ShopConfig, catalogue: Catalogue, first_user: int):
 
 
 class _Block:
-    """The state of a block of users between visits; every array has the users first."""
+    """The state of a block of users between visits; the first axis of every array is users."""
 
     def __init__(self, config, catalogue, rng, size):
         self.config, self.catalogue, self.rng = config, catalogue, rng
         visits = config.median_visits * np.exp(config.visits_spread * rng.normal(size=size))
         self.visits = np.clip(visits, 1, config.num_days / 2).astype(int)
-        self.to_buy = rng.integers(*_LOYALTY, size)  # purchases still to come before leaving
+        self.to_buy = rng.integers(*_LOYALTY, size)  # purchases left before the user may leave
         passing = rng.random(size) < _PASSER_BY
         self.visits[passing] = rng.integers(1, 3, passing.sum())
         self.to_buy[passing] = 0
-        # Frequent visitors come at shorter intervals, to fit into the log.
+        # Frequent visitors come at shorter intervals, so that their visits fit into the log.
         self.mean_gap = np.minimum(config.num_days / 2 / self.visits - 1, _MEAN_GAP)
         self.day = rng.integers(0, config.num_days // 3, size)
         shelves = catalogue.pick_shelves(rng, size * len(_CATEGORY_CHOICE))
@@ -282,13 +283,13 @@ class _Block:
         self.agenda = np.full((size, _AGENDA), _NOTHING)  # what to buy on visit `v`, at `v % 8`
 
     def present(self, visit):
-        """The users who pay their visit number `visit`, from 0."""
+        """Returns the users who make their visit number `visit`, from 0."""
         staying = (visit < self.visits) | (self.to_buy > 0)
         return np.flatnonzero(staying & (self.day < self.config.num_days))
 
 
 class _Visit:
-    """One visit of each user present: a table of events `[present, columns]`, built by columns."""
+    """One visit of each user present: a table of events `[present, columns]`, built by column."""
 
     def __init__(self, block: _Block, present: np.ndarray, visit: int):
         self.block, self.present, self.visit, self._columns = block, present, visit, []
@@ -302,7 +303,7 @@ class _Visit:
         self._buy(self._chance(self.config.one_click_rate), self._wish())
 
     def events(self):
-        """The users, places, behaviours and times of the events, in order for each user."""
+        """Returns the users, places, behaviours and times of the events, in order for each user."""
         block, rng, size = self.block, self.rng, len(self.present)
         columns = zip(*self._columns, strict=True)
         happened, places, behavior_ids = (np.stack(part, axis=1) for part in columns)
@@ -337,7 +338,7 @@ class _Visit:
         return category * self.config.num_styles + block.style[present]
 
     def _wish(self):
-        """A complement of the last purchase, or an item to the user's taste."""
+        """Draws a complement of the last purchase, or an item to the user's taste."""
         last = self.block.last_bought[self.present]
         complement = self.catalogue.pick_complements(self.rng, last)
         to_taste = self.catalogue.pick(self.rng, self._favored_shelf())
@@ -345,7 +346,7 @@ class _Visit:
         return np.where(wanted, complement, to_taste)
 
     def _browse(self):
-        """View a stretch of items, the goal among them; buy the goal now or plan to."""
+        """Views a stretch of items, including the goal; buys the goal or plans its purchase."""
         rng, size = self.rng, len(self.present)
         goal, has_goal = self._wish(), self._chance(_GOAL)
         pages = np.minimum(rng.geometric(1 / _MEAN_PAGES, size), _MAX_PAGES)
@@ -368,7 +369,7 @@ class _Visit:
         self._plan(has_goal & (delay > 0), goal, delay)
 
     def _pick_near(self, base):
-        """Pick from the category whose first shelf is `base`, mostly in the user's style."""
+        """Picks from the category whose first shelf is `base`, mostly in the user's style."""
         any_style = self.rng.integers(0, self.config.num_styles, len(base))
         style = np.where(self._chance(_OTHER_STYLE), any_style, self.block.style[self.present])
         return self.catalogue.pick(self.rng, base + style)
@@ -380,7 +381,7 @@ class _Visit:
         self._record(again & self._chance(_CART_ON_REVISIT), soon, CART)
 
     def _buy(self, happened, places):
-        """Buy; a complement may join the purchase, and a consumable is planned again."""
+        """Buys the places; may add a complement, and may plan to buy consumables again."""
         joined = happened & self._chance(_BUNDLE)
         complement = self.catalogue.pick_complements(self.rng, places)
         for mask, bought in ((happened, places), (joined, complement)):
@@ -392,7 +393,7 @@ class _Visit:
             self._plan(again & self._chance(self.config.restock_rate), bought, delay)
 
     def _plan(self, wanted, places, delay):
-        """Plan purchases `delay` visits ahead; a taken place on the agenda stays taken."""
+        """Plans purchases `delay` visits ahead, except where the agenda is already taken."""
         slot = (self.visit + delay) % _AGENDA
         chosen = wanted & (self.block.agenda[self.present, slot] == _NOTHING)
         self.block.agenda[self.present[chosen], slot[chosen]] = places[chosen]

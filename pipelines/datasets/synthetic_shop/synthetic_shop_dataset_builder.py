@@ -1,4 +1,4 @@
-"""TFDS builder of the simulated shop."""
+"""TFDS builder for the simulated shop."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pipelines.datasets.synthetic_shop import simulator
 
 @dataclasses.dataclass(eq=False)
 class SyntheticShopConfig(tfds.core.BuilderConfig):
-    """A size of shop.
+    """A shop size.
 
     Args:
-        shop: what is simulated, its seed included.
+        shop: the simulation settings, including the seed.
     """
 
     shop: simulator.ShopConfig | None = None
@@ -41,7 +41,7 @@ class SyntheticShop(LogBuilder):
 
     @classmethod
     def sources(cls, config_name):
-        """None: there are no raw files."""
+        """Returns None: there are no raw files."""
         return None
 
     def read_log(self, name, files) -> InteractionDataset:

@@ -1,4 +1,4 @@
-"""TFDS builder of the paper's Taobao log."""
+"""TFDS builder for the paper's Taobao log."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ class Taobao(ReleasedLog):
 
     FORMS = _FORMS
     BEHAVIORS = _BEHAVIORS
-    # The CSR form has one event a user, item and behaviour, so no item is bought twice; but the
-    # item of a purchase may have been viewed before, and what was touched must remain an answer.
+    # The CSR form has one event per user, item and behaviour, so no item is bought twice. But a
+    # bought item may have been viewed before, so items a user knows must remain possible answers.
     REPEATS = True

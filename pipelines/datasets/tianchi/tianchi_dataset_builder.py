@@ -1,4 +1,4 @@
-"""TFDS builder of the paper's Tianchi log, and of the contest's log that it names as the origin."""
+"""TFDS builder for the paper's Tianchi log, and for the contest's log it names as the origin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipelines.datasets.release_forms import EventForm, TextForm
 from pipelines.datasets.released_log import ReleasedLog
 
 _BEHAVIORS = Behaviors(("pv", "fav", "cart", "buy"), target="buy")
-_REPEATS = True  # what is bought may have been viewed or put into the cart before
+_REPEATS = True  # bought items may have been viewed or carted before
 _RAW = SourceFiles(
     "data_format1.zip",
     ("user_log_format1.csv",),
@@ -30,7 +30,7 @@ _FORMS = {
             time="time_stamp",
             labels=(("0", "pv"), ("3", "fav"), ("1", "cart"), ("2", "buy")),
             target=_BEHAVIORS.target,
-            # Of the time only the day is known: rows that are alike are events of one day.
+            # Only the day of each event is known: identical rows are events of the same day.
             keep_duplicates=True,
             repeats=_REPEATS,
         ),

@@ -1,4 +1,4 @@
-"""TFDS builder of the paper's Yelp log."""
+"""TFDS builder for the paper's Yelp log."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ async function getJson(path) {
   return content;
 }
 
-// One history, asked as any client of TensorFlow Serving asks: by columns.
+// Sends one history in columns, as any client of TensorFlow Serving can.
 async function predict(signature, inputs) {
   const answer = await fetch(`v1/models/${encodeURIComponent(state.model.name)}:predict`, {
     method: "POST",
@@ -90,8 +90,8 @@ function showWhy(told) {
     );
   }
   for (const [output, title] of [
-    ["behavior_attention", "looked at by its behaviour"],
-    ["sequence_attention", "looked at by all"],
+    ["behavior_attention", "attention within its behaviour"],
+    ["sequence_attention", "attention overall"],
   ]) {
     if (told[output]) {
       columns.push([title, (t) => bar(told[output][0][t], percent(told[output][0][t]))]);
@@ -136,12 +136,12 @@ async function ask() {
     const does = (name) => state.signatures.includes(name) && state.history.length > 0;
     const behaviors = does("behavior") && items.length ? await willDo(items) : null;
     const told = does("explain") ? await predict("explain", historyInputs()) : null;
-    if (number !== state.asked) return; // the history has changed since
+    if (number !== state.asked) return; // a newer request is under way
     showAnswer(items, answer.scores[0].slice(0, items.length), behaviors);
     if (told) showWhy(told);
     else $("why").hidden = true;
     $("unknown").hidden = answer.unknown[0] === 0;
-    $("unknown").textContent = `${answer.unknown[0]} of these events the model does not know.`;
+    $("unknown").textContent = `The model does not know ${answer.unknown[0]} of these events.`;
     $("error").hidden = true;
     document.body.dataset.answered = number;
   } catch (error) {

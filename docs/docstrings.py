@@ -1,4 +1,4 @@
-"""What is peculiar to the docstrings here, put as Griffe reads it."""
+"""A Griffe extension for this project's docstring sections that Griffe does not know."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _EXAMPLE = re.compile(r"^Example:\n\n(>>> .*?)(?=\n\n|\Z)", re.MULTILINE | re.DO
 
 
 class Sections(griffe.Extension):
-    """Makes sections of the arguments of `call`, and of the examples, which are not indented."""
+    """Turns the arguments of `call`, and examples that are not indented, into sections."""
 
     def on_object(self, *, obj, **_):
-        """Changes the docstring that Griffe will parse."""
+        """Rewrites the docstring before Griffe parses it."""
         if not obj.docstring:
             return
         text = _CALL_ARGUMENTS.sub("Other Parameters: Call arguments", obj.docstring.value)

@@ -1,7 +1,7 @@
-"""Pages that stand elsewhere in the repository, or that a program writes.
+"""Pages that live elsewhere in the repository, or that a program writes.
 
-What a README beside its code says is not said again in `docs/pages`: it is a page as it stands, and
-links between such files become links between pages.
+READMEs are pages of the site as they are, so that `docs/pages` need not repeat them; links between
+such files become links between pages.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = "docs/pages"
 
-# Files of the repository by the page that they are.
+# The page of each file of the repository.
 REPOSITORY_PAGES = {
     "README.md": "index.md",
     "BUILD_NOTES.md": "build_notes.md",
@@ -36,7 +36,7 @@ _LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)#\s]+)")
 
 
 def on_files(files, config):
-    """Adds the pages."""
+    """Adds these pages to the site."""
     for source, page in REPOSITORY_PAGES.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
     files.append(File.generated(config, "reference/commands.md", content=commands()))
@@ -60,7 +60,7 @@ def on_page_markdown(markdown, page, **_):
 
 
 def commands() -> str:
-    """What `--help` says, of all commands, as Typer writes it."""
+    """Returns the `--help` of all commands as Markdown, written by Typer."""
     command = [sys.executable, "-m", "typer", "pipelines.cli.app", "utils", "docs"]
     command += ["--name", "hmar", "--title", "Commands"]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

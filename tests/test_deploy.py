@@ -208,6 +208,7 @@ class Moody:
         return {**answer, "items": answer["items"][::-1]} if self.count > 8 else answer
 
 
+@pytest.mark.process
 @needs_curl
 @pytest.mark.parametrize(
     ("options", "part"),

@@ -56,6 +56,7 @@ def environment(tmp_path_factory):
     return {**os.environ, "HMAR_CACHE": str(tmp_path_factory.mktemp("cache")), "PATH": path}
 
 
+@pytest.mark.docs
 @every_example
 def test_it_runs_and_prints_what_is_shown(path, environment, tmp_path):
     lacking = [

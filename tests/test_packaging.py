@@ -11,6 +11,8 @@ import pytest
 
 import hmar_keras
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("hmar_keras", "pipelines")

@@ -4,6 +4,9 @@ import pathlib
 import re
 
 import keras
+import pytest
+
+pytestmark = pytest.mark.docs
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -14,7 +14,7 @@ PLACE = Path(__file__).resolve().parent.parent / "pages" / "pictures"
 
 
 def main(directory: Path):
-    """Writes every picture."""
+    """Writes every picture to a directory."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, draw in PICTURES.items():
         (directory / f"{name}.svg").write_text(str(draw()), encoding="utf-8")

@@ -1,30 +1,30 @@
-"""The whole model, as `hmar_keras.models.hmar` builds it."""
+"""A picture of the complete model, as `hmar_keras.models.hmar` builds it."""
 
 from __future__ import annotations
 
 from svg import Picture
 
 BEHAVIORS = ("view", "cart", "buy")
-LEFT, RIGHT = 60, 600  # of the encoders; candidates and heads stand to the right of them
+LEFT, RIGHT = 60, 600  # edges of the encoders; candidates and heads are to their right
 LANE = 168
-CANDIDATES, WIDTH = 640, 250  # where they begin, and how wide they are
-HEADS = 216  # how wide the heads are; q comes down beside them
+CANDIDATES, WIDTH = 640, 250  # left edge and width of the candidates
+HEADS = 216  # width of the heads; the arrow of q passes to their right
 HISTORY = [("7", "view"), ("5", "view"), ("7", "cart"), ("9", "view"), ("7", "buy")]
 
 
 def draw() -> Picture:
-    """Draws it."""
+    """Draws the picture."""
     picture = Picture(
         920,
         742,
         "The architecture of HMAR",
-        "A history of items and behaviours, and candidates for the next item, are counted by the "
-        "historical behaviour indicators and encoded by one item-behaviour embedding. Positions "
-        "are added to the history. Behaviour encoders, one for each behaviour, look at the events "
-        "of their behaviour alone, with a ReZero connection around them; their sum goes through "
-        "the sequence encoder, which looks at everything that is not later. The state after the "
-        "newest event is multiplied with the candidates for the ranking, and joined with the "
-        "candidate to say which behaviour will follow.",
+        "The historical behaviour indicators count the events of a history and of candidates for "
+        "the next item; one item-behaviour embedding encodes both. Positions are added to the "
+        "history. Behaviour encoders, one for each behaviour, attend only to events of their "
+        "behaviour, with a ReZero connection around them; their sum goes through the sequence "
+        "encoder, which attends to everything that is not later. The state after the newest event "
+        "is multiplied with the candidates for the ranking, and concatenated with a candidate to "
+        "predict which behaviour it will receive.",
     )
     _inputs(picture)
     _embedding(picture)
@@ -61,7 +61,7 @@ def _embedding(picture):
         width,
         44,
         "Historical behaviour indicators (Fig. 1)",
-        "counts of what was done to the item so far; a candidate's never hold the event to come",
+        "counts of each item's behaviours so far; a candidate's never include the next event",
         "shared",
     )
     picture.arrow((LEFT + 270, 150), (LEFT + 270, 168))
@@ -107,7 +107,7 @@ def _lane(picture, x, y, behavior):
         picture.words(left + LANE - 37, top + 17, f"Eq. {place + 5}", "end small")
         if place:
             picture.arrow((middle, top - 8), (middle, top - 1))
-    # The masked G around the first three.
+    # The masked G bypasses the first three steps.
     side, after = x + 11, y + 26 + 3 * 33 + 12.5
     picture.arrow((left, y + 38.5), (side, y + 38.5), (side, after), (left - 2, after), kind="skip")
 
@@ -126,7 +126,7 @@ def _sequence_encoder(picture):
     picture.words(LEFT + 254, y + 40, "Eq. 12", "small")
     picture.arrow((LEFT + 249, y + 20), (LEFT + 314, y + 20))
     picture.labelled(LEFT + 316, y, 160, 40, "Feed-forward", "Eq. 13")
-    # G goes around the behaviour encoders.
+    # G bypasses the behaviour encoders.
     side = LEFT - 26
     picture.arrow(
         (LEFT + 270, 262),
@@ -144,7 +144,7 @@ def _heads(picture):
     ranking, behavior, middle = 316, 440, 44
     picture.arrow((q, 214), (q, behavior + middle), (CANDIDATES + HEADS + 2, behavior + middle))
     picture.arrow((q, ranking + middle), (CANDIDATES + HEADS + 2, ranking + middle))
-    picture.words(q - 8, 238, "q, each candidate encoded", "end small")
+    picture.words(q - 8, 238, "q, the encoded candidates", "end small")
     picture.arrow(
         (LEFT + 476, 640), (z, 640), (z, ranking + middle), (CANDIDATES - 2, ranking + middle)
     )
@@ -156,13 +156,13 @@ def _heads(picture):
         behavior,
         "Behaviour head",
         "concat(z, q), dense  (Eq. 16)",
-        "what will be done to it",
+        "which behaviour it receives",
     )
     picture.box(CANDIDATES, 580, WIDTH, 104, "panel", 10)
     picture.words(CANDIDATES + 14, 602, "Training", "title")
     picture.words(CANDIDATES + 14, 626, "ranking loss, by behaviour (Eq. 15)", "small")
     picture.words(CANDIDATES + 14, 646, "+ θ · behaviour loss (Eq. 17)", "small")
-    picture.words(CANDIDATES + 14, 666, "= what is minimised (Eq. 18)", "small")
+    picture.words(CANDIDATES + 14, 666, "= total loss (Eq. 18)", "small")
 
 
 def _head(picture, y, name, formula, answer):

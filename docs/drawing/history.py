@@ -1,4 +1,4 @@
-"""What the layers see of a small history: counts and masks, computed by the layers themselves."""
+"""A picture of the counts and masks of a small history, computed by the layers themselves."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ BEHAVIORS = ("view", "cart", "buy")
 ITEMS = [0, 7, 5, 7, 7, 9, 7]  # oldest first; 0 is padding
 ACTIONS = [0, 1, 1, 1, 2, 1, 3]
 CANDIDATES = [7, 4]
-LEFT, CELL = 112, 56  # of the table of counts
-SQUARE = 28  # of the masks
+LEFT, CELL = 112, 56  # left edge and cell size of the table of counts
+SQUARE = 28  # cell size of the masks
 
 
 def draw() -> Picture:
-    """Draws it."""
+    """Draws the picture."""
     picture = Picture(
         920,
         562,
         "Indicators and masks of a small history",
         "A history of padding and six events: view of item 7, view of item 5, view and cart of "
-        "item 7, view of item 9, buy of item 7. Under each event stand the counts of views, carts "
+        "item 7, view of item 9, buy of item 7. Below each event are the counts of views, carts "
         "and buys of its item up to and including it: for item 7 they grow from one view to two "
-        "views, one cart and one buy. Two candidates follow: item 7 has the counts of the whole "
+        "views, one cart and one buy. Two candidates follow: item 7 has the counts of the complete "
         "history, item 4 none. Below, the behaviour encoders' mask lets an event see earlier "
         "events of its own behaviour and itself, the sequence encoder's mask all earlier events "
         "and itself; neither shows padding.",
@@ -40,7 +40,7 @@ def draw() -> Picture:
         picture.words(x, 274, title, "title")
         picture.words(x, 292, note, "small")
     picture.words(
-        LEFT, 540, "A row is an event that looks, a column one that is looked at.", "small"
+        LEFT, 540, "Rows are the events that attend, columns the events they attend to.", "small"
     )
     return picture
 

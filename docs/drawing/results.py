@@ -1,4 +1,4 @@
-"""The summary of the results page as bars: hits on items that are new to the user."""
+"""A bar chart of the results page's summary: HR@10 on items that are new to the user."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from svg import Picture
 RESULTS = Path(__file__).resolve().parent.parent / "pages" / "results.md"
 ROW = re.compile(r"\| ?([\w/]*) ? \| (\w[\w -]+) \| [\d. /]+ \| [\d. /]+ \| ([\d.]+) / [\d.]+ \|")
 LEFT, WIDTH, BAR = 170, 190, 22
-GAP = WIDTH + 52  # from dataset to dataset
+GAP = WIDTH + 52  # distance between datasets
 
 
 def draw() -> Picture:
-    """Draws it."""
+    """Draws the picture."""
     results = hit_rates(RESULTS.read_text(encoding="utf-8"))
     sentences = (
         f"{dataset}: " + ", ".join(f"{name} {hits:.1%}" for name, hits in rows.items())
@@ -23,8 +23,8 @@ def draw() -> Picture:
     picture = Picture(
         920,
         206,
-        "HR@10 on new items, HMAR beside simple baselines",
-        "How often the next item, new to the user, is among the first ten of the catalogue. "
+        "HR@10 on new items, HMAR compared with simple baselines",
+        "How often the next item, if new to the user, is among the first ten of the catalogue. "
         + "; ".join(sentences)
         + ".",
     )
@@ -33,15 +33,13 @@ def draw() -> Picture:
         picture.words(LEFT - 12, 74 + row * 28, name, kind)
     for place, (dataset, rows) in enumerate(results.items()):
         _bars(picture, LEFT + place * GAP, dataset, rows)
-    note = "How often the next item, new to the user, is among the first ten of the whole catalogue"
-    picture.words(
-        24, 192, f"{note} (HR@10, test, one seed). Bars of each log on its own scale.", "small"
-    )
+    note = "How often the next item, if new to the user, is in the top ten of the whole catalogue"
+    picture.words(24, 192, f"{note} (HR@10, test, one seed). Each log has its own scale.", "small")
     return picture
 
 
 def hit_rates(text: str) -> dict[str, dict[str, float]]:
-    """HR@10 on new items by dataset and scorer, of the summary on the results page."""
+    """Reads HR@10 on new items from the summary of the results page, by dataset and scorer."""
     results, dataset = {}, None
     for name, scorer, hits in ROW.findall(text):
         dataset = name or dataset

@@ -1,10 +1,10 @@
-"""A pen for pictures that read in light and dark, without fonts or scripts from anywhere."""
+"""Draws SVG pictures for light and dark mode, without external fonts or scripts."""
 
 from __future__ import annotations
 
 from html import escape
 
-# Blue, orange, green and pink that colour-blind readers tell apart, on both papers.
+# Blue, orange and green that colour-blind readers can distinguish on both backgrounds.
 STYLE = """
 :root { --paper: #ffffff; --ink: #1f2933; --soft: #5b6773; --line: #9aa5b1; --panel: #f3f6f9;
   --box: #ffffff; --edge: #b8c2cc; --shared: #e3f4f1; --shared-edge: #0f9d8a; --view: #1f77b4;
@@ -32,13 +32,13 @@ text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neu
 
 
 class Picture:
-    """Shapes and words at places in pixels, from the upper left corner.
+    """An SVG picture of shapes and text, placed in pixels from the upper left corner.
 
     Args:
-        width: of the picture.
-        height: of the picture.
-        title: what it is, for those who do not see it.
-        description: what it shows, likewise.
+        width: width of the picture.
+        height: height of the picture.
+        title: what the picture is, for screen readers.
+        description: what the picture shows, for screen readers.
     """
 
     def __init__(self, width: float, height: float, title: str, description: str):
@@ -54,18 +54,18 @@ class Picture:
         self.box(0, 0, width, height, "paper", 10)
 
     def box(self, x, y, width, height, kind="box", corner=6.0):
-        """A rectangle."""
+        """Draws a rectangle."""
         self._parts.append(
             f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" '
             f'rx="{corner:g}"/>'
         )
 
     def words(self, x, y, text, kind=""):
-        """A line of text, whose baseline is y."""
+        """Draws a line of text with its baseline at y."""
         self._parts.append(f'<text class="{kind}" x="{x:g}" y="{y:g}">{escape(text)}</text>')
 
     def labelled(self, x, y, width, height, text, note="", kind="box"):
-        """A rectangle with a name in its middle, and a smaller line under that."""
+        """Draws a rectangle with a name in its middle and an optional smaller line below."""
         self.box(x, y, width, height, kind)
         center, middle = x + width / 2, y + height / 2
         self.words(center, middle + (-3 if note else 4.5), text, "middle")
@@ -73,12 +73,12 @@ class Picture:
             self.words(center, middle + 13, note, "middle small")
 
     def circle(self, x, y, radius, text=""):
-        """A circle with a sign in it."""
+        """Draws a circle with a sign in it."""
         self._parts.append(f'<circle class="box" cx="{x:g}" cy="{y:g}" r="{radius:g}"/>')
         self.words(x, y + 5, text, "middle title")
 
     def arrow(self, *points, kind="line", head=True):
-        """Straight lines from point to point, with a head at the last."""
+        """Draws straight lines from point to point, with a head at the last one."""
         path = "M" + " ".join(f"{x:g} {y:g}" for x, y in points)
         marker = ' marker-end="url(#head)"' if head else ""
         self._parts.append(f'<path class="{kind}" d="{path}"{marker}/>')

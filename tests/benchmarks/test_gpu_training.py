@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.backends
+
 ROOT = pathlib.Path(__file__).parents[2]
 BOTH_WAYS = """
 import sys

@@ -2,10 +2,12 @@
 
 import json
 
+import pytest
 import serving_load
 from rich.console import Console
 
 
+@pytest.mark.slow
 def test_tiny_load_loses_no_request(tmp_path, capsys):
     path = tmp_path / "load.json"
     sizes = ["--items", "200", "--requests", "40", "--clients", "2", "--calls", "2"]

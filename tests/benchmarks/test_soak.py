@@ -7,6 +7,7 @@ import soak
 from soak_connections import Tally, ask_once
 
 
+@pytest.mark.slow
 def test_a_short_soak_meets_its_requirements(capsys):
     sizes = ["--items", "100", "--requests", "200", "--connections", "60", "--versions", "3"]
     # Memory is not at rest yet.

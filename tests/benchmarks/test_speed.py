@@ -9,6 +9,7 @@ import speed
 from measuring import Limit, Row
 
 
+@pytest.mark.slow
 def test_quick_run_prints_and_writes(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HMAR_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "speed.json"

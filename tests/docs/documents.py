@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 _BLOCK = re.compile(r"(?:<!-- not run: ([^\n]+) -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
-_INLINE = re.compile(r"`([^`]+)`")
+_INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _ENDS = {"&&", "&", "|", ";", ">"}
 
 
@@ -30,17 +30,24 @@ def code_blocks(text, language):
     ]
 
 
+def prose(text):
+    """A document without its fenced blocks."""
+    return _BLOCK.sub("", text)
+
+
+def spans(text):
+    """The code in the sentences of a document or a docstring, each on one line."""
+    return [" ".join(code.split()) for code in _INLINE.findall(prose(text))]
+
+
 def commands(text):
-    """The arguments of every `hmar` command that a document names, in blocks and in sentences."""
-    lines = [
-        line
-        for block, _ in code_blocks(text, "bash")
-        for line in block.replace("\\\n", " ").split("\n")
-    ]
-    prose = _BLOCK.sub("", text)
-    lines += [" ".join(code.split()) for code in _INLINE.findall(prose)]
+    """The arguments of every `hmar` command that a text names, in blocks and in sentences."""
+    blocks = [code.replace("\\\n", " ") for code, _ in code_blocks(text, "bash")]
+    lines = [line for block in blocks for line in block.split("\n")]
+    lines += spans(text)
+    lines += re.findall(r"^ {4,}(hmar .*)", prose(text), re.M)  # an example in a docstring
     for line in lines:
-        if not re.search(r"\bhmar [a-z]", line):
+        if not re.search(r"\bhmar [a-z-]", line):
             continue
         words = shlex.split(line, comments=True)
         while "hmar" in words:

@@ -1,8 +1,9 @@
-"""What the documents show can be done as it stands.
+"""Documents, docstrings and messages show what works and name what exists.
 
-Python blocks are executed, those of one page one after another in an empty directory, unless a
-comment before them says why not; then they are compiled. Of every command its options must exist
-and its values must fit. `tests/test_readme.py` runs the README's own blocks.
+Python blocks are executed, those of one page one after another in an empty directory; with a
+comment before them that says why not, they are only compiled. Every option of a command must exist
+and its value must be valid. Commands, options, settings, files, links and dotted names must exist,
+which `names.py` checks. `tests/test_readme.py` runs the README's own blocks.
 """
 
 import functools
@@ -11,18 +12,28 @@ import runpy
 import sys
 
 import pytest
-from typer.main import get_command
 
 from hmar_keras.models import MODELS
-from pipelines.cli.app import app
+from hmar_keras.settings import RENAMED
 
-from .documents import ROOT, code_blocks, commands, documents
+from . import names
+from .documents import ROOT, code_blocks, commands, documents, spans
 
 DOCUMENTS = documents()
 WITH_PYTHON = [
     name for name, text in DOCUMENTS.items() if "```python" in text and name != "README.md"
 ]
-COMMANDS = [(name, words) for name, text in DOCUMENTS.items() for words in commands(text)]
+DOCSTRINGS = [(name, text) for name, texts in names.docstrings().items() for text in texts]
+COMMANDS = [
+    (name, words) for name, text in [*DOCUMENTS.items(), *DOCSTRINGS] for words in commands(text)
+]
+# What was removed or renamed does not exist.
+PRESENT = {
+    **DOCUMENTS,
+    "CHANGELOG.md": re.sub(
+        r"^### (Changed|Removed)$.*?(?=^### |\Z)", "", DOCUMENTS["CHANGELOG.md"], flags=re.M | re.S
+    ),
+}
 
 
 def test_there_is_something_to_check():
@@ -30,15 +41,16 @@ def test_there_is_something_to_check():
     assert len(COMMANDS) > 60
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("name", WITH_PYTHON)
 def test_python_blocks_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HMAR_CACHE", str(tmp_path / "cache"))
-    before, names = dict(MODELS), {}
+    before, namespace = dict(MODELS), {}
     for number, (code, reason) in enumerate(code_blocks(DOCUMENTS[name], "python")):
         program = compile(code, f"{name}, block {number}", "exec")
         if reason is None:
-            exec(program, names)
+            exec(program, namespace)
     for own in set(MODELS) - set(before):  # that a page registers
         del MODELS[own]
 
@@ -55,8 +67,10 @@ def test_only_what_needs_something_else_is_not_run():
 
 @pytest.mark.parametrize("name, words", COMMANDS, ids=[" ".join(words) for _, words in COMMANDS])
 def test_commands_exist_with_these_options(name, words):
-    command, path = get_command(app), "hmar"
-    while hasattr(command, "commands") and words:
+    command, path = names.hmar(), "hmar"
+    while words[:1] == ["--import"]:  # the only option before a command
+        words = words[2:]
+    while hasattr(command, "commands") and words and words != ["..."]:
         assert words[0] in command.commands, f"{name}: {path} has no {words[0]}"
         command, path, words = command.commands[words[0]], f"{path} {words[0]}", words[1:]
     known = {
@@ -87,28 +101,78 @@ def test_the_pictures_are_what_their_programs_draw(tmp_path, monkeypatch):
 
 
 @functools.cache
-def python_text():
-    """All code of the repository, in which a name that a document uses must occur."""
+def words_of_code():
+    """Returns every word of the repository's code, in which a class that is named must occur."""
     folders = ("hmar_keras", "pipelines", "benchmarks", "examples", "tests", "docs")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    return "\n".join(path.read_text(encoding="utf-8") for path in files)
+    return set(re.findall(r"\w+", "\n".join(path.read_text(encoding="utf-8") for path in files)))
 
 
-SPANS = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-PATH = re.compile(r"[\w.\-]+(/[\w.\-]+)*/?[\w.\-]*\.(py|md|toml|yml|svg)")
-CAMEL = re.compile(r"(?:[A-Z][a-z0-9]+){2,}\w*")
-# Of other projects, or of what a removed thing was called.
+CAMEL = re.compile(r"\b(?:[A-Z][a-z0-9]+){2,}\w*")
+# Classes of other projects.
 STRANGERS = {"DistributedEmbedding", "DirectRunner", "PortableRunner", "SparseCore"}
 
 
-@pytest.mark.parametrize("name", [name for name in DOCUMENTS if name != "CHANGELOG.md"])
-def test_files_and_classes_that_are_named_exist(name):
-    text, code = DOCUMENTS[name], python_text()
-    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    places = [ROOT, (ROOT / name).parent, ROOT / "pipelines", ROOT / "hmar_keras", ROOT / "tests"]
-    for span in SPANS.findall(prose):
-        if PATH.fullmatch(span) and "/" in span:
-            assert any((place / span).exists() for place in places), f"{name} names {span}"
-        for word in CAMEL.findall(span):
-            if word not in STRANGERS:
-                assert re.search(rf"\b{word}\b", code), f"{name} names {word}"
+@pytest.mark.parametrize("name", PRESENT)
+def test_everything_that_a_document_names_exists(name):
+    text = PRESENT[name]
+    folder = name.rpartition("/")[0]
+    assert names.dead_options(names.shell_lines(text)) == []
+    assert names.dead_settings(text) == []
+    assert names.dead_paths(text, folder) == []
+    assert names.dead_links(text, name) == []
+    assert names.dead_references(text) == []
+    classes = {word for span in spans(text) for word in CAMEL.findall(span)}
+    assert classes - STRANGERS <= words_of_code()
+    assert [span for span in spans(text) if span in RENAMED] == []
+
+
+def test_everything_that_docstrings_and_messages_name_exists():
+    dead = []
+    for name, code in names.python_files().items():
+        found = names.dead_mentions(code)
+        for text in names.strings(code):
+            found += names.dead_in_string(text)
+        for text in names.docstrings()[name]:
+            found += names.dead_settings(text)
+            found += names.dead_paths(text, name.rpartition("/")[0])
+            found += names.dead_references(text)
+        dead += [(name, each) for each in found]
+    assert dead == []
+
+
+PLANTED = """# A page
+
+See [there](#a-page), [this](#no-heading), [a file](concepts.md), [no file](nowhere.md), [the
+limits](../../BUILD_NOTES.md#limits), [no limits](../../BUILD_NOTES.md#no-limits),
+[`X`][hmar_keras.layers.ReZero] and [`Y`][hmar_keras.layers.NoLayer].
+
+Train with `--set dim=8`, `--set no_setting=8`, `loss=bce`, `no_loss=bce` or `--no-option`, and look
+into `kernels.py`, `no_kernels.py`, `pipelines/tuning` and `pipelines/no_package`.
+
+```bash
+python benchmarks/soak.py --no-option-of-soak
+hmar train --seed 1  # --not-seen
+```
+"""
+
+
+def test_names_that_do_not_exist_are_found():
+    lines = names.shell_lines(PLANTED)
+    assert names.dead_options(lines) == ["--no-option-of-soak", "--no-option"]
+    assert names.dead_settings(PLANTED) == ["no_setting", "no_loss"]
+    assert names.dead_paths(PLANTED) == ["no_kernels.py", "pipelines/no_package"]
+    found = names.dead_links(PLANTED, "docs/pages/page.md")
+    assert found == ["#no-heading", "nowhere.md", "../../BUILD_NOTES.md#no-limits"]
+    assert names.dead_references(PLANTED) == ["hmar_keras.layers.NoLayer"]
+    message = "it cannot be read; give --no-option, or --seed, to hmar nothing or hmar train."
+    assert names.dead_in_string(message) == ["nothing", "--no-option"]
+    assert names.dead_mentions("# docs/pages/no.md or docs/pages/data.md") == ["docs/pages/no.md"]
+
+
+def test_commands_with_other_options_are_found():
+    assert list(commands("`hmar train --no-option`")) == [["train", "--no-option"]]
+    with pytest.raises(AssertionError, match="--no-option"):
+        test_commands_exist_with_these_options("a page", ["train", "--no-option"])
+    with pytest.raises(AssertionError, match="nothing"):
+        test_commands_exist_with_these_options("a page", ["nothing"])

@@ -15,6 +15,8 @@ import hmar_keras.layers
 
 from .documents import ROOT
 
+pytestmark = pytest.mark.docs
+
 LOADED = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src"}
 
 

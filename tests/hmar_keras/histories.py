@@ -1,27 +1,37 @@
-"""Hypothesis strategies for histories, and the settings of every property test here."""
+"""Many histories, for one call of a layer or model, and the settings of property tests."""
+
+import itertools
 
 import hypothesis
 import numpy as np
-from hypothesis import strategies as st
 
-# The same examples in every run; a first call compiles, so no deadline.
+# The same examples in every run.
 property_test = hypothesis.settings(deadline=None, max_examples=30, derandomize=True, database=None)
 
 
-@st.composite
-def histories(draw, length, num_items, num_behaviors, min_events=0):
-    """Item and behaviour ids `[1, length]` with any amount of padding on the left."""
-    events = draw(st.integers(min_events, length))
+def every_history(length, num_behaviors):
+    """Behaviour ids int32 `[histories, length]`: all there are, with any padding on the left."""
+    ids = range(1, num_behaviors + 1)
+    return np.array(
+        [
+            [0] * (length - events) + list(history)
+            for events in range(length + 1)
+            for history in itertools.product(ids, repeat=events)
+        ],
+        "int32",
+    )
 
-    def ids(high):
-        drawn = draw(st.lists(st.integers(1, high), min_size=events, max_size=events))
-        return np.array([[0] * (length - events) + drawn], "int32")
 
-    return ids(num_items), ids(num_behaviors)
+def many_histories(rows, length, num_items, num_behaviors, min_events=0, seed=0):
+    """Random item and behaviour ids, int32 `[rows, length]`, with every amount of padding."""
+    rng = np.random.default_rng(seed)
+    events = min_events + np.arange(rows) % (length + 1 - min_events)
+    is_event = np.arange(length) >= length - events[:, None]
+    items = rng.integers(1, num_items + 1, (rows, length)) * is_event
+    behaviors = rng.integers(1, num_behaviors + 1, (rows, length)) * is_event
+    return items.astype("int32"), behaviors.astype("int32")
 
 
-def candidates(steps, width, num_items):
-    """Candidate ids `[1, steps, width]`, padding among them."""
-    count = steps * width
-    lists = st.lists(st.integers(0, num_items), min_size=count, max_size=count)
-    return lists.map(lambda ids: np.array(ids, "int32").reshape(1, steps, width))
+def many_candidates(rows, steps, width, num_items, seed=1):
+    """Random candidate ids, int32 `[rows, steps, width]`, padding among them."""
+    return np.random.default_rng(seed).integers(0, num_items + 1, (rows, steps, width), "int32")

@@ -1,6 +1,5 @@
-"""The package under the other Keras backends: the same tests, and the same models from disk."""
+"""Models that are saved under one Keras backend load under another."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -16,15 +15,13 @@ from reference_model import assert_close, call, make_config, random_batch
 from hmar_keras import HMAR
 
 HERE = pathlib.Path(__file__).parent
-BACKENDS = ["jax", "torch"]
-# The others hardly depend on the backend.
-TESTS = ["layers", "models/test_hmar.py", "models/test_hmar_training.py"]
-TESTS += ["models/test_sasrec.py", "models/test_registry.py"]
-TESTS += ["test_masks.py", "test_losses.py", "test_ranking_losses.py", "test_metrics.py"]
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="the other backends are started from here"
-)
+pytestmark = [
+    pytest.mark.backends,
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow", reason="the other backends are started from here"
+    ),
+]
 
 LOAD = """
 import json
@@ -59,30 +56,7 @@ def start(backend, *arguments):
     )
 
 
-@pytest.fixture(scope="module")
-def suites():
-    """The tests under all other backends, side by side."""
-    options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
-    started = {
-        backend: start(backend, *options, *(str(HERE / test) for test in TESTS))
-        for backend in BACKENDS
-        if importlib.util.find_spec(backend)
-    }
-    yield started
-    for process in started.values():
-        process.kill()
-        process.communicate()
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_suite(backend, suites):
-    pytest.importorskip(backend)
-    output, _ = suites[backend].communicate(timeout=3600)
-    assert suites[backend].returncode == 0, output[-8000:]
-    assert " passed" in output
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_models_saved_here_load_there(tmp_path, backend):
     pytest.importorskip(backend)
     config = make_config(

@@ -52,7 +52,7 @@ def test_both_networks_have_a_variant(variant, network):
 
 @pytest.mark.parametrize(("name", "value"), PAPER.items())
 def test_a_mixture_of_networks_is_refused_by_name(name, value):
-    refused = f"{name}={value}.* is of an earlier version and neither .* train anew"
+    refused = f"{name}={value}.* comes from an earlier version .* neither .* train again"
     with pytest.raises(ValueError, match=refused):
         translate(earlier({**RELEASE, name: value}))
 
@@ -63,7 +63,7 @@ def test_a_projection_a_behaviour_is_refused():
 
 
 def test_a_part_of_a_network_is_refused():
-    with pytest.raises(ValueError, match="layer_norm=True is of an earlier version"):
+    with pytest.raises(ValueError, match="layer_norm=True comes from an earlier version"):
         translate({"num_items": 3, "behaviors": ["view"], "layer_norm": True})
 
 
@@ -72,7 +72,7 @@ def test_sasrec_always_scales():
     for network, variant in ((RELEASE, "release"), (scaled, "paper")):
         expected = one_class("sasrec", variant=variant)
         assert translate(earlier(network, "sasrec")) == expected
-    with pytest.raises(ValueError, match="SASRec always scales its embeddings; train anew"):
+    with pytest.raises(ValueError, match="SASRec always scales its embeddings in this one; train"):
         translate(earlier(PAPER, "sasrec"))
 
 
@@ -86,7 +86,7 @@ def test_any_target_event_is_a_target_event():
 
 
 def test_another_optimizer_is_refused():
-    with pytest.raises(ValueError, match=r"rowwise_adam is of an earlier version .* lazy_adam"):
+    with pytest.raises(ValueError, match=r"rowwise_adam comes from an earlier .* lazy_adam"):
         translate(earlier(PAPER, optimizer="rowwise_adam"))
 
 
@@ -109,7 +109,7 @@ def test_settings_of_this_version_have_no_earlier_names(name):
 def test_an_old_name_is_refused_by_a_sentence_with_the_new_one(name):
     config = make_config()
     value = config.to_dict()[RENAMED[name]]
-    sentence = f"the setting '{name}' is now called '{RENAMED[name]}'; write that."
+    sentence = f"the setting '{name}' is now called '{RENAMED[name]}'; use the new name."
     with pytest.raises(ValueError, match=sentence):
         config.replace(**{name: value})
     with pytest.raises(ValueError, match=sentence):

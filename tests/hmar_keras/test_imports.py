@@ -76,6 +76,7 @@ def test_the_walk_sees_imports(tmp_path):
     assert found == {"a.b", "c", "hmar_keras.masks", "d.e"}
 
 
+@pytest.mark.process
 def test_importing_it_needs_no_other_backend():
     code = (
         "import sys, keras; before = set(sys.modules); import hmar_keras;"

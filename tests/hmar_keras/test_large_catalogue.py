@@ -9,6 +9,8 @@ import sys
 import keras
 import pytest
 
+pytestmark = pytest.mark.process
+
 ITEMS, DIM = 2_000_000, 32
 TABLE = ITEMS * DIM * 4
 # What tracing a second model and the threads' arenas take; a copy of the table is more.

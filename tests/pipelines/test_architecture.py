@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 import pipelines
 
 ROOT = pathlib.Path(pipelines.__file__).parent
@@ -74,6 +76,7 @@ def test_files_and_parameter_lists_are_short():
                 assert count < MOST_PARAMETERS, f"{path}: {node.name}"
 
 
+@pytest.mark.backends
 def test_evaluation_under_jax_needs_no_tensorflow():
     code = (
         "import sys; sys.modules['tensorflow'] = None\n"

@@ -86,6 +86,7 @@ def test_every_public_layer_is_here():
     assert set(LAYERS) == set(layers.__all__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_in_a_foreign_model(name, tmp_path):
     model, layer = foreign_model(name)

@@ -1,15 +1,14 @@
 import numpy as np
 import pytest
 import reference
-from histories import candidates, histories, property_test
-from hypothesis import given
+from histories import many_candidates, many_histories
 from keras import ops
 from layer_checks import run_layer_test
 
 from hmar_keras.layers import HistoricalBehaviorIndicators
 
-LENGTH, ITEMS, BEHAVIORS = 6, 3, 3
-ids = histories(LENGTH, ITEMS, BEHAVIORS)
+LENGTH, ITEMS, BEHAVIORS, ROWS = 6, 3, 3, 60
+items, behaviors = many_histories(ROWS, LENGTH, ITEMS, BEHAVIORS)
 layer = HistoricalBehaviorIndicators(BEHAVIORS)
 
 
@@ -27,30 +26,25 @@ def test_layer(tmp_path, with_candidates):
     run_layer_test(HistoricalBehaviorIndicators, kwargs, inputs, tmp_path, float32_output=True)
 
 
-@property_test
-@given(ids)
-def test_positions_count_their_item_so_far(history):
-    items, behaviors = history
-    expected = reference.indicators(items[0], behaviors[0], BEHAVIORS)
-    np.testing.assert_array_equal(count(items, behaviors)[0], expected)
+def test_positions_count_their_item_so_far():
+    counts = count(items, behaviors)
+    for row in range(ROWS):
+        expected = reference.indicators(items[row], behaviors[row], BEHAVIORS)
+        np.testing.assert_array_equal(counts[row], expected)
 
 
-@property_test
-@given(ids, candidates(3, 4, ITEMS))
-def test_candidates_count_events_before_them(history, chosen):
-    items, behaviors = history
+def test_candidates_count_events_before_them():
+    chosen = many_candidates(ROWS, 3, 4, ITEMS)
     counts = count(items, behaviors, chosen)
-    for step in range(3):
+    for row, step, column in np.ndindex(chosen.shape):
         t = LENGTH - 3 + step
-        for column, item in enumerate(chosen[0, step]):
-            expected = reference.candidate_indicators(items[0], behaviors[0], t, item, BEHAVIORS)
-            np.testing.assert_array_equal(counts[0, step, column], expected)
+        expected = reference.candidate_indicators(
+            items[row], behaviors[row], t, chosen[row, step, column], BEHAVIORS
+        )
+        np.testing.assert_array_equal(counts[row, step, column], expected)
 
 
-@property_test
-@given(ids)
-def test_the_item_at_a_position_counts_as_a_candidate_for_the_next(history):
-    items, behaviors = history
+def test_the_item_at_a_position_counts_as_a_candidate_for_the_next():
     as_candidates = count(items, behaviors, items[:, :, None])
     np.testing.assert_array_equal(as_candidates[:, :, 0], count(items, behaviors))
 

@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 import reference
-from histories import candidates, histories, property_test
-from hypothesis import given
-from hypothesis import strategies as st
+from histories import many_candidates, many_histories
 from keras import ops
 from layer_checks import run_layer_test
 from reference_model import assert_close, load_neighbors
@@ -61,16 +59,20 @@ def test_scores_event_by_event(num_neighbors):
         assert_close(scores[row, step], expected)
 
 
-@property_test
-@given(histories(LENGTH, ITEMS, BEHAVIORS), candidates(2, 3, ITEMS), st.integers(1, 12))
-def test_candidates_get_what_the_catalogue_gets(history, asked, num_neighbors):
-    layer, _ = make(min(num_neighbors, ITEMS - 1), seed=num_neighbors)
-    ids, gains = (ops.convert_to_numpy(part) for part in layer.catalog_gains(*history))
-    catalog = np.zeros(ITEMS + 1)
-    np.add.at(catalog, ids[0], gains[0])
-    assert catalog[0] == 0
-    scores = ops.convert_to_numpy(layer(*history, asked))
-    assert_close(scores[0, -1], catalog[asked[0, -1]])
+@pytest.mark.parametrize("num_neighbors", range(1, ITEMS))
+def test_candidates_get_what_the_catalogue_gets(num_neighbors):
+    layer, _ = make(num_neighbors, seed=num_neighbors)
+    histories, asked = (
+        many_histories(20, LENGTH, ITEMS, BEHAVIORS),
+        many_candidates(20, 2, 3, ITEMS),
+    )
+    scores = ops.convert_to_numpy(layer(*histories, asked))
+    found = zip(*map(ops.convert_to_numpy, layer.catalog_gains(*histories)), strict=True)
+    for row, (ids, gains) in enumerate(found):
+        catalog = np.zeros(ITEMS + 1)
+        np.add.at(catalog, ids, gains)
+        assert catalog[0] == 0
+        assert_close(scores[row, -1], catalog[asked[row, -1]])
 
 
 def test_in_training_the_users_own_share_of_the_answer_is_off():

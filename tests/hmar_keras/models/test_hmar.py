@@ -6,9 +6,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from histories import candidates, histories, property_test
-from hypothesis import given
-from hypothesis import strategies as st
+from histories import many_candidates, many_histories
 from keras import ops
 from reference_model import (
     assert_close,
@@ -25,7 +23,7 @@ from hmar_keras import HMAR, HMARBackbone, HMARConfig
 from hmar_keras.layers import ItemTable
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 
-LENGTH = 6
+LENGTH, ROWS = 6, 60
 OPTIONS = {
     "num_heads": [1, 2],
     "blocks": [1, 2],
@@ -137,71 +135,64 @@ def property_model():
     return model
 
 
-def run(*cases):
-    """The outputs of several (history, candidates), all as one batch and one below the other."""
-    names = ("item_ids", "behavior_ids", "candidate_ids")
-    columns = zip(*((*history, chosen) for history, chosen in cases), strict=True)
-    batch = {name: np.concatenate(ids) for name, ids in zip(names, columns, strict=True)}
+def run(history, chosen):
+    """The outputs for histories, item and behaviour ids `[rows, length]`, and their candidates."""
+    batch = dict(
+        zip(("item_ids", "behavior_ids", "candidate_ids"), (*history, chosen), strict=True)
+    )
     return property_model().predict_on_batch(batch)
 
 
-@property_test
-@given(
-    histories(LENGTH, 4, 3),
-    histories(LENGTH, 4, 3, min_events=LENGTH),
-    candidates(LENGTH, 2, 4),
-    candidates(LENGTH, 2, 4),
-    st.integers(0, LENGTH - 1),
-)
-def test_nothing_after_a_position_changes_it(history, other, chosen, others, t):
-    def edit(ids, new):
-        return np.concatenate([ids[:, : t + 1], new[:, t + 1 :]], axis=1)
-
-    edited = tuple(edit(*pair) for pair in zip(history, other, strict=True))
-    outputs = run((history, chosen), (edited, edit(chosen, others)))
-    for before, after in outputs.values():
-        np.testing.assert_allclose(after[: t + 1], before[: t + 1], atol=1e-5)
+def test_nothing_after_a_position_changes_it():
+    history = many_histories(ROWS, LENGTH, 4, 3)
+    other = many_histories(ROWS, LENGTH, 4, 3, min_events=LENGTH, seed=2)
+    chosen, others = (many_candidates(ROWS, LENGTH, 2, 4, seed) for seed in (3, 4))
+    before = run(history, chosen)
+    for t in range(LENGTH):
+        is_later = np.arange(LENGTH) > t
+        edited = [np.where(is_later, new, ids) for ids, new in zip(history, other, strict=True)]
+        after = run(edited, np.where(is_later[:, None], others, chosen))
+        for name, value in before.items():
+            np.testing.assert_allclose(after[name][:, : t + 1], value[:, : t + 1], atol=1e-5)
 
 
-@property_test
-@given(histories(LENGTH, 4, 3, min_events=1), candidates(2, 3, 4), st.data())
-def test_padding_added_or_trimmed_changes_nothing(history, chosen, data):
-    events = int((history[0] != 0).sum())
-    # Not any length: each compiles.
-    lengths = [length for length in (2, 4, LENGTH) if length >= events]
-    shorter = data.draw(st.sampled_from(lengths))
-    full = run((history, chosen))
-    trimmed = run((tuple(ids[:, -shorter:] for ids in history), chosen))
+def test_padding_added_or_trimmed_changes_nothing():
+    items, behaviors = many_histories(ROWS, LENGTH, 4, 3)
+    chosen = many_candidates(ROWS, 2, 3, 4)
+    full = run((items, behaviors), chosen)
+    assert (full["states"][items == 0] == 0).all()
+    length = 3
+    rows = (items > 0).sum(axis=1) <= length
+    trimmed = run((items[rows, -length:], behaviors[rows, -length:]), chosen[rows])
     for name in ("ranking", "behavior"):
-        np.testing.assert_allclose(trimmed[name], full[name], atol=1e-5)
-    np.testing.assert_allclose(trimmed["states"], full["states"][:, -shorter:], atol=1e-5)
-    assert (full["states"][:, : LENGTH - events] == 0).all()
+        np.testing.assert_allclose(trimmed[name], full[name][rows], atol=1e-5)
+    np.testing.assert_allclose(trimmed["states"], full["states"][rows, -length:], atol=1e-5)
 
 
-@property_test
-@given(histories(LENGTH, 4, 3), histories(LENGTH, 4, 3), candidates(2, 3, 4))
-def test_users_in_one_batch_do_not_see_each_other(one, other, chosen):
-    together = run((one, chosen), (other, chosen))
-    for row, history in enumerate((one, other)):
-        for name, value in run((history, chosen)).items():
+def test_users_in_one_batch_do_not_see_each_other():
+    (items, behaviors), chosen = many_histories(ROWS, LENGTH, 4, 3), many_candidates(ROWS, 2, 3, 4)
+    together = run((items, behaviors), chosen)
+    for row in range(0, ROWS, 7):
+        alone = run((items[row : row + 1], behaviors[row : row + 1]), chosen[row : row + 1])
+        for name, value in alone.items():
             np.testing.assert_allclose(together[name][row], value[0], atol=1e-5)
 
 
-@property_test
-@given(histories(LENGTH, 4, 3), candidates(1, 4, 4), st.permutations(range(4)))
-def test_candidates_are_scored_each_by_itself(history, chosen, order):
-    others_gone = np.where(np.arange(4) == 0, chosen, 0)
-    outputs = run((history, chosen), (history, chosen[:, :, order]), (history, others_gone))
-    before, permuted, alone = outputs["ranking"]
-    np.testing.assert_allclose(permuted, before[:, order], atol=1e-5)
-    np.testing.assert_allclose(alone[:, 0], before[:, 0], atol=1e-5)
-    np.testing.assert_allclose(outputs["behavior"][2], outputs["behavior"][0], atol=1e-5)
+def test_candidates_are_scored_each_by_itself():
+    history, chosen = many_histories(ROWS, LENGTH, 4, 3), many_candidates(ROWS, 1, 4, 4)
+    order = np.array([2, 0, 3, 1])
+    before = run(history, chosen)
+    permuted = run(history, chosen[:, :, order])
+    alone = run(history, np.where(np.arange(4) == 0, chosen, 0))
+    np.testing.assert_allclose(permuted["ranking"], before["ranking"][:, :, order], atol=1e-5)
+    np.testing.assert_allclose(alone["ranking"][..., 0], before["ranking"][..., 0], atol=1e-5)
+    np.testing.assert_allclose(alone["behavior"], before["behavior"], atol=1e-5)
 
 
 def test_padded_candidates_score_zero():
     chosen = np.zeros((1, LENGTH, 3), "int32")
     history = np.full((1, LENGTH), 2, "int32"), np.full((1, LENGTH), 1, "int32")
-    assert (run((history, chosen))["ranking"] == 0).all()
+    assert (run(history, chosen)["ranking"] == 0).all()
 
 
 def test_a_history_that_is_too_long_is_an_error():

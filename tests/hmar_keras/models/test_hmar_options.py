@@ -39,6 +39,7 @@ def test_the_same_settings_give_the_same_model():
     assert same(footprint(make_config()), footprint(make_config()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", OPTIONS)
 def test_option_changes_the_model(option):
     changed = make_config().replace(**{option: OPTIONS[option]})

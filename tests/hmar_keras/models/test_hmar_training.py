@@ -48,7 +48,7 @@ def moved(w, direction, step):
     return None if w is None else w + step * direction
 
 
-@pytest.mark.parametrize("variant", ["paper", "release"])
+@pytest.mark.parametrize("variant", ["paper", pytest.param("release", marks=pytest.mark.slow)])
 def test_gradient_equals_the_slope_of_the_references_loss(variant):
     config = make_config(
         3,
@@ -77,6 +77,7 @@ def test_gradient_equals_the_slope_of_the_references_loss(variant):
         assert along == pytest.approx((up - down) / 2e-6, rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["paper", "release"])
 def test_a_behavior_that_never_occurs_learns_nothing(variant):
     config = make_config(3, variant=variant)
@@ -103,6 +104,7 @@ def test_a_behavior_that_never_occurs_learns_nothing(variant):
     assert stacked >= 6
 
 
+@pytest.mark.slow
 def test_rows_of_padding_add_nothing_to_the_gradient():
     config = make_config(3)
     model, _ = make_pair(config)
@@ -119,6 +121,7 @@ def test_rows_of_padding_add_nothing_to_the_gradient():
         assert_close(slope, slopes_without[path])
 
 
+@pytest.mark.slow
 def test_a_batch_of_padding_trains_nothing():
     config = make_config(3, num_behavior_blocks=2, num_sequence_blocks=2, variant="release")
     model, _ = make_pair(config)
@@ -204,6 +207,7 @@ def fit(config, seed, epochs=2, learning_rate=1e-3):
     return model, history.history
 
 
+@pytest.mark.slow
 def test_training_is_repeatable_bit_for_bit():
     config = make_config(3, dropout=0.3)
     (one, log), (two, other_log) = (fit(config, seed=7, learning_rate=0.01) for _ in range(2))
@@ -226,6 +230,7 @@ def test_fit_moves_every_weight_and_learns():
         assert (new != old).any(), variable.path
 
 
+@pytest.mark.slow
 def test_saved_models_and_weights_give_the_same_outputs(tmp_path):
     config = make_config(
         3,
@@ -266,6 +271,7 @@ def test_config_round_trip_through_json():
         assert shapes[0] == shapes[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", MIXED_POLICIES)
 def test_mixed_precision(policy):
     settings = {"dim": 8, "num_behavior_blocks": 2, "num_sequence_blocks": 2}
@@ -300,6 +306,7 @@ def test_mixed_precision(policy):
         assert_close(scores[:, 1:], catalog[:, 1:], 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only it exports graphs")
 def test_graphs_of_open_shape_equal_eager_calls():
     import tensorflow as tf

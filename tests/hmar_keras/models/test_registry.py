@@ -58,6 +58,7 @@ def test_every_model_keeps_the_contract(name, shared):
     assert_close(asked[real], np.take_along_axis(scores, candidates, axis=1)[real])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_trains_on_every_loss(name):
     for loss in ("bce", "gbce", "sampled_softmax"):
@@ -224,6 +225,7 @@ def test_compile_arguments_are_those_of_the_objective():
     assert sasrec["loss_weights"] == {"ranking": 1.0}
 
 
+@pytest.mark.slow
 def test_metrics_of_a_single_output_are_of_that_output():
     model = SASRec(make_config(model="sasrec"))
     model.compile(**compile_arguments(model))
@@ -256,7 +258,7 @@ class HeldOut(NextItemConfig):
     [
         (dict, ("item_ids",), "Settings of the model 'odd' must be a frozen dataclass"),
         (Learning, ("item_ids",), "a setting 'learning_rate', which every run has"),
-        (NextItemConfig, ("item_ids", "prices"), "unknown feature 'prices'; there are item_ids"),
+        (NextItemConfig, ("item_ids", "prices"), "unknown feature 'prices'; choose from item_ids"),
         (NextItemConfig, (), "'odd' reads nothing"),
         (HeldOut, ("item_ids",), "a setting 'holdout', which every run has"),
         (ModelConfig, ("item_ids",), "'odd' needs an objective"),

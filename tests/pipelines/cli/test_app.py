@@ -253,6 +253,7 @@ def test_hardware_that_cannot_be_had_is_one_sentence(hmar, finished, options, pa
     assert not (hmar.home / "bad").exists()
 
 
+@pytest.mark.backends
 def test_jax_trains_evaluates_and_exports(home, finished):
     """The SavedModel comes from TensorFlow, in a process of its own."""
     code = "from pipelines.cli.app import main; main()"

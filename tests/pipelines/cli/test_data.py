@@ -32,7 +32,7 @@ def test_describe_prints_a_table_and_draws(hmar, home):
     process = hmar("data", "describe", "synthetic_shop/tiny")
     assert process.returncode == 0
     assert process.stdout.startswith("synthetic_shop/tiny: 200 users, 100 items")
-    for word in ("buy (target)", "came before", "a user", "an item", "ties", "repeats"):
+    for word in ("buy (target)", "came before", "per user", "per item", "ties", "repeats"):
         assert word in process.stdout
     assert process.stderr.splitlines()[-1] == "picture: synthetic_shop-tiny.png"
     assert (home / "synthetic_shop-tiny.png").read_bytes().startswith(b"\x89PNG")
@@ -109,6 +109,7 @@ def test_bad_rows_are_skipped_and_counted(hmar, home):
     assert "dropped: bad time 1 first:" in text
 
 
+@pytest.mark.beam
 def test_prepare_on_beam(hmar, home):
     pytest.importorskip("apache_beam")
     (home / "beam.csv").write_text(LOG)
@@ -124,7 +125,7 @@ def test_prepare_on_beam(hmar, home):
     [
         (["synthetic_shop", "--beam-option=--x"], ["--beam-runner"]),
         ([], ["hmar data list", "--log"]),
-        (["synthetic_shop", "--log", "events.csv", *COLUMNS, "--target", "buy"], ["exclude each"]),
+        (["synthetic_shop", "--log", "events.csv", *COLUMNS, "--target", "buy"], ["mutually"]),
         (["--user", "user"], ["--user describes a log", "--log"]),
         (["synthetic_shop", "--min-item-count", "5"], ["--min-item-count describes a log"]),
         (["--log", "events.csv", "--item", "item"], ["--user", "user, item, event, when"]),
@@ -135,7 +136,7 @@ def test_prepare_on_beam(hmar, home):
         (["--log", "events.csv", *COLUMNS, "--target", "like"], ["no event of the target 'like'"]),
         (
             ["--log", "events.csv", *COLUMNS, "--target", "buy", "--behaviors", "cart,buy"],
-            ["line 2: 'view' is none of the behaviours"],
+            ["line 2: 'view' is not one of the named behaviours"],
         ),
         (
             ["--log", "events.csv", *COLUMNS, "--target", "buy", "--data-dir", "."],

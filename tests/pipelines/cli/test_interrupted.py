@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 LOST = """
 import gc, os, signal, time
 from pipelines.cli.interrupted import if_interrupted, repeat_lost_interrupts

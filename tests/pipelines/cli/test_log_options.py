@@ -10,6 +10,8 @@ from pipelines.datasets import load_dataset
 
 from ..commands import fails
 
+pytestmark = pytest.mark.process
+
 OPTIONS = ["--user", "who", "--item", "what", "--behavior", "did", "--time", "at"]
 OPTIONS += ["--target", "buy", "--behaviors", "view,favorite,cart,buy"]
 SMALL = ["--set", "dim=8", "--set", "max_length=8", "--epochs", "2", "--seed", "1"]

@@ -11,6 +11,8 @@ from ..runs import last_state, without_times
 from ..training.fresh_training import Plan, train_elsewhere
 from .test_own_model_everywhere import FILE
 
+pytestmark = pytest.mark.backends
+
 SMALL = {"dim": 8, "max_length": 6, "epochs": 3, "batch_size": 16, "dropout": 0.2}
 SMALL["learning_rate"] = 0.03
 MODELS = {

@@ -81,9 +81,10 @@ def test_its_prepared_weight_is_saved(run):
 
 def test_a_setting_of_another_model_is_refused(hmar, tmp_path):
     asked = [*TINY, "--set", "theta=0.5", "--output", tmp_path / "new"]
-    fails(hmar("--import", FILE, "train", *asked), "taste has no setting 'theta'", "one of hmar")
+    fails(hmar("--import", FILE, "train", *asked), "'theta' is a setting of hmar", "not of taste")
 
 
+@pytest.mark.slow
 def test_the_export_reads_users(version):
     recommend = LoadedVersion(version).signature("recommend")  # as a server calls it
     history = {"items": [["3", "5"]], "behaviors": [["view", "cart"]]}
@@ -101,6 +102,7 @@ def test_the_export_reads_users(version):
     np.testing.assert_array_equal(scores(), scores(users=["nobody"]))
 
 
+@pytest.mark.slow
 def test_it_answers_as_the_model_does(version, run):
     model = keras.saving.load_model(run.model)
     items, users = (
@@ -140,15 +142,17 @@ def test_it_answers_as_the_model_does(version, run):
         )
 
 
+@pytest.mark.slow
 def test_the_command_asks_for_a_user(taste, hmar, version):
     user = (version / "assets" / "users.txt").read_text().split()[0]
     asked = ["recommend", "--model", "models/shop", "--history", "3:view,5:cart", "-k", 3]
     stranger, known = taste(*asked), taste(*asked, "--user", user)
     assert stranger.stdout != known.stdout
     fails(hmar(*asked, "--times", "1,2"), "reads no times")
-    fails(hmar(*asked, "--times", "1,x"), "no list of whole numbers")
+    fails(hmar(*asked, "--times", "1,x"), "not a list of whole numbers")
 
 
+@pytest.mark.slow
 def test_the_export_is_evaluated_with_its_users(version, run):
     dataset = load_dataset("synthetic_shop/tiny")
     questions = split(dataset).validation
@@ -158,6 +162,7 @@ def test_the_export_is_evaluated_with_its_users(version, run):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_search_goes_over_its_own_setting(taste, hmar, tmp_path):
     space = tmp_path / "space.json"
     space.write_text(json.dumps({"contrast": {"low": 0.0, "high": 1.0}}))
@@ -169,6 +174,7 @@ def test_a_search_goes_over_its_own_setting(taste, hmar, tmp_path):
     assert len({trial["contrast"] for trial in trials}) == 2
 
 
+@pytest.mark.slow
 def test_an_experiment_has_it_beside_hmar(taste, hmar, tmp_path):
     asked = ["--dataset", "synthetic_shop/tiny", "--set", "dim=4", "--set", "max_length=6"]
     taste("experiment", *asked, "--seeds", 1, "--epochs", 1, "--output", tmp_path / "experiment")
@@ -179,15 +185,17 @@ def test_an_experiment_has_it_beside_hmar(taste, hmar, tmp_path):
     with mock.patch.dict(MODELS):
         del MODELS["taste"]
         again = hmar("experiment", "--output", tmp_path / "experiment", "--resume")
-    fails(again, "'taste', which nothing has registered", "--import")
+    fails(again, "'taste' is not registered", "--import")
 
 
+@pytest.mark.slow
 def test_its_report_leaves_out_what_it_has_not(taste, run, tmp_path):
     taste("report", run.path, "--output", tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert "contrast" in text and "Taste" in text
 
 
+@pytest.mark.process
 def test_killed_it_resumes_bit_for_bit(taste, hmar, tmp_path):
     command = [sys.executable, "-c", "from pipelines.cli.app import main; main()"]
     command += ["--import", str(FILE), "train", *TINY, "--set", "patience=100"]

@@ -17,6 +17,8 @@ from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
 from pipelines.serving import Client
 
+pytestmark = pytest.mark.slow
+
 
 class Clock(SequentialRecommender):
     """States that turn with the time of each event."""
@@ -91,7 +93,7 @@ def test_every_way_to_ask_gives_the_same(clock):
     assert [name.decode() for name in found["items"].numpy()[0]] == names
     np.testing.assert_allclose(found["scores"].numpy()[0], scores, rtol=1e-5)
     assert [name.decode() for name in ask([])["items"].numpy()[0]] == [name for name, _ in other]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="times must be one an event"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="times must be one per event"):
         ask(TIMES[:2])
 
 
@@ -107,12 +109,12 @@ def test_it_is_evaluated_with_times(clock, log):
 
 
 def test_times_and_users_that_are_too_few_are_refused(clock):
-    with pytest.raises(InputError, match="2 times were given for 6 events"):
+    with pytest.raises(InputError, match="2 times are given for 6 events"):
         Recommender(clock[1])(HISTORY, 5, times=TIMES[:2])
     with pytest.raises(InputError, match="reads no users"):
         Recommender(clock[1])(HISTORY, 5, user="u1")
     client = Client("shop", rest="http://127.0.0.1:1")
-    with pytest.raises(InputError, match="1 users of 2 histories"):
+    with pytest.raises(InputError, match="1 users for 2 histories"):
         client.recommend([HISTORY, HISTORY], users=["u1"])
-    with pytest.raises(InputError, match="times are not as many as the events"):
+    with pytest.raises(InputError, match="times and events differ in number"):
         client.recommend([HISTORY], times=[TIMES[:2]])

@@ -65,7 +65,7 @@ def test_float_times_and_object_array(csr_files):
         ({"trn_fav": broken(indptr=[0, 2, 1, 2])}, "trn_fav is damaged: its row pointers"),
         ({"trn_fav": broken(indptr=[0, 1, 2])}, "trn_fav is damaged: its row pointers"),
         ({"trn_fav": broken(data=[1.0])}, "trn_fav is damaged: its row pointers"),
-        ({"trn_fav": broken(indices=[1.0, 2.0])}, "trn_fav is damaged: its parts"),
+        ({"trn_fav": broken(indices=[1.0, 2.0])}, "trn_fav is damaged: each of its parts"),
         ({"trn_fav": broken(data=[1.0, np.nan])}, "trn_fav must hold finite times"),
         ({"trn_fav": broken(data=[1.0, np.inf])}, "trn_fav must hold finite times"),
         (

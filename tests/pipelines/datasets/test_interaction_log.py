@@ -89,7 +89,7 @@ def test_types_and_defaults():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"items": [1]}, "one length, got user 2, item 1, behavior 2, timestamp 2"),
+        ({"items": [1]}, "same length, got user 2, item 1, behavior 2, timestamp 2"),
         ({"users": [[1, 2]]}, "field user must be one column"),
         ({"behavior_ids": [1, 4]}, "field behavior must be from 1 to 3, got 4 in row 2"),
         ({"behavior_ids": [0, 1]}, "field behavior must be from 1 to 3, got 0 in row 1"),

@@ -76,7 +76,7 @@ HOSTILE = {
 def test_hostile_is_refused_and_not_run(name, protocol, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     content = pickle.dumps(HOSTILE[name], protocol)
-    with pytest.raises(InputError, match=r"my_file is refused: it asks for .* only NumPy"):
+    with pytest.raises(InputError, match=r"my_file is refused: it names .* only NumPy"):
         load(content)
     assert not (tmp_path / "executed").exists()
 
@@ -133,6 +133,7 @@ GREEDY = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux counts it")
 @pytest.mark.parametrize("name", GREEDY)
 def test_a_few_bytes_take_little_memory(name):
@@ -150,7 +151,7 @@ def test_a_few_bytes_take_little_memory(name):
     assert b"MemoryError" not in process.stderr
 
 
-@pytest.mark.parametrize("length", range(1, len(WHOLE), 7))
-def test_cut_short(length):
-    with pytest.raises(InputError, match="my_file"):
-        load(WHOLE[:length])
+def test_cut_short():
+    for length in range(1, len(WHOLE), 7):
+        with pytest.raises(InputError, match="my_file"):
+            load(WHOLE[:length])

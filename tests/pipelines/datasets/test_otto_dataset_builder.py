@@ -83,7 +83,7 @@ def test_nowhere_to_be_found(tmp_path):
         ('{"session":7,"events":[]}', None),
         ('{"events":[{"aid":1,"ts":2,"type":"clicks"}]}', "the user is missing"),
         ('{"session":7,"events":[{"aid":1,"ts":2}]}', "the behaviour is missing"),
-        ('{"session":7,"events":[{"aid":1,"ts":2,"type":"click"}]}', "'click' is none of the beh"),
+        ('{"session":7,"events":[{"aid":1,"ts":2,"type":"click"}]}', "'click' is not one of the"),
         ('{"session":7,"events":[{"aid":1,"ts":"x","type":"clicks"}]}', "the time 'x' is not"),
     ],
 )

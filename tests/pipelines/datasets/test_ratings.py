@@ -31,7 +31,7 @@ def test_forms(file_name, content):
         ("ratings.dat", b"", "label is empty"),
         ("ratings.dat", b"\n\n", "label is empty"),
         ("ratings.csv", HEADER, "label is empty"),
-        ("ratings.dat", b"1::2::good::4\n", "label does not hold .* in numbers .*good"),
+        ("ratings.dat", b"1::2::good::4\n", "label does not hold numbers for .*good"),
         ("ratings.dat", b"1::2::3\n", "label does not hold"),
         ("ratings.dat", b"1::2::3::4\n1::2::3::4::5\n", "label does not hold"),
         ("ratings.dat", b"1,2,3,4\n", "label does not hold"),

@@ -9,7 +9,10 @@ from pipelines.datasets import load_dataset, load_log
 from pipelines.datasets.event_log import LogSpec
 from pipelines.runtime.errors import InputError
 
-pytestmark = pytest.mark.filterwarnings("error:.*differs from the official files")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("error:.*differs from the official files"),
+]
 
 
 def test_movielens_1m(real_data, tmp_path):

@@ -71,8 +71,8 @@ def test_without_files(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("taobao", r"unpack trn_pv \(packed as rar there\)"),
-        ("movielens/10m-csr", r"unpack trn_neutral and trn_pos \(packed as rar there\)"),
+        ("taobao", r"unpack trn_pv \(a rar archive there\)"),
+        ("movielens/10m-csr", r"unpack trn_neutral and trn_pos \(a rar archive there\)"),
         ("yelp", r"none of trn_tip, trn_neg, trn_neutral, trn_pos, tst_int; get .*Datasets/Yelp"),
         ("tianchi", "none of Tianchi.txt, Tianchi_tst_int; get Tianchi.txt, Tianchi_tst_int from"),
     ],

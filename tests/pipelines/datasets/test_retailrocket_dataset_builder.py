@@ -77,7 +77,7 @@ def test_nowhere_to_be_found(tmp_path):
     [
         ("1440221332117,5,view", "this line has 3 fields instead of 5"),
         ("1440221332117,,view,7,", "the user is missing"),
-        ("1440221332117,5,purchase,7,", "'purchase' is none of the behaviours"),
+        ("1440221332117,5,purchase,7,", "'purchase' is not one of the named behav"),
         ("yesterday,5,view,7,", "the time 'yesterday' is not a finite number"),
     ],
 )

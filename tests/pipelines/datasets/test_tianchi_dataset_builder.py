@@ -69,8 +69,8 @@ def test_an_archive_is_as_good_as_the_file(tmp_path, write_zip):
         ("7,57,57,8,27,0901", "this line has 6 fields instead of 7"),
         ("7,,57,8,27,0901,0", "the item is missing"),
         ("7,57,57,8,27,0901,", "the behaviour is missing"),
-        ("7,57,57,8,27,0901,4", "'4' is none of the behaviours"),
-        ("7,57,57,8,27,0901,pv", "'pv' is none of the behaviours"),
+        ("7,57,57,8,27,0901,4", "'4' is not one of the named behaviours"),
+        ("7,57,57,8,27,0901,pv", "'pv' is not one of the named behaviours"),
         ("7,57,57,8,27,,0", "the time is missing"),
     ],
 )
@@ -142,14 +142,14 @@ def test_labels_survive_json():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"behavior": None}, "labels need a column of the behaviour"),
-        ({"behavior": None, "rating": "r", "levels": "buy"}, "labels need a column of the beh"),
-        ({"behaviors": ("pv", "buy")}, "with labels the behaviours are named by the labels"),
+        ({"behavior": None}, "labels need a behaviour column"),
+        ({"behavior": None, "rating": "r", "levels": "buy"}, "labels need a behaviour column"),
+        ({"behaviors": ("pv", "buy")}, "the labels already name the behaviours"),
         ({"labels": (("0", "pv"), ("0", "buy"))}, "the value '0' cannot have two labels"),
         ({"labels": (("0", ""), ("1", "buy"))}, "each label must be a value"),
         ({"labels": (("0",), ("1", "buy"))}, "each label must be a value"),
         ({"labels": (("0", " "), ("1", "buy"))}, "must have names that differ"),
-        ({"target": "order"}, "the target 'order' is none of the behaviours pv, fav, cart, buy"),
+        ({"target": "order"}, "the target 'order' is not one of the behaviours pv, fav, cart, buy"),
         ({"target": None}, "must be named as the target, one of pv, fav, cart, buy"),
     ],
 )
@@ -184,7 +184,7 @@ def test_labels_on_the_command_line(parse):
     for bad in ("0=pv,buy", "0=pv,=buy", "0=", "0=pv=buy", ","):
         with pytest.raises(InputError, match="in the labels is not of the form VALUE=NAME"):
             parse(*log, "--labels", bad)
-    with pytest.raises(InputError, match="with labels the behaviours are named"):
+    with pytest.raises(InputError, match="the labels already name the behaviours"):
         parse(*log, "--labels", "0=pv,2=buy", "--behaviors", "pv,buy")
     with pytest.raises(InputError, match="--labels describes a log"):
         parse("--labels", "0=pv")

@@ -57,6 +57,7 @@ def test_the_same_log_gives_the_same_picture(log, tmp_path):
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "times",
     [(0, 0, 0), (SECONDS,) * 3, (1_000 * SECONDS,) * 3, (0, 5, SECONDS), (-5, 2**62, 2**63 - 1)],
@@ -70,6 +71,7 @@ def test_degenerate_logs(datasets, tmp_path, users, times):
     drawn(dataclasses.replace(dataset, timestamps=times), tmp_path / "small.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [0.0005, 0.01, 1, 30, 300, 3_000, 20_000])
 def test_every_kind_of_bin(log, tmp_path, days):
     times = 800_000_000 + np.linspace(0, days * 86_400, log.num_events).astype(np.int64)

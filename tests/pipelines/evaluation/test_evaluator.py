@@ -292,5 +292,5 @@ def test_negatives_by_popularity_are_ranked_as_the_others(log):
     # Nothing else changes, and without a popularity there is nothing to draw by.
     plain = Evaluator(log, questions, 5)
     assert np.array_equal(plain.candidates, evaluator.candidates)
-    with pytest.raises(ValueError, match="protocols must be of"):
+    with pytest.raises(ValueError, match="protocols must be among"):
         plain(scorer_of(scores, questions), [SAMPLED_POPULAR])

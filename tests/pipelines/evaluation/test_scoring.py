@@ -1,8 +1,5 @@
 """Scores of a model: the same alone or among all, trimmed or not, in `fit`, on every backend."""
 
-import os
-import subprocess
-import sys
 from unittest import mock
 
 import keras
@@ -16,8 +13,6 @@ from pipelines.evaluation.scoring import CandidateScorer, model_scorer, trimmed_
 from pipelines.protocol.questions import history_features
 from pipelines.protocol.splits import split
 from pipelines.training.host_batches import TrainingData
-
-BACKENDS = ["jax", "torch"]
 
 
 def model_of(log, **changes):
@@ -154,6 +149,7 @@ def numpy_of(variable):
     return np.array(keras.ops.convert_to_numpy(variable))
 
 
+@pytest.mark.slow
 def test_evaluation_in_fit_sees_every_epoch_and_changes_nothing(log):
     """Two trainings, with evaluations after the epochs and without, end alike."""
     splits = split(log)
@@ -181,21 +177,3 @@ def test_evaluation_in_fit_sees_every_epoch_and_changes_nothing(log):
     assert np.abs(first - second)[:, 1:].max() > 1e-4
     if keras.backend.backend() != "torch":  # which does not trace
         assert set(evaluation.traced) == {0}
-
-
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="the other backends are started from here"
-)
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_these_tests_on_the_other_backends(backend):
-    pytest.importorskip(backend)
-    options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
-    child = subprocess.run(
-        [sys.executable, *options, __file__],
-        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True,
-        text=True,
-        timeout=1200,
-    )
-    assert child.returncode == 0, child.stdout[-8000:]
-    assert " passed" in child.stdout

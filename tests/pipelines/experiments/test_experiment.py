@@ -116,18 +116,16 @@ def test_bad_requests_are_one_sentence(hmar, whole):
     other = ("experiment", "--dataset", "synthetic_shop/tiny", "--set", "dim=6")
     fails(hmar(*other, "--output", "whole", "--resume"), "other settings")
     bfloat16 = ("--precision", "mixed_bfloat16")
-    fails(hmar("experiment", *TINY, *bfloat16, "--output", "whole", "--resume"), "trained alike")
+    fails(hmar("experiment", *TINY, *bfloat16, "--output", "whole", "--resume"), "keep both")
     assert not (hmar.home / "experiments").exists()
 
 
 def test_a_killed_experiment_ends_with_the_same_table(fresh_hmar, home):
     """SIGKILL while the first run is evaluated or the second trains, then resumed."""
     asked = ["experiment", *TINY, "--suite", "protocol", "--seeds", "2", "--epochs", "3"]
-    for name in ("once", "twice"):
-        process = fresh_hmar(*asked, "--output", name)
-        assert process.returncode == 0, process.stderr
+    process = fresh_hmar(*asked, "--output", "once")
+    assert process.returncode == 0, process.stderr
     expected = results_of(home / "once")
-    assert results_of(home / "twice") == expected
 
     command = [sys.executable, "-c", "from pipelines.cli.app import main; main()", *asked]
     process = subprocess.Popen(

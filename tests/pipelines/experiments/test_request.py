@@ -36,13 +36,13 @@ def test_settings_of_an_earlier_version_are_read_in_the_terms_of_this_one(tmp_pa
 @pytest.mark.parametrize("name", ["config", "seeds", "hardware"])
 def test_what_is_missing_is_named(tmp_path, content, name):
     del content[name]
-    with pytest.raises(InputError, match=rf"does not hold {name}\); restore it"):
+    with pytest.raises(InputError, match=rf"has no {name}\); restore it"):
         read(tmp_path, content)
 
 
 @pytest.mark.parametrize("whole", [[], "text", 3])
 def test_another_kind_of_json(tmp_path, whole):
-    with pytest.raises(InputError, match="does not hold dataset"):
+    with pytest.raises(InputError, match="has no dataset"):
         read(tmp_path, whole)
 
 

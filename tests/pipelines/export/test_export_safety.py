@@ -21,6 +21,7 @@ def write(model, log, directory):
     return export(model, log.items, np.zeros(log.num_items + 1), directory, {})
 
 
+@pytest.mark.slow
 def test_damaged_files_are_one_sentence(version, tmp_path):
     copied = tmp_path / "1"
     shutil.copytree(version, copied)
@@ -44,6 +45,7 @@ def test_damaged_files_are_one_sentence(version, tmp_path):
     check_export(copied)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "damaged"),
     [
@@ -60,7 +62,7 @@ def test_damage_shows_without_checksums_as_well(version, tmp_path, name, damaged
     shutil.copytree(version, copied)
     (copied / "assets.extra" / "checksums.json").unlink()
     (copied / name).write_bytes(damaged)
-    with pytest.raises(InputError, match="whole export"):
+    with pytest.raises(InputError, match="complete export"):
         Recommender(copied)
 
 
@@ -92,6 +94,7 @@ def test_what_killed_exports_left_is_removed_and_what_living_ones_write_is_not(t
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_that_is_lost_in_what_tensorflow_calls_back_ends_the_export(
     model, log, tmp_path, monkeypatch
 ):

@@ -50,7 +50,7 @@ def test_what_was_not_evaluated_says_so(metadata, tmp_path):
     write_card(tmp_path, "shop", "SASRec", metadata)
     card = (tmp_path / CARD).read_text()
     assert "Not evaluated before it was exported" in card
-    assert "ask with `exclude_seen`" in card
+    assert "send `exclude_seen`" in card
 
 
 def test_a_model_of_unknown_origin_has_no_card(config, tmp_path):

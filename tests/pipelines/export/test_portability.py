@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+pytestmark = pytest.mark.process
+
 SOURCE = Path(__file__).parent.parent / "portability" / "load_and_ask.cc"
 HISTORY = [("i3", "view"), ("i7", "view"), ("i3", "cart"), ("i9", "view"), ("i30", "buy")]
 K = 12

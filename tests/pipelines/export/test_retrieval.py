@@ -207,6 +207,7 @@ def strings(rows):
     return tf.constant(np.array(rows, object).reshape(len(rows), -1), tf.string)
 
 
+@pytest.mark.slow
 @settings(property_test, max_examples=12)
 @given(requests())
 def test_recommend_equals_the_long_way(served, log, asked):
@@ -241,6 +242,7 @@ def exports(model, log, tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 def test_the_export_says_how_it_retrieves(exports, version):
     for name, path in {PRODUCT: version, **exports}.items():
         assert json.loads((path / METADATA).read_text())["retrieval"] == name
@@ -258,6 +260,7 @@ def test_there_is_one_table(exports, version):
     assert stored(exports[STREAMING]) == [[], *stored(version)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_graph_holds_no_item(name, log, tmp_path):
     """It would take more than a megabyte, as numbers already."""
@@ -271,6 +274,7 @@ def test_the_graph_holds_no_item(name, log, tmp_path):
 HISTORY = [("i3", "view"), ("i7", "view"), ("i3", "cart"), ("i30", "buy")]
 
 
+@pytest.mark.slow
 def test_it_answers_wherever_tensorflow_is(exports, model, log, tmp_path):
     """In a process with nothing else of this, and in a session as `hmar serve` has one."""
     behaviors = {name: log.behaviors.id_of(name) for name in log.behaviors.names}

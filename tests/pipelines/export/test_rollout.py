@@ -127,7 +127,7 @@ def test_labels_may_begin_anywhere(models, tmp_path):
 def test_another_models_file_is_kept(models, tmp_path):
     (models / "films" / "1").mkdir(parents=True)
     write_rollout(Rollout("shop", stable=1), Batching(), models, tmp_path)
-    with pytest.raises(InputError, match="not of the model films"):
+    with pytest.raises(InputError, match="not serve the model films alone"):
         write_rollout(Rollout("films", stable=1), Batching(), models, tmp_path)
     assert parse((tmp_path / "models.config").read_text()).name == "shop"
 

@@ -1,9 +1,12 @@
 """What an export holds, and nothing twice."""
 
 import numpy as np
+import pytest
 
 from hmar_keras.models import HMAR, HMARConfig
 from pipelines.export import export
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_graph_holds_no_weights(log, tmp_path):

@@ -12,6 +12,8 @@ from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import item_popularity
 from pipelines.training.run_config import RunConfig
 
+pytestmark = pytest.mark.slow
+
 SIGNATURES = {
     "hmar": ["serving_default", "recommend", "examples", "rank", "explain", "behavior"],
     "sasrec": ["serving_default", "recommend", "examples", "rank", "explain"],

@@ -1,7 +1,7 @@
 """Any file of a run, export, experiment, tuning or cache may be damaged: one sentence or no change.
 
-Every file is damaged in some of the ways of `damage.damages`, which a seed chooses, and read by the
-code of the commands. HMAR_TEST_DAMAGE=N takes every way, with N seeds.
+Files are damaged in one of the ways of `damage.damages` and read by the code of the commands; a
+seed chooses both. HMAR_TEST_DAMAGE=N takes every file and every way, with N seeds.
 """
 
 import csv
@@ -35,8 +35,11 @@ from pipelines.workflow.request import Request
 
 from .damage import damages, files_of, put
 
+pytestmark = pytest.mark.slow
+
 ALL = int(os.environ.get("HMAR_TEST_DAMAGE", "0"))
-WAYS = 100 if ALL else 1  # a file
+WAYS = 100 if ALL else 1  # of a file
+FILES = 1000 if ALL else 8  # of a reader
 SMALL = ("dim=4", "max_length=6", "batch_size=16", "learning_rate=0.05", "patience=50")
 
 
@@ -228,11 +231,13 @@ def test_one_sentence_or_the_right_result(trees, tmp_path, tree, read, seed, che
     shutil.copytree(whole, copied)
     expected = read(trees, copied)
     sentences = 0
-    for name in files_of(whole):
-        if not checked and name.endswith(("sha256", "checksums.json")):
-            continue
-        if read is read_run and "checkpoints" in name:  # for `resume_run`
-            continue
+    names = [
+        name
+        for name in files_of(whole)
+        if (checked or not name.endswith(("sha256", "checksums.json")))
+        and (read is not read_run or "checkpoints" not in name)  # those are for `resume_run`
+    ]
+    for name in rng.sample(names, min(FILES, len(names))):
         ways = list(damages(whole / name, rng, others_of(trees, tree, name)))
         for how, content in rng.sample(ways, min(WAYS, len(ways))):
             shutil.rmtree(copied)

@@ -13,6 +13,8 @@ from pipelines.storage.disk_errors import disk_sentence
 
 from ..commands import fails_last
 
+pytestmark = pytest.mark.slow
+
 TINY = ["--dataset", "synthetic_shop/tiny", "--set", "dim=4", "--set", "max_length=6"]
 NEW = ["--epochs", 1, "--output", "{disk}/new"]
 ALL = os.environ.get("HMAR_TEST_DISKS")

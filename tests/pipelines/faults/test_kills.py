@@ -9,6 +9,8 @@ import pytest
 
 from .kills import Place, contents, copied_at_places, differences, move_in, new_home, run_again
 
+pytestmark = pytest.mark.slow
+
 CACHE = "cache/log-events-*"
 PLACES = [
     Place("prepare", "mkdir", f"{CACHE}/own_log/incomplete.*", 1, "after"),

@@ -8,6 +8,8 @@ from pipelines.evaluation.baselines import baselines
 from pipelines.evaluation.evaluator import CUTOFFS, PROTOCOLS, Evaluator, model_scorer
 from pipelines.report.answers import answer_all, bootstrap_means, gains, length_groups
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def test_answers(opened):

@@ -9,7 +9,10 @@ from . import browser
 from .test_experiment import write_experiment
 from .test_tuning import write_tuning
 
-pytestmark = pytest.mark.skipif(not browser.CHROMIUM, reason="Chromium is not installed")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not browser.CHROMIUM, reason="Chromium is not installed"),
+]
 READABLE = 4.5  # contrast of small text, of WCAG 2.1 AA
 
 

@@ -81,7 +81,7 @@ def test_gammas_gains_and_confusion_are_those_of_the_model(parsed, opened):
 
 
 def test_neighbors_are_those_of_the_model(parsed, opened):
-    _, *rows = parsed.table("What is most alike")
+    _, *rows = parsed.table("Neighbours of the items")
     items = list(opened.dataset.items)
     ids, similarities = (
         ops.convert_to_numpy(weight)
@@ -100,6 +100,7 @@ def test_neighbors_are_those_of_the_model(parsed, opened):
             assert value == f"{similarities[item, place]:.3f}"
 
 
+@pytest.mark.slow
 def test_a_model_without_kinds_has_one_weight_for_all_events(cache, tmp_path):
     request = Request(
         dataset="synthetic_shop/tiny",
@@ -111,7 +112,7 @@ def test_a_model_without_kinds_has_one_weight_for_all_events(cache, tmp_path):
     parsed = HTMLPage(run_report(run.path))
     _, *rows = parsed.table("Weights of an event for its item's neighbours")
     assert [row[0] for row in rows] == ["any behaviour"]
-    assert len(parsed.table("What is most alike")) == 6
+    assert len(parsed.table("Neighbours of the items")) == 6
 
 
 def test_the_user_is_answered_as_the_model_answers(parsed, opened):
@@ -145,6 +146,7 @@ def test_the_user_is_answered_as_the_model_answers(parsed, opened):
         assert row[2] == (", ".join(parts) or "nothing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["page", "hostile_page"])
 def test_the_page_needs_nothing_else(request, which):
     text = request.getfixturevalue(which)

@@ -28,6 +28,7 @@ def call(hmar, *arguments):
     return hmar("report", *arguments, HMAR_CACHE=os.environ["HMAR_CACHE"])
 
 
+@pytest.mark.slow
 def test_the_page_lies_in_the_run(hmar, shop):
     process = call(hmar, "shop", "--user", "3")
     assert process.returncode == 0, process.stderr
@@ -38,6 +39,7 @@ def test_the_page_lies_in_the_run(hmar, shop):
     assert not [path for path in shop.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_names_of_a_log_are_found_as_they_are(hmar, hostile):
     output = hmar.home / "hostile.html"
     process = call(hmar, hostile, "--output", output, "--user", USERS[1])

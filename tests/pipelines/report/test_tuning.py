@@ -110,7 +110,7 @@ def test_the_page_tells_the_best_and_where_the_search_began(search):
     assert f"{scores[0]:.4f}" in tiles and "30 of 32" in tiles and "1 failed, 0 not" in tiles
     assert page.table("Trials that failed")[1:] == [["30", "the <loss> is no number"]]
     ranges = dict(page.table("What was searched")[1:])
-    assert ranges["theta"] == "0.01 to 1, each doubling as likely as the next"
+    assert ranges["theta"] == "0.01 to 1, on a log scale"
     assert ranges["num_negatives"] == "one of 1, 4, 16, 64, 256"
     assert ranges["alpha.<b>cart</b>"].startswith("0.02 to 1")
 
@@ -164,7 +164,7 @@ def test_noise_is_called_noise(tmp_path):
         if trial["score"] is not None:
             path.write_text(json.dumps({**trial, "score": float(rng.random())}))
     text = tuning_report(tmp_path)
-    assert "cannot be told" in text
+    assert "do not show which settings" in text
     assert "Importance of the settings" not in text
 
 
@@ -215,7 +215,7 @@ def test_equal_scores_are_drawn(search):
     directory, _ = search
     for number in range(30):
         change(directory, number, score=0.25)
-    assert "too few, or too much alike" in tuning_report(directory)
+    assert "too few, or their scores too similar" in tuning_report(directory)
 
 
 def test_trials_are_in_the_order_in_which_they_were_begun(tmp_path):
@@ -249,6 +249,7 @@ def test_broken_files_are_told(hmar, search, breaking):
     assert "estore" in process.stderr
 
 
+@pytest.mark.slow
 def test_the_best_trial_has_its_own_report_below(hmar, trained):
     directory = hmar.home / "tuning"
     directory.mkdir()

@@ -20,6 +20,8 @@ from pipelines.training.run_directory import RunDirectory
 from ..runs import last_state, without_times
 from ..training.fresh_training import Plan, train_elsewhere
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def configs(log):

@@ -64,7 +64,7 @@ def test_what_no_machine_can_do_is_refused(arguments, part):
     [
         ("jax", {"jit_compile": False}, "--no-xla"),
         ("jax", {"precision": "mixed_float16"}, "mixed_bfloat16"),
-        ("jax", {"devices": 2, "data_on_device": True}, "one device alone"),
+        ("jax", {"devices": 2, "data_on_device": True}, "a single device"),
         ("tensorflow", {"data_on_device": True}, "KERAS_BACKEND=jax"),
         ("tensorflow", {"devices": 2, "jit_compile": True}, "XLA"),
         ("tensorflow", {"devices": 2, "steps_per_execution": 2}, "steps? per execution"),
@@ -106,6 +106,7 @@ def test_more_accelerators_than_there_are_are_refused(machine, monkeypatch):
         Hardware(devices=3).device_names()
 
 
+@pytest.mark.process
 def test_devices_can_be_made_after_keras_is_prepared_without():
     """As a worker of a search does, which learns from its chief what it is to compute on."""
     pytest.importorskip("jax")

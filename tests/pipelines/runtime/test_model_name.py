@@ -19,7 +19,7 @@ def test_a_sound_name(name):
 
 @pytest.mark.parametrize("name", [*BAD, "\u0661", "a" * 101])
 def test_a_name_that_would_lead_elsewhere(name):
-    with pytest.raises(InputError, match=r"cannot be the name of a model; give --name at most"):
+    with pytest.raises(InputError, match=r"is not a valid model name; give --name at most"):
         check_model_name(name)
 
 
@@ -37,7 +37,7 @@ def test_a_name_that_would_lead_elsewhere(name):
 def test_commands_refuse_it_before_anything_else(hmar, command, name):
     (hmar.home / "1").mkdir(exist_ok=True)
     words = f"give {command[-1]} at most"
-    fails(hmar(*command, name), "cannot be the name of a model", words)
+    fails(hmar(*command, name), "is not a valid model name", words)
     assert [path.name for path in hmar.home.iterdir()] == ["1"]
 
 

@@ -50,10 +50,11 @@ def run(hmar, file):
 
 def test_without_the_file_a_run_says_what_it_needs(hmar, run, tmp_path):
     for command in ("evaluate", "export", "report"):
-        fails(hmar(command, run), "'mine'", "nothing has registered", "hmar --import FILE.py")
+        fails(hmar(command, run), "'mine'", "is not registered", "hmar --import FILE.py")
     fails(hmar("train", *TINY, "--model", "mine", "--output", tmp_path / "new"), "--import FILE.py")
 
 
+@pytest.mark.process
 def test_another_process_loads_the_file_again(hmar, fresh_hmar, run, file):
     process = fresh_hmar("--import", file, "export", run, "--models", "mine")
     assert process.returncode == 0, process.stderr
@@ -84,7 +85,7 @@ def test_settings_of_an_own_model(log, monkeypatch):
     settings = model_settings("mine", log.behaviors)
     assert settings["model"] == "mine"
     assert set(settings["alpha"].values()) == {1.0}
-    with pytest.raises(InputError, match="are hmar, sasrec, gsasrec, mine, and your own after"):
+    with pytest.raises(InputError, match="are hmar, sasrec, gsasrec, mine, and custom models"):
         model_settings("yours", log.behaviors)
 
 
@@ -100,7 +101,7 @@ def test_settings_of_an_own_model(log, monkeypatch):
 )
 def test_a_file_that_fails_is_one_sentence(hmar, tmp_path, text, words):
     (tmp_path / "bad.py").write_text(text)
-    fails(hmar("--import", tmp_path / "bad.py", "evaluate", "run"), str(tmp_path), words, "mend it")
+    fails(hmar("--import", tmp_path / "bad.py", "evaluate", "run"), str(tmp_path), words, "fix the")
 
 
 def test_what_is_no_file_is_one_sentence(hmar, tmp_path):

@@ -129,7 +129,7 @@ def test_a_loop_that_fails_goes_on_and_says_so_once(start, said, monkeypatch):
     monkeypatch.setattr(wasyncore, "loop", fail)
     server, port = start()
     assert ask(port) == (200, b"3")
-    assert said == ["REST goes on after an error (ValueError: filedescriptor out of range)"]
+    assert said == ["REST continues after an error (ValueError: filedescriptor out of range)"]
     assert server.is_alive
 
 

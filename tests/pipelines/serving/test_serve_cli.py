@@ -70,7 +70,7 @@ def test_sigterm_answers_what_is_in_flight(process):
         assert json.loads(response.read())["outputs"]["items"] == expected
     assert process.wait(120) == 0
     rest = process.stdout.read().splitlines()
-    assert rest == ["ending: requests in flight are answered first", "ended"]
+    assert rest == ["stopping: requests in flight are answered first", "stopped"]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(place[2])), 60)
 
@@ -164,6 +164,6 @@ def test_what_cannot_be_served_is_one_sentence(hmar, exports, server, tmp_path):
     broken.mkdir(parents=True)
     (broken / "saved_model.pb").write_bytes(b"not a model")
     *_, last = hmar("serve", "--model", tmp_path / "shop", *free).stderr.splitlines()
-    assert last.startswith("hmar: ") and "whole export" in last
+    assert last.startswith("hmar: ") and "complete export" in last
     fails(hmar("serve", *shop, *free, "--label", "stable"), "LABEL=VERSION")
     fails(hmar("serve", *shop, *free, "--host", "192.0.2.1"), "192.0.2.1")

@@ -125,7 +125,7 @@ def test_a_broken_version_is_said_once_and_the_live_one_stays(directory):
     for _ in range(3):
         served.refresh()
     assert latest(served) == 1
-    assert events[1:] == ["version 2 is not a whole export (OSError); version 1 stays"]
+    assert events[1:] == ["version 2 is not a complete export (OSError); version 1 stays"]
     assert served.statuses()[2].error == "OSError"
     put(directory, 3)
     served.refresh()
@@ -175,7 +175,7 @@ def test_an_empty_or_missing_directory_changes_nothing(directory):
     ("broken", "labels", "message"),
     [
         (False, {"stable": 7}, "stable=7"),
-        (True, {}, "whole export"),
+        (True, {}, "complete export"),
     ],
 )
 def test_what_cannot_be_started(directory, broken, labels, message):
@@ -230,7 +230,7 @@ def test_the_watcher_outlives_what_fails(directory, monkeypatch):
     assert loaded.wait(60)
     assert served.is_watching
     assert len(failures) == 3
-    failed = "looking for versions failed, and is tried again"
+    failed = "looking for versions failed and is retried"
     assert [failed in line for line in said] == [False, True, False, *[False] * (len(said) - 3)]
     served.stop()
     served.join()

@@ -208,7 +208,7 @@ def test_rest_refuses_with_the_right_status(server):
                 ]
             },
             400,
-            "fill shorter histories up",
+            "pad shorter histories",
         ),
         ("/v1/models/shop:classify", {}, 501, "predict"),
         ("/v1/models/shop:regress", {}, 501, "predict"),

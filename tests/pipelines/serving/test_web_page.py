@@ -102,6 +102,7 @@ def address(application):
     server.stop(5)
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_user_builds_a_history(address, version, log, tmp_path, width):
@@ -136,7 +137,7 @@ def test_a_user_builds_a_history(address, version, log, tmp_path, width):
         ["i3", "view", "1", "0", "0"],
     ]
     assert [row[5] for row in two["why"]] == ["100 %", "100 %"]  # each alone of its behaviour
-    assert strange["unknown"] == "1 of these events the model does not know."
+    assert strange["unknown"] == "The model does not know 1 of these events."
     assert [row[1] for row in strange["answer"]] == [row[1] for row in new["answer"]]
     places = {row[1]: row[0] for row in strange["answer"]}
     assert [row[4] for row in strange["answer"]] == list(places.values())  # nothing has moved

@@ -5,7 +5,7 @@ import pytest
 from pipelines.training.host_batches import TrainingData
 
 
-@pytest.fixture(params=["host", "device"])
+@pytest.fixture(params=["host", pytest.param("device", marks=pytest.mark.backends)])
 def way(request):
     """What makes the batches."""
     if request.param == "host":

@@ -81,7 +81,7 @@ def test_a_log_too_large_for_the_device_is_an_error(monkeypatch, log, config):
 
     with monkeypatch.context() as patch:
         patch.setattr(jax, "device_put", full)
-        with pytest.raises(InputError, match=r"no 0\.0 GiB for the log; .*--no-data-on-device"):
+        with pytest.raises(InputError, match=r"0\.0 GiB on the device; .*--no-data-on-device"):
             data_of(device_batches.DeviceBatches, split(log), config)
     monkeypatch.setattr(device_batches, "_MOST_EVENTS", log.num_events - 1)
     with pytest.raises(InputError, match=r"more than .* events; .*--no-data-on-device"):

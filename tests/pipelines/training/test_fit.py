@@ -69,6 +69,7 @@ def test_a_run_leaves_what_it_promises(whole, log):
     assert results["sampled"]["hr@10"] == history[best - 1]["val_sampled_hr@10"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run(whole, tmp_path, log):
     run, model, _ = whole
     again, model_again = run_once(tmp_path / "again", log, small_config(log))
@@ -102,6 +103,7 @@ def test_resuming_is_exact(whole, tmp_path, log, stop):
     assert differing == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_validates_and_resumes(whole, tmp_path, log, precision):
     config, hardware = small_config(log).replace(epochs=3), Hardware(precision=precision)
@@ -126,6 +128,7 @@ def test_mixed_precision_trains_validates_and_resumes(whole, tmp_path, log, prec
     assert bool(scales) == (precision == "mixed_float16")
 
 
+@pytest.mark.slow
 def test_steps_per_execution_change_nothing(whole, tmp_path, log):
     config = small_config(log).replace(epochs=2)
     steps = data_of(TrainingData, split(log), config).steps_per_epoch
@@ -134,6 +137,7 @@ def test_steps_per_execution_change_nothing(whole, tmp_path, log):
         assert entry == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_step_that_is_compiled_for_each_length_meets_few(monkeypatch, tmp_path, log, compiled):
     asked = []
@@ -162,6 +166,7 @@ def test_the_reported_loss_is_a_mean_over_events():
     assert float(metric.result()) == pytest.approx(float(loss(truth, logits)), rel=1e-6)
 
 
+@pytest.mark.process
 def test_a_killed_run_resumes_exactly(tmp_path, log):
     """SIGKILL in the middle of an epoch, in another process, through the command line."""
     environment = {**os.environ, "HMAR_CACHE": str(tmp_path / "cache")}
@@ -205,6 +210,7 @@ def test_the_best_epoch_is_the_earliest_of_equals():
     assert best_epoch([{MONITORED: 0.1}, {MONITORED: 0.3}, {MONITORED: 0.3}]) == 2
 
 
+@pytest.mark.slow
 def test_stock_fit_with_validation_data(log):
     """What a script without our training loop does."""
     config, splits = small_config(log), split(log)
@@ -240,7 +246,7 @@ def test_broken_files_of_a_run_are_named(tmp_path, config):
     run = RunDirectory.create(tmp_path / "run", {}, config)
     assert run.config() == config
     (run.path / "config.json").write_text('{"dim": ')
-    with pytest.raises(InputError, match=r"config\.json is not JSON"):
+    with pytest.raises(InputError, match=r"config\.json is not valid JSON"):
         run.config()
     run.write_json("config.json", {**config.to_dict(), "num_heads": 3})
     with pytest.raises(InputError, match="num_heads must divide dim"):

@@ -18,6 +18,7 @@ def test_it_can_be_set(log):
         build_config(log, assignments=["item_buckets=-1"])
 
 
+@pytest.mark.slow
 def test_the_export_finds_the_rows_of_the_model(tmp_path, log):
     settings = {"dim": 8, "max_length": 6, "item_buckets": 9}
     model = HMAR(HMARConfig(log.num_items, log.behaviors, **settings))

@@ -92,6 +92,7 @@ def test_a_model_of_the_target_behaviour_starts_from_its_events_alone(log, confi
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["hmar", "sasrec"])
 def test_training_starts_there_and_is_repeated(model, log, config, tmp_path):
     """The first epoch begins at the vectors: with a rate of almost 0 it also ends there."""
@@ -208,6 +209,7 @@ def test_what_is_taken_off_in_training_is_what_the_user_added(log):
     assert tried > 5
 
 
+@pytest.mark.slow
 def test_a_trained_model_keeps_its_neighbors(log, config, tmp_path):
     config = config.replace(num_neighbors=4, max_length=MAX_LENGTH, epochs=2)
     run = RunDirectory.create(tmp_path / "a", {}, config)

@@ -21,6 +21,7 @@ def test_closed_forms(config):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["hmar", "sasrec"])
 def test_a_resumed_training_goes_on_at_its_rate(model, log, config, tmp_path, monkeypatch):
     config = config.replace(
@@ -42,6 +43,7 @@ def test_a_resumed_training_goes_on_at_its_rate(model, log, config, tmp_path, mo
     ]
 
 
+@pytest.mark.slow
 def test_the_rate_matters_to_training(log, config, tmp_path):
     """The first epoch is the same, the others are not."""
     histories = []

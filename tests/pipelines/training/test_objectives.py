@@ -210,7 +210,7 @@ def test_a_masked_item_model_trains_and_answers(cloze, log, tmp_path):
     ("graph", "message"),
     [
         ("few_inputs", r"must build its graph from recommender_inputs.*shared_negatives=false"),
-        ("more_outputs", "outputs of Odd are more, ranking, and its objective names ranking"),
+        ("more_outputs", "outputs of Odd are more, ranking, but its objective has ranking"),
     ],
 )
 def test_a_graph_that_its_objective_does_not_fit_is_refused(log, graph, message):

@@ -58,7 +58,7 @@ def test_another_model_keeps_what_both_have():
     [
         ({"learning_rat": 0.1}, "unknown setting 'learning_rat'; did you mean learning_rate"),
         ({"holdouts": "last"}, "unknown setting 'holdouts'; did you mean holdout"),
-        ({"model": "sasrec", "theta": 0.1}, "sasrec has no setting 'theta', which is one of hmar"),
+        ({"model": "sasrec", "theta": 0.1}, "'theta' is a setting of hmar, not of sasrec; leave"),
         ({"model": "caser"}, "model must be one of hmar, sasrec"),
         ({"holdout": "first"}, "holdout must be one of target, last"),
         ({"epochs": 0}, "epochs must be greater than 0"),

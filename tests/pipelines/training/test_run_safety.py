@@ -111,6 +111,7 @@ def test_a_resume_that_fails_keeps_the_model(copied, trained, log):
     workflow.load_model(copied)
 
 
+@pytest.mark.slow
 def test_an_older_checkpoint_is_taken_with_the_same_result(tmp_path, trained, copied, log, capsys):
     config = trained[1].replace(epochs=5, patience=50)
     history = copied.history()
@@ -136,6 +137,7 @@ with RunDirectory(sys.argv[1]).held():
 """
 
 
+@pytest.mark.process
 def test_a_run_is_trained_by_one_process(copied, trained, log):
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDS, copied.path],
@@ -172,6 +174,7 @@ def test_a_run_killed_while_it_was_made_can_be_started(tmp_path, config):
 Usage = namedtuple("Usage", "total used free")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_a_rerun_goes_on(tmp_path, trained, log, monkeypatch):
     run = RunDirectory.create(tmp_path / "run", SETTINGS, trained[1])
     with monkeypatch.context() as full:

@@ -25,6 +25,7 @@ def base(log):
     )
 
 
+@pytest.mark.slow
 def test_a_stock_tuner_searches(splits, base, tmp_path):
     space = SearchSpace(
         base,
@@ -47,6 +48,7 @@ def test_a_stock_tuner_searches(splits, base, tmp_path):
     assert best.model.theta in {trial.hyperparameters.values["theta"] for trial in trials}
 
 
+@pytest.mark.slow
 def test_fit_stops_early_and_goes_on_where_another_trial_ended(splits, base):
     hypermodel = HMARHyperModel(splits, SearchSpace.of(base.replace(patience=1), over=["theta"]))
     hp = keras_tuner.HyperParameters()
@@ -58,13 +60,15 @@ def test_fit_stops_early_and_goes_on_where_another_trial_ended(splits, base):
     assert more.epoch == [11]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("hasty_bayesian")
 def test_values_of_the_bayesian_oracle_become_numbers_that_keras_takes(splits, base, tmp_path):
     """It gives NumPy's, which `loss_weights` and JSON refuse."""
     hypermodel = HMARHyperModel(splits, SearchSpace.of(base, over=["alpha", "theta", "beta"]))
     tuner = keras_tuner.BayesianOptimization(
         hypermodel,
         keras_tuner.Objective("val_score", "max"),
-        max_trials=4,
+        max_trials=3,
         num_initial_points=2,
         directory=tmp_path,
     )
@@ -77,6 +81,7 @@ def test_values_of_the_bayesian_oracle_become_numbers_that_keras_takes(splits, b
         assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+@pytest.mark.slow
 def test_a_tuner_writes_what_tensorboard_shows(splits, base, tmp_path):
     """KerasTuner needs TensorBoard's package for it, which is one of ours, too."""
     tuner = keras_tuner.RandomSearch(
@@ -90,6 +95,7 @@ def test_a_tuner_writes_what_tensorboard_shows(splits, base, tmp_path):
     assert any(b"theta" in path.read_bytes() for path in events)
 
 
+@pytest.mark.slow
 def test_keras_names_the_metrics_by_output(splits, base):
     """Of batches that `fit` validates on by itself: `val_<output>_<metric>`."""
     hypermodel = HMARHyperModel(splits, SearchSpace.of(base, over=["theta"]))

@@ -37,6 +37,8 @@ def test_the_first_trial_is_where_the_search_begins(tmp_path):
     assert values == {"theta": 0.1, "dim": 64}
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("hasty_bayesian")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_killed_before_any_write_the_search_ends_with_as_many_trials(
     tmp_path, algorithm, monkeypatch

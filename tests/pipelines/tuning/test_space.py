@@ -49,6 +49,7 @@ def test_what_a_model_does_not_read_is_not_searched():
     assert not {"theta", "num_behavior_blocks", "alpha.buy"} & set(names)
 
 
+@pytest.mark.usefixtures("hasty_bayesian")
 @pytest.mark.parametrize("algorithm", ["random", "bayesian", "hyperband"])
 def test_numpy_numbers_become_pythons(algorithm, tmp_path):
     """The Bayesian oracle gives np.float64, which `loss_weights` do not take."""
@@ -98,7 +99,7 @@ def test_a_file_gives_ranges_and_names_choose_among_them(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "not JSON"),
+        ("{", "not valid JSON"),
         ([1], "must be a JSON object"),
         ({}, "empty"),
         ({"dims": True}, "no range of dims"),
@@ -106,7 +107,7 @@ def test_a_file_gives_ranges_and_names_choose_among_them(tmp_path):
         ({"holdout": {"choices": ["last", "target"]}}, "holdout cannot be searched"),
         ({"alpha.sell": {"low": 0.1, "high": 1}}, "the behaviours are view, cart, buy"),
         ({"theta": {"low": 1, "high": 0}}, "needs low < high"),
-        ({"theta": {"low": 0, "high": 1, "log": True}}, "begins above 0"),
+        ({"theta": {"low": 0, "high": 1, "log": True}}, "begin above 0"),
         ({"theta": {"low": "a", "high": 1}}, "must be numbers"),
         ({"theta": {"from": 0, "to": 1}}, "must be true, have low and high"),
         ({"theta": [0, 1]}, "must be true, have low and high"),
@@ -116,7 +117,7 @@ def test_a_file_gives_ranges_and_names_choose_among_them(tmp_path):
         ({"loss": {"choices": ["bce", "mse"]}}, "loss must be one of"),
         ({"indicators": {"choices": [True, 1]}}, "must all be numbers"),
         ({"dropout": {"choices": [0.1, None]}}, "must all be numbers"),
-        ({"dim": {"choices": [30]}, "num_heads": {"choices": [4]}}, "num_heads 4 beside dim 30"),
+        ({"dim": {"choices": [30]}, "num_heads": {"choices": [4]}}, "not divide dim 30"),
     ],
 )
 def test_a_file_that_will_not_do_is_one_sentence(tmp_path, content, words):

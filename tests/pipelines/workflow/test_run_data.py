@@ -75,6 +75,7 @@ def exported(hmar, home, trained):
     return exported_items(home, "before")
 
 
+@pytest.mark.slow
 @CHANGES
 def test_a_changed_log_makes_no_difference_to_what_was_trained(change, hmar, home, lines, exported):
     (home / "log.csv").write_text("\n".join(change(lines)))
@@ -83,6 +84,7 @@ def test_a_changed_log_makes_no_difference_to_what_was_trained(change, hmar, hom
     assert exported_items(home, change.__name__) == exported
 
 
+@pytest.mark.slow
 @CHANGES
 @pytest.mark.parametrize("command", ["export", "evaluate", "report"])
 def test_a_changed_log_without_the_prepared_copy_is_refused(
@@ -93,6 +95,7 @@ def test_a_changed_log_without_the_prepared_copy_is_refused(
     fails(process, "log/log has changed since run was started", "restore", "start a new run")
 
 
+@pytest.mark.slow
 def test_a_deleted_log_is_not_missed(hmar, home, trained):
     (home / "log.csv").unlink()
     for command in ("evaluate", "export", "report"):
@@ -100,6 +103,7 @@ def test_a_deleted_log_is_not_missed(hmar, home, trained):
         assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.slow
 def test_a_moved_log_is_read_where_it_lies(hmar, home, lines, trained, tmp_path):
     shutil.move(home / "log.csv", tmp_path / "log.csv")
     for cache in (home / "cache", tmp_path / "cache"):
@@ -120,6 +124,7 @@ def copy(home, trained):
 RESUME = [*SMALL, "--epochs", 2, "--output", "copy", "--resume"]
 
 
+@pytest.mark.slow
 @CHANGES
 def test_resuming_on_another_state_of_the_log_is_refused(change, hmar, home, lines, copy):
     (home / "log.csv").write_text("\n".join(change(lines)))
@@ -144,12 +149,14 @@ def test_resuming_on_other_data_is_refused(hmar, home, lines, copy):
     fails(hmar("train", "--dataset", "unknown", *RESUME), "unknown dataset 'unknown'")
 
 
+@pytest.mark.slow
 def test_a_touched_log_is_the_same_data(hmar, home, lines, copy, tmp_path):
     (home / "log.csv").write_text("\n".join(lines) + "\n")
     process = hmar("train", *LOG, *RESUME)
     assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.slow
 def test_a_run_without_a_fingerprint_is_known_by_its_counts(hmar, home, lines, copy):
     settings = json.loads((copy / "run.json").read_text())
     del settings["fingerprint"], settings["prepared"]
@@ -161,6 +168,7 @@ def test_a_run_without_a_fingerprint_is_known_by_its_counts(hmar, home, lines, c
     fails(hmar("evaluate", "copy"), "log/log has changed since copy was started")
 
 
+@pytest.mark.slow
 def test_results_of_other_questions_are_not_reused(hmar, home, copy):
     assert hmar("evaluate", "copy").returncode == 0
     metrics = json.loads((copy / "metrics.json").read_text())

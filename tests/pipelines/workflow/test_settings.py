@@ -98,10 +98,10 @@ def test_bad_files_are_named(log, tmp_path):
         build_config(log, config_file=tmp_path / "none.json")
     file = tmp_path / "file.json"
     for content, message in (
-        ("{", "not JSON"),
+        ("{", "not valid JSON"),
         ("[1]", "JSON object"),
-        ('{"num_items": 5}', "not that of test_log"),
-        ('{"behaviors": {"names": ["like"], "target": "like"}}', "not that of test_log"),
+        ('{"num_items": 5}', "differs from test_log's"),
+        ('{"behaviors": {"names": ["like"], "target": "like"}}', "differs from test_log's"),
     ):
         file.write_text(content)
         with pytest.raises(InputError, match=message):
@@ -152,5 +152,5 @@ def test_a_file_of_another_model_gives_what_both_have(own, log, tmp_path):
     with pytest.raises(InputError, match="unknown setting 'tehta'"):
         build_config(log, config_file=tmp_path / "config.json", model="own")
     (tmp_path / "config.json").write_text(json.dumps({"model": "gru", "dim": 8}))
-    with pytest.raises(InputError, match=r"'gru', which nothing has registered.*--import"):
+    with pytest.raises(InputError, match=r"'gru' is not registered.*--import"):
         build_config(log, config_file=tmp_path / "config.json")

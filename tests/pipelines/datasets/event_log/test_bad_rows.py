@@ -36,7 +36,7 @@ LINES = [
     ("u1,c,view,inf", "line 4: the time 'inf' is not", "bad time"),
     ("u1,c,view,nan", "line 4: the time 'nan' is not", "bad time"),
     ("u1,c,view,9223372036854775808", "line 4: the time '9223372036854775808' is", "bad time"),
-    ("u1,c,wish,3", "line 4: 'wish' is none of the behaviours", "unknown behaviour"),
+    ("u1,c,wish,3", "line 4: 'wish' is not one of the named behaviours", "unknown behaviour"),
     ('u1,"c\nd",view,3', r"line 4: the id 'c\\nd' has a line break", "line break in an id"),
     ("u1,c,view", "line 4: this line has 3 fields instead of 4", "malformed row"),
     ("u1,c,view,3,4", "line 4: this line has 5 fields instead of 4", "malformed row"),
@@ -49,7 +49,7 @@ def test_a_bad_line_of_csv(line, message, reason, tmp_path, prepare):
     line = line if isinstance(line, bytes) else line.encode()
     path = write(tmp_path, GOOD.encode() + line + b"\nu2,c,buy,9\n")
     options = {"behaviors": ("view", "buy")}
-    refused(prepare, path, f"{message}.*; correct it, or leave such rows out with", **options)
+    refused(prepare, path, f"{message}.*; correct it, or skip such rows with", **options)
     prepared = prepare(path, skip_bad_rows=True, **options)
     assert prepared.users == ["u1", "u2"]
     assert prepared.histories == [[(1, 1, 1), (2, 2, 2)], [(3, 2, 9)]]
@@ -65,7 +65,7 @@ def test_a_bad_line_of_csv(line, message, reason, tmp_path, prepare):
     ("line", "message"),
     [
         ('u1,"c\n{}",view,3', r"the id 'c\\nx{38}\.\.\.' has a line break"),
-        ("u1,c,{},3", r"'x{40}\.\.\.' is none of the behaviours"),
+        ("u1,c,{},3", r"'x{40}\.\.\.' is not one of the named"),
         ("u1,c,view,{}", r"the time 'x{40}\.\.\.' is not"),
         ("u1,{},view,3", r"an id has more than 1000 characters: x{40}\.\.\.;"),
     ],
@@ -173,25 +173,25 @@ def packed(keep):
         ("log.csv.gz", b"no gzip", "cannot be read .*ot a gzipped file"),
         ("log.csv", b"", "is empty"),
         ("log.csv", b"\n\n", "is empty"),
-        ("log.csv", GOOD.encode("utf-16"), "is UTF-16 and not UTF-8 text"),
-        ("log.csv", GOOD.replace("\n", "\r\n", 1), "lines that end in different ways"),
+        ("log.csv", GOOD.encode("utf-16"), "is UTF-16, not UTF-8 text"),
+        ("log.csv", GOOD.replace("\n", "\r\n", 1), "has mixed line endings"),
         (
             "log.csv",
             "user,item,kind,kind,time\n1,2,3,4,5\n",
             "line 1 names the column 'kind' twice",
         ),
-        ("log.jsonl", "user,item,kind,time\n", "line 1: this is not a JSON object a line"),
-        ("log.jsonl", '{"a":' * 9000, "line 1: this is not a JSON object a line"),
+        ("log.jsonl", "user,item,kind,time\n", "line 1: this is not a valid JSON object"),
+        ("log.jsonl", '{"a":' * 9000, "line 1: this is not a valid JSON object"),
         ("log.jsonl", "[1]\n", "line 1: every line must be a JSON object, but this is a list"),
         ("log.jsonl", "\n7\n", "line 2: every line must be a JSON object, got '7'"),
-        ("log.csv", packed(1), "is packed with gzip; let its name end in .gz"),
+        ("log.csv", packed(1), "is compressed with gzip; rename it to end in .gz"),
         ("log.csv", "user,item\ru,a\r", r"cannot be read as CSV .*bare CR"),
         ("log.csv", b"user,\xff", "line 1: this is not UTF-8 text"),
         ("log.parquet", b"PAR1 nonsense", "cannot be read as parquet"),
         ("log.csv", GOOD.replace("item", "thing"), "no column 'item'; its columns are user, thi"),
         ("log.jsonl", '{"user": 1, "time": 2}\n', "no column 'item'; its columns are user, time"),
-        ("log.xlsx", b"x", "is no log that can be read; it must be a file that ends in .csv"),
-        ("log.parquet.gz", b"x", "is no log that can be read"),
+        ("log.xlsx", b"x", "is not a supported log; it must be a file that ends in .csv"),
+        ("log.parquet.gz", b"x", "is not a supported log"),
     ],
 )
 def test_files_that_cannot_be_read(name, content, message, tmp_path, prepare):

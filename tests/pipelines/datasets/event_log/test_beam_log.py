@@ -20,6 +20,8 @@ from pipelines.runtime.errors import InputError
 from . import reference
 from .conftest import histories_of
 
+pytestmark = pytest.mark.beam
+
 pytest.importorskip("apache_beam")
 
 BEHAVIORS = ("view", "cart", "buy")
@@ -279,7 +281,7 @@ def test_a_dataset_in_memory_does_without_beam(tmp_path):
     ("beam", "message"),
     [
         (BeamSettings("NoRunner"), "Beam cannot use the runner 'NoRunner'"),
-        (BeamSettings(options=("--direct_num_workers=two",)), "does not take its options .*'two'"),
+        (BeamSettings(options=("--direct_num_workers=two",)), "not accept its options .*'two'"),
     ],
 )
 def test_settings_that_beam_does_not_take(beam, message):
@@ -308,7 +310,7 @@ def test_without_beam(write_log, tmp_path, monkeypatch):
             "pipelines.runtime.errors.InputError: mend the file. [while running 'y']",
             "^mend the file.$",
         ),
-        ("[Errno 2] No such file or directory: '/log'", "does not see a file .No such file"),
+        ("[Errno 2] No such file or directory: '/log'", "cannot find a file .No such file"),
     ],
 )
 def test_what_a_worker_says(text, message):

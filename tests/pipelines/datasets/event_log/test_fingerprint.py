@@ -102,6 +102,7 @@ def test_a_prepared_copy_needs_no_log(write_log, tmp_path):
     assert load_prepared(before.name, "../cache", spec(path), tmp_path / "cache") is None
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_the_metadata_is_noticed(write_log, tmp_path):
     path = write_log("log.csv", ROWS)
     before = load_log(spec(path), tmp_path)

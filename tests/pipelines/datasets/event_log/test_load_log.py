@@ -94,7 +94,7 @@ def test_a_full_disk_is_one_sentence(write_log, tmp_path, monkeypatch):
         raise duckdb.IOException("IO Error: Could not write file: No space left on device")
 
     monkeypatch.setattr(reading, "order_events", fail)
-    with pytest.raises(InputError, match=r"cannot be prepared in .*No space left.*free the disk"):
+    with pytest.raises(InputError, match=r"cannot be prepared in .*No space left.*free disk space"):
         load_log(spec(write_log("log.csv", ROWS)), tmp_path)
 
 
@@ -128,6 +128,7 @@ KILLED = """
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("module", "function"), [("cleaning", "number_rows"), ("cleaning", "order")]
 )

@@ -46,6 +46,7 @@ def log_with_bad_rows(place, bad):
     return b"".join(rows), number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 2])
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_row_at_a_cut_loses_nothing(kind, cut, tmp_path, prepare):
@@ -104,6 +105,7 @@ def test_a_gzip_file_with_a_wrong_checksum_is_refused(tmp_path, prepare):
         prepare(path, **PLAIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [b"no object", b"[1]", b'{"user": "\xff"}', b"[" * 5000])
 def test_bad_objects_at_a_cut_lose_nothing(bad, tmp_path, prepare):
     row = b'{"user": "u%d", "item": "i%d", "note": "' + b"x" * 800 + b'"}\n'
@@ -144,6 +146,7 @@ print(read(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_bad_rows(tmp_path):
     """Before, each cost 1.4 kB: seven times the limit that is set here."""
     small, large = tmp_path / "small.csv", tmp_path / "large.csv"
@@ -191,6 +194,7 @@ def slow_rows(text, delimiter, quotes):
     return rows, None
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(
     text=st.text('a",; \n\r:', max_size=40).map(lambda text: text.rstrip("\n") + "\n"),

@@ -136,6 +136,7 @@ def test_the_live_version_is_asked_anew_unless_the_questions_are_the_same(versio
     assert live_results(version, last, splits) == expected
 
 
+@pytest.mark.slow
 def test_the_live_version_is_the_latest(version, tmp_path):
     assert live_version(version.parent) == version
     assert live_version(tmp_path / "nothing") is None
@@ -244,6 +245,7 @@ def test_the_live_version_of_other_data_is_evaluated(hmar, run):
     assert list(versions(version.parent)) == [1, 2]
 
 
+@pytest.mark.slow
 def test_thresholds_without_blessing_are_refused(hmar, run):
     fails(hmar("export", run, "--tolerance", 0.1), "--bless")
     fails(hmar("export", run, "--gain", 0.1), "--bless")

@@ -3,7 +3,8 @@
 import pytest
 
 # Fixtures that take so long that every test with them belongs to a marker.
-EXPENSIVE = {"fresh_hmar": "process", "exports": "slow"}
+EXPENSIVE = {"fresh_hmar": "process"}
+EXPENSIVE |= dict.fromkeys(("exports", "without_behaviors", "hostile"), "slow")
 
 
 def pytest_configure(config):

@@ -48,6 +48,7 @@ def run(hmar, file):
     return hmar.home / "run"
 
 
+@pytest.mark.slow
 def test_without_the_file_a_run_says_what_it_needs(hmar, run, tmp_path):
     for command in ("evaluate", "export", "report"):
         fails(hmar(command, run), "'mine'", "is not registered", "hmar --import FILE.py")

@@ -25,6 +25,8 @@ from pipelines.serving.web_page import WebPage
 from ..exports import random_model
 from ..report.browser import CHROMIUM
 
+pytestmark = pytest.mark.slow
+
 # Drives the page in a frame as a user would, and leaves behind what it saw.
 _USER = """<!doctype html><meta charset="utf-8"><iframe id="frame" style="width: %(width)dpx;
 height: 900px; border: 0"></iframe><script>

@@ -12,6 +12,8 @@ from ..asked_models import data_of
 from ..runs import last_state, without_times
 from .fresh_training import Plan, train_elsewhere
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, log):

@@ -9,7 +9,8 @@ EXPENSIVE |= dict.fromkeys(("exports", "without_behaviors", "hostile"), "slow")
 
 def pytest_configure(config):
     """Runs what a node id names, whatever its markers."""
-    if any("::" in argument for argument in config.args):
+    is_asked = "-m" in config.invocation_params.args
+    if not is_asked and any("::" in argument for argument in config.args):
         config.option.markexpr = ""
 
 

@@ -86,7 +86,7 @@ def test_the_step_is_traced_once(tmp_path, log, monkeypatch):
     assert len(traces) == 1
 
 
-@pytest.mark.parametrize("stop", [1, 3])
+@pytest.mark.parametrize("stop", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_resuming_is_exact(whole, tmp_path, log, stop):
     run, model, state = whole
     config = small_config(log)
@@ -196,6 +196,7 @@ def test_a_killed_run_resumes_exactly(tmp_path, log):
     assert leftovers == []
 
 
+@pytest.mark.slow
 def test_training_stops_when_validation_does_not_improve(tmp_path, log):
     config = small_config(log).replace(learning_rate=1e-12, patience=2, epochs=50)
     run, _ = run_once(tmp_path / "run", log, config)

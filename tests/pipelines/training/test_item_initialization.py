@@ -79,6 +79,7 @@ def test_columns_beyond_the_rank_stay_random(datasets):
     assert np.any(rows[:, 0] != random[:, 0])
 
 
+@pytest.mark.slow
 def test_a_model_of_the_target_behaviour_starts_from_its_events_alone(log, config, tmp_path):
     config = config.replace(
         input_behaviors="target", epochs=1, item_start="cooccurrence", learning_rate=1e-12

@@ -65,6 +65,7 @@ def damages(content):
         yield text.encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checked", [True, False])
 def test_damaged_files_are_one_sentence(copied, checked):
     files = [path for path in copied.path.iterdir() if path.suffix in (".json", ".keras")]

@@ -287,6 +287,7 @@ def test_every_batch_epoch_and_position_has_its_own_draw(way, datasets, config):
     assert all(len(set(each)) > 85 for each in drawn)
 
 
+@pytest.mark.backends
 def test_the_host_and_the_device_have_the_same_windows(log, config):
     """But for their order: as many rows of every length, and the same ones."""
     pytest.importorskip("jax")

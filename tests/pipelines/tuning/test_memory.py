@@ -5,7 +5,11 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 from pipelines.runtime.custom_gradients import gradients_forgotten
+
+pytestmark = pytest.mark.process
 
 SEARCH = textwrap.dedent(
     """

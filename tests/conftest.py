@@ -1,14 +1,14 @@
-"""Which tests run: the quick ones, unless `-m` or a test's own name asks for others."""
+"""Runs only the quick tests, unless `-m` or a node id selects others."""
 
 import pytest
 
-# Fixtures that take so long that every test with them belongs to a marker.
+# Slow fixtures: every test that uses one gets its marker.
 EXPENSIVE = {"fresh_hmar": "process"}
 EXPENSIVE |= dict.fromkeys(("exports", "without_behaviors", "hostile"), "slow")
 
 
 def pytest_configure(config):
-    """Runs what a node id names, whatever its markers."""
+    """Runs a test that is named by its node id, whatever its markers."""
     is_asked = "-m" in config.invocation_params.args
     if not is_asked and any("::" in argument for argument in config.args):
         config.option.markexpr = ""
@@ -16,8 +16,8 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks the tests that use an expensive fixture."""
-    items[:] = [item for item in items if item.name != "test_session"]  # a helper of TensorFlow's
+    """Adds the markers of expensive fixtures to the tests that use them."""
+    items[:] = [item for item in items if item.name != "test_session"]  # a TensorFlow helper
     for item in items:
         for fixture in set(EXPENSIVE) & set(getattr(item, "fixturenames", ())):
             item.add_marker(EXPENSIVE[fixture])

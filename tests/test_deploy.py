@@ -1,4 +1,4 @@
-"""What stands in `deploy/` is well formed, explained, and what the commands write."""
+"""The files in `deploy/` are well formed, explained, and equal to what the commands write."""
 
 import contextlib
 import http.server
@@ -120,7 +120,7 @@ def test_the_readme_names_commands_that_exist():
 
 
 def answer(row):
-    """A recommendation that depends on the history alone."""
+    """Returns a recommendation that depends only on the history."""
     events = [item for item in row["items"] if item]
     items = [f"{events[-1]}-{len(events)}-{rank}" for rank in range(row["k"])]
     return {"items": items, "scores": [1.0 - 0.1 * rank for rank in range(row["k"])], "unknown": 0}
@@ -128,7 +128,7 @@ def answer(row):
 
 @contextlib.contextmanager
 def server(change=lambda row, answer: answer, state="AVAILABLE", status=200):
-    """A server that speaks the three REST routes; gives its address."""
+    """Runs a server with the three REST routes, and gives its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -159,7 +159,7 @@ def server(change=lambda row, answer: answer, state="AVAILABLE", status=200):
             pass
 
     class Server(http.server.ThreadingHTTPServer):
-        request_queue_size = 64  # of five, a busy machine resets connections of clients at once
+        request_queue_size = 64  # with the default of 5, a busy machine resets connections
 
     http_server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=http_server.serve_forever)
@@ -198,7 +198,7 @@ def nothing(row, answer):
 
 
 class Moody:
-    """Answers differently after a few requests, as where the padding of others leaks in."""
+    """Answers differently after a few requests, as if other requests' padding leaked in."""
 
     def __init__(self):
         self.count = 0
@@ -248,7 +248,7 @@ def test_the_health_check_of_compose(status, healthy):
 
 
 def tuning(name):
-    """The manifest of a kind and role, and its container's environment."""
+    """Returns the manifest of a kind and role, and its container's environment."""
     found = [doc for doc in documents(DEPLOY / "tuning.yaml") if doc["metadata"]["name"] == name]
     (container,) = found[0]["spec"]["template"]["spec"]["containers"]
     values = {each["name"]: each.get("value") for each in container["env"]}

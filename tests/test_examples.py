@@ -1,4 +1,4 @@
-"""Every example runs in an empty directory and prints what `examples/README.md` shows of it."""
+"""Every example runs in an empty directory and prints what `examples/README.md` shows."""
 
 import ast
 import importlib.util
@@ -20,25 +20,25 @@ SECTIONS = dict(
         re.MULTILINE | re.DOTALL,
     )
 )
-EXTRAS = ("jax", "keras_rs", "torch")  # which an installation may lack
+EXTRAS = ("jax", "keras_rs", "torch")  # optional dependencies
 NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?")
 
 every_example = pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 
 
 def shape(text):
-    """The text with every number as #, however wide its columns and rules are."""
+    """Replaces every number by #, and ignores the widths of columns and rules."""
     lines = [
         re.sub(r"(\W)\1+", r"\1", NUMBER.sub("#", line)).strip()
         for line in text.splitlines()
-        # The one program that a machine may lack.
+        # curl may be missing.
         if shutil.which("curl") or not line.startswith("curl")
     ]
     return [line for line in lines if line]
 
 
 def private_names(source):
-    """The names with an underscore before them that a script imports or looks up."""
+    """Returns the names with a leading underscore that a script imports or uses."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -51,7 +51,7 @@ def private_names(source):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """With the command `hmar` of this Python, and a cache that the examples share."""
+    """Returns an environment with this Python's `hmar` and a cache that the examples share."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {**os.environ, "HMAR_CACHE": str(tmp_path_factory.mktemp("cache")), "PATH": path}
 

@@ -1,4 +1,4 @@
-"""The wheel holds what the tree holds, and the package's types are sound."""
+"""The wheel contains the files of the tree, and the package passes type checks."""
 
 import email
 import subprocess
@@ -19,14 +19,14 @@ PACKAGES = ("hmar_keras", "pipelines")
 
 
 def tracked(*places):
-    """Files that git knows, or would take."""
+    """Returns the files that git tracks or would add."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *places]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return {name for name in found.split("\0") if name and (ROOT / name).is_file()}
 
 
 def copy(directory):
-    """The tree as git knows it: leftovers of earlier builds would come into the wheel."""
+    """Copies only the files of git, because leftovers of other builds would get into the wheel."""
     for name in tracked():
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def copy(directory):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The wheel, made of the sdist as an index would have it: its names and its metadata."""
+    """Builds the wheel from the sdist; returns its names, metadata and entry points."""
     tree, output = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("built")
     copy(tree)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", output, tree]
@@ -53,7 +53,7 @@ def built(tmp_path_factory):
 
 def test_the_wheel_holds_the_packages_with_their_data(built):
     names, _, _ = built
-    # Invented logs are of use to tests alone.
+    # Only tests need the dummy data.
     wanted = {name for name in tracked(*PACKAGES) if "/dummy_data/" not in name}
     assert {name for name in names if ".dist-info/" not in name} == wanted
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
@@ -111,7 +111,7 @@ def twice(config: MineConfig) -> float:
 
 
 def test_the_types_of_an_own_model_are_sound(tmp_path):
-    """Under mypy's strictest rules, from the annotations that the package ships."""
+    """Runs mypy's strict mode on the annotations that the package ships."""
     (tmp_path / "mine.py").write_text(OWN_MODEL)
     command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent"]
     command += ["--cache-dir", tmp_path, tmp_path / "mine.py"]

@@ -1,4 +1,4 @@
-"""What the README shows works as it stands."""
+"""The README's code works as shown."""
 
 import pathlib
 import re

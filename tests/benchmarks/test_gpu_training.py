@@ -1,4 +1,4 @@
-"""The benchmark for GPUs, on a CPU: its ways to train do the same, and it runs whole."""
+"""The GPU benchmark on a CPU: all its ways to train agree, and it runs end to end."""
 
 import json
 import os

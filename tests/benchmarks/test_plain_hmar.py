@@ -1,4 +1,4 @@
-"""The yardstick computes what the fast model computes, so that comparing their speed is fair."""
+"""The plain model computes what the fast one does, so comparing their speed is fair."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hmar_keras import HMAR, TrainingConfig, compile_arguments
 
 
 def _pairs(plain, fast):
-    """(plain weight, fast weight, the part of the fast one that is the plain one)."""
+    """Returns triples: plain weight, fast weight, the part of the fast one that holds the plain."""
     backbone, classifier = fast.backbone, fast.get_layer("behavior")
     encoder, items = backbone.get_layer("behavior_encoder_0"), backbone.item_encoder
     sequence = backbone.get_layer("sequence_encoder_0")

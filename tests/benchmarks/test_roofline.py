@@ -1,4 +1,4 @@
-"""The work that is counted, against small cases worked out by hand."""
+"""Counted work, against small cases worked out by hand."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hmar_keras import Behaviors, HMARConfig
 BATCH = {
     "item_ids": np.array([[0, 5, 6, 5], [0, 0, 0, 7]]),
     "behavior_ids": np.array([[0, 1, 2, 1], [0, 0, 0, 2]]),
-    # What stands beside padding is not needed; a candidate may be padding itself.
+    # Candidates at padded positions do not count; a candidate may itself be padding.
     "candidate_ids": np.array([[[5, 9], [6, 8], [5, 3], [1, 2]], [[9, 9]] * 3 + [[4, 0]]]),
 }
 
@@ -23,7 +23,7 @@ def test_counts_real_positions_and_pairs():
     counts = Counts.of(BATCH)
     assert counts.positions == 3 + 1
     assert counts.pairs == (1 + 2 + 3) + 1
-    assert counts.behavior_pairs == (1 + 2) + 1 + 1  # of row 0 view and buy, of row 1 buy
+    assert counts.behavior_pairs == (1 + 2) + 1 + 1  # view and buy in row 0, buy in row 1
     assert counts.candidates == 2 + 2 + 2 + 1
     assert counts.touched == len({5, 6, 7} | {6, 8, 3, 1, 2, 4})
     assert (counts.padded, counts.padded_pairs) == (2 * 4, 2 * 4 * 4)
@@ -36,8 +36,8 @@ def test_mean_of_counts():
 
 def test_operations_of_the_encoders():
     work = training_work(_config(), Counts.of(BATCH))
-    # Q, K, V and two layers of 3 x 3, forward and twice backward; 2 products of a pair forward, 4
-    # backward.
+    # Q, K, V and two layers of 3 x 3, forward and twice backward; per pair, 2 products forward and
+    # 4 backward.
     dense, attention = 3 * 2 * 4 * (5 * 9), 6 * 2 * 3
     assert work["sequence encoder"].flops == dense + 7 * attention
     assert work["behaviour encoder"].flops == dense + 3 * 2 * 4 * 9 + 5 * attention
@@ -58,7 +58,7 @@ def test_optimiser_moves_all_dense_weights_and_touched_rows():
     config = _config()
     model = HMAR(config)
     dense = model.count_params() - 11 * 3
-    # Gradient, weight and two moments read, the latter three written.
+    # Gradient, weight and two moments are read; the last three are written.
     moved = training_work(config, Counts.of(BATCH))["optimiser"].moved
     assert moved == 4 * (7 * dense + Counts.of(BATCH).touched * (5 * 3 + 2))
 
@@ -66,7 +66,7 @@ def test_optimiser_moves_all_dense_weights_and_touched_rows():
 def test_bytes_of_the_sequence_encoder():
     moved = training_work(_config(), Counts.of(BATCH))["sequence encoder"].moved
     weights = 5 * 9 + 2 * 3
-    activations = 4 * (6 * 3) + 7  # Q, K, V, attended, hidden, output; a weight for each pair
+    activations = 4 * (6 * 3) + 7  # Q, K, V, attended, hidden, output; one weight per pair
     assert moved == 4 * (3 * weights + 2 * activations)
 
 

@@ -1,4 +1,4 @@
-"""The soak test end to end with few requests, and how it counts what becomes of them."""
+"""The soak test end to end with few requests, and how it counts their outcomes."""
 
 import http.client
 
@@ -10,7 +10,7 @@ from soak_connections import Tally, ask_once
 @pytest.mark.slow
 def test_a_short_soak_meets_its_requirements(capsys):
     sizes = ["--items", "100", "--requests", "200", "--connections", "60", "--versions", "3"]
-    # Memory is not at rest yet.
+    # Memory has not levelled off after so few requests.
     soak.main([*sizes, "--growth", "100"])
     printed = capsys.readouterr().out
     rows = {line.strip().partition("  ")[0]: line.split() for line in printed.splitlines()}

@@ -1,4 +1,4 @@
-"""The command from end to end, at a size that shows only that it works."""
+"""The command end to end, only large enough to show that it works."""
 
 import json
 

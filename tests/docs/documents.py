@@ -1,4 +1,4 @@
-"""The Markdown of the repository, and what is in it."""
+"""The repository's Markdown files and their contents."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ _ENDS = {"&&", "&", "|", ";", ">"}
 
 
 def documents():
-    """All that people read, by name."""
+    """Returns the text of every document that people read, by path."""
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"],
         cwd=ROOT,
@@ -24,24 +24,24 @@ def documents():
 
 
 def code_blocks(text, language):
-    """The fenced blocks of a language, each with why it is not run, None if it is."""
+    """Returns the fenced blocks of a language, each with the reason not to run it, or None."""
     return [
         (code, reason or None) for reason, found, code in _BLOCK.findall(text) if found == language
     ]
 
 
 def prose(text):
-    """A document without its fenced blocks."""
+    """Returns a document without its fenced blocks."""
     return _BLOCK.sub("", text)
 
 
 def spans(text):
-    """The code in the sentences of a document or a docstring, each on one line."""
+    """Returns the inline code of a document or docstring, each span on one line."""
     return [" ".join(code.split()) for code in _INLINE.findall(prose(text))]
 
 
 def commands(text):
-    """The arguments of every `hmar` command that a text names, in blocks and in sentences."""
+    """Yields the arguments of every `hmar` command in a text, in blocks and in sentences."""
     blocks = [code.replace("\\\n", " ") for code, _ in code_blocks(text, "bash")]
     lines = [line for block in blocks for line in block.split("\n")]
     lines += spans(text)

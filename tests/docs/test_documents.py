@@ -1,9 +1,9 @@
-"""Documents, docstrings and messages show what works and name what exists.
+"""The code in documents, docstrings and messages works, and the names in them exist.
 
-Python blocks are executed, those of one page one after another in an empty directory; with a
-comment before them that says why not, they are only compiled. Every option of a command must exist
-and its value must be valid. Commands, options, settings, files, links and dotted names must exist,
-which `names.py` checks. `tests/test_readme.py` runs the README's own blocks.
+The Python blocks of a page are executed in order, in an empty directory; a block is only compiled
+if a comment before it says why it is not run. Every command must have the options shown, with valid
+values. `names.py` checks that commands, options, settings, files, links and dotted names exist.
+`tests/test_readme.py` runs the README's own blocks.
 """
 
 import functools
@@ -27,7 +27,7 @@ DOCSTRINGS = [(name, text) for name, texts in names.docstrings().items() for tex
 COMMANDS = [
     (name, words) for name, text in [*DOCUMENTS.items(), *DOCSTRINGS] for words in commands(text)
 ]
-# What was removed or renamed does not exist.
+# The changelog's Changed and Removed sections name things that do not exist.
 PRESENT = {
     **DOCUMENTS,
     "CHANGELOG.md": re.sub(
@@ -51,7 +51,7 @@ def test_python_blocks_run(name, tmp_path, monkeypatch):
         program = compile(code, f"{name}, block {number}", "exec")
         if reason is None:
             exec(program, namespace)
-    for own in set(MODELS) - set(before):  # that a page registers
+    for own in set(MODELS) - set(before):  # registered by the page
         del MODELS[own]
 
 
@@ -80,7 +80,7 @@ def test_commands_exist_with_these_options(name, words):
     } | {"--help"}
     options = {word.split("=")[0] for word in words if re.match("--?[a-z]", word)}
     assert options <= known, f"{name}: {path} has no {options - known}"
-    # A command is often named by an option alone, or with dots for the rest.
+    # Documents often show a command with one option only, or with dots for the rest.
     required = {opt for parameter in command.params if parameter.required for opt in parameter.opts}
     complete = all(opt in words for opt in required if opt.startswith("-"))
     if words and complete and "..." not in words and words[-1] not in options:
@@ -102,7 +102,7 @@ def test_the_pictures_are_what_their_programs_draw(tmp_path, monkeypatch):
 
 @functools.cache
 def words_of_code():
-    """Returns every word of the repository's code, in which a class that is named must occur."""
+    """Returns every word in the repository's code; a class that a document names must be in it."""
     folders = ("hmar_keras", "pipelines", "benchmarks", "examples", "tests", "docs")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     return set(re.findall(r"\w+", "\n".join(path.read_text(encoding="utf-8") for path in files)))

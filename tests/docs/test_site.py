@@ -1,4 +1,4 @@
-"""The site builds without a warning, its links lead somewhere, and it asks nobody for anything."""
+"""The site builds without warnings, its links work, and it loads nothing from other hosts."""
 
 import html.parser
 import os
@@ -21,7 +21,7 @@ LOADED = {"script": "src", "img": "src", "iframe": "src", "link": "href", "sourc
 
 
 class Page(html.parser.HTMLParser):
-    """What a page loads, where it leads, and where one can arrive in it."""
+    """The resources, links and anchors of a page."""
 
     def __init__(self, path):
         super().__init__()
@@ -56,7 +56,7 @@ def site(tmp_path_factory):
 
 def test_links_lead_somewhere(site):
     for name, page in site.items():
-        if name == Path("404.html"):  # its links begin at the root of wherever the site stands
+        if name == Path("404.html"):  # its links are relative to the root of the site
             continue
         for link in page.links:
             parts = urlsplit(link)

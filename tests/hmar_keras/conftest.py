@@ -1,4 +1,4 @@
-"""Makes the helper modules beside this file importable from every test below it."""
+"""Makes the helper modules in this folder importable from every test below it."""
 
 import os
 import pathlib
@@ -9,5 +9,5 @@ sys.path.append(str(pathlib.Path(__file__).parent))
 
 
 def pytest_configure(config):
-    # Keras's own conversions to NumPy under NumPy 2.
+    # Keras itself triggers this warning under NumPy 2.
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation:DeprecationWarning")

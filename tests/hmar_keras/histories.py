@@ -1,4 +1,4 @@
-"""Many histories, for one call of a layer or model, and the settings of property tests."""
+"""Batches of many histories, and the settings of property tests."""
 
 import itertools
 
@@ -10,7 +10,7 @@ property_test = hypothesis.settings(deadline=None, max_examples=30, derandomize=
 
 
 def every_history(length, num_behaviors):
-    """Behaviour ids int32 `[histories, length]`: all there are, with any padding on the left."""
+    """Returns all possible histories: behaviour ids int32 `[histories, length]`, left-padded."""
     ids = range(1, num_behaviors + 1)
     return np.array(
         [
@@ -23,7 +23,7 @@ def every_history(length, num_behaviors):
 
 
 def many_histories(rows, length, num_items, num_behaviors, min_events=0, seed=0):
-    """Random item and behaviour ids, int32 `[rows, length]`, with every amount of padding."""
+    """Returns random item and behaviour ids, int32 `[rows, length]`, with any amount of padding."""
     rng = np.random.default_rng(seed)
     events = min_events + np.arange(rows) % (length + 1 - min_events)
     is_event = np.arange(length) >= length - events[:, None]
@@ -33,5 +33,5 @@ def many_histories(rows, length, num_items, num_behaviors, min_events=0, seed=0)
 
 
 def many_candidates(rows, steps, width, num_items, seed=1):
-    """Random candidate ids, int32 `[rows, steps, width]`, padding among them."""
+    """Returns random candidate ids, int32 `[rows, steps, width]`, some of them padding."""
     return np.random.default_rng(seed).integers(0, num_items + 1, (rows, steps, width), "int32")

@@ -1,4 +1,4 @@
-"""What must hold of every layer: one function that the test of each layer calls."""
+"""Checks that every layer must pass, in one function that each layer's test calls."""
 
 import json
 
@@ -8,7 +8,7 @@ from keras import ops
 from reference_model import assert_close
 
 MIXED_POLICIES = ("mixed_bfloat16", "mixed_float16")
-if keras.backend.backend() == "jax":  # which compiles every operation for every type
+if keras.backend.backend() == "jax":  # compiles every operation for every dtype, which is slow
     MIXED_POLICIES = MIXED_POLICIES[:1]
 
 
@@ -18,7 +18,7 @@ def run_layer_test(cls, init_kwargs, inputs, tmp_path, *, float32_output=False):
     Args:
         cls: the layer's class.
         init_kwargs: arguments of its constructor.
-        inputs: arrays, its call arguments in their order. Together they must reach every weight.
+        inputs: arrays, the arguments of its call, in order. Together they must reach every weight.
         tmp_path: a folder to save in.
         float32_output: whether the layer computes in float32 under every policy.
     """
@@ -49,7 +49,7 @@ def _check_config(cls, layer, init_kwargs):
 
 
 def _check_what_every_layer_keeps(cls, layer, init_kwargs):
-    """Name, trainable and dtype policy, but for layers that compute in float32 alone."""
+    """Checks name, trainable and dtype policy; a layer may always compute in float32."""
     more = {"name": "another", "trainable": False, "dtype": "mixed_bfloat16"}
     other = cls(**{**init_kwargs, **more})
     revived = cls.from_config(other.get_config())
@@ -66,7 +66,7 @@ def _check_shapes(cls, init_kwargs, inputs, expected):
     assert symbolic.dtype == expected.dtype
     shapes = [array.shape for array in inputs]
     assert tuple(layer.compute_output_shape(*shapes)) == expected.shape
-    # Of unknown length and batch it knows what is left.
+    # With unknown length and batch size, every axis is either None or correct.
     open_shape = cls(**init_kwargs)(*(_symbolic_input(array) for array in inputs)).shape
     assert len(open_shape) == expected.ndim
     for known, size in zip(open_shape, expected.shape, strict=True):
@@ -112,13 +112,13 @@ def _dtype(array):
 
 
 def _symbolic_input(array):
-    # Everything but a feature axis may vary.
+    # Every axis but a feature axis may vary.
     features = array.shape[-1:] if array.dtype.kind == "f" else (None,) * (array.ndim > 1)
     return keras.Input((*(None,) * (array.ndim - 2), *features), dtype=_dtype(array))
 
 
 def randomize(layer, seed=0):
-    """Gives every weight random values, none of them as initialised."""
+    """Overwrites every weight with random values."""
     rng = np.random.default_rng(seed)
     layer.set_weights([_random(rng, weight) for weight in layer.get_weights()])
 
@@ -126,17 +126,17 @@ def randomize(layer, seed=0):
 def _random(rng, weight):
     if weight.dtype.kind == "f":
         return rng.uniform(-0.6, 0.6, weight.shape)
-    # Ids of neighbours: of each row different ones, which ascend.
+    # Neighbour ids: distinct and ascending in every row.
     rows, columns = weight.shape
     ids = rng.permuted(np.tile(np.arange(1, rows), (rows, 1)), axis=1)
     return np.sort(ids[:, :columns], axis=1)
 
 
 def gradients(model, x, y, **compile_kwargs):
-    """The loss of a batch, and its gradient by each trainable variable's path.
+    """Returns the loss of a batch, and its gradients by the path of each trainable variable.
 
-    Works on every backend: one step of plain gradient descent of rate 1 moves a weight by its
-    gradient. The weights are put back.
+    Works on every backend: one step of plain gradient descent at a rate of 1 moves a weight by its
+    gradient. The weights are restored afterwards.
     """
     variables = model.trainable_variables
     before = [ops.convert_to_numpy(v).copy() for v in variables]

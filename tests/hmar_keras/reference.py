@@ -1,7 +1,7 @@
 """A slow NumPy reference of the paper's model, written straight from its equations.
 
-It is an oracle for tests: float64, Python loops over rows, positions, behaviours and heads, one
-behaviour encoder after another, every mask explicit. It shares no code with the package.
+An oracle for tests: float64, Python loops over rows, positions, behaviours and heads, one behaviour
+encoder after another, every mask explicit. It shares no code with the package.
 
 Ids start at 1 and 0 is padding, so behaviour `b` is index `b - 1` of every per-behaviour list.
 Weights are a nested dict of arrays; `random_weights` shows all of its keys.
@@ -16,7 +16,7 @@ NORM_EPSILON = 1e-3
 
 
 def indicators(item_ids, behavior_ids, K):
-    """Return the historical behaviour indicators [length, K] of one row.
+    """Returns the historical behaviour indicators [length, K] of one row.
 
     Row t counts how often the item at t had each behaviour at positions up to and including t.
     """
@@ -27,7 +27,7 @@ def indicators(item_ids, behavior_ids, K):
 
 
 def candidate_indicators(item_ids, behavior_ids, t, candidate, K):
-    """Return how often `candidate` had each behaviour [K] at positions up to and including t."""
+    """Returns how often `candidate` had each behaviour [K] at positions up to and including t."""
     counts = np.zeros(K)
     if candidate == 0:
         return counts
@@ -38,7 +38,7 @@ def candidate_indicators(item_ids, behavior_ids, t, candidate, K):
 
 
 def encode(item, counts, w, *, scale_embeddings=False):
-    """Return the item encoding q [d] of Eq. 1-3; an item of 0 (padding) gives zeros."""
+    """Returns the item encoding q [d] of Eq. 1-3; item 0 (padding) gives zeros."""
     d = w["B_v"].shape[0]
     if item == 0:
         return np.zeros(d)
@@ -54,7 +54,7 @@ def encode(item, counts, w, *, scale_embeddings=False):
 
 
 def attention(x, W_Q, W_K, W_V, allowed, num_heads):
-    """Return SA(x) [L, d] of Eq. 6 and 11, where query i may see key j if `allowed[i, j]`.
+    """Returns SA(x) [L, d] of Eq. 6 and 11, where query i may see key j if `allowed[i, j]`.
 
     A query that may see no key gets zeros.
     """
@@ -77,7 +77,7 @@ def attention(x, W_Q, W_K, W_V, allowed, num_heads):
 
 
 def feed_forward(x, W_1, B_1, W_2, B_2, residual):
-    """Return FFN(x) [L, d] of Eq. 7 and 13, one position at a time, plus x if `residual`."""
+    """Returns FFN(x) [L, d] of Eq. 7 and 13, one position at a time, plus x if `residual`."""
     out = np.zeros_like(x)
     for j in range(len(x)):
         out[j] = np.maximum(x[j] @ W_1 + B_1, 0.0) @ W_2 + B_2
@@ -87,7 +87,7 @@ def feed_forward(x, W_1, B_1, W_2, B_2, residual):
 
 
 def layer_norm(x, scale, offset):
-    """Return x [L, d] normalised over its features, one position at a time."""
+    """Returns x [L, d] normalised over its features, one position at a time."""
     out = np.zeros_like(x)
     for j in range(len(x)):
         variance = np.mean((x[j] - x[j].mean()) ** 2)
@@ -96,11 +96,11 @@ def layer_norm(x, scale, offset):
 
 
 def behavior_encoder(G, behavior_ids, real, b, block, num_heads, residual):
-    """Return O_b [L, d] of Eq. 5-9: the encoder of behaviour `b` (1 to K) over one row."""
+    """Returns O_b [L, d] of Eq. 5-9: the encoder of behaviour `b` (1 to K) over one row."""
     length, i = len(G), b - 1
     of_b = np.array([real[j] and behavior_ids[j] == b for j in range(length)])
     M = of_b.astype(float)[:, None]
-    E = G * M  # Eq. 5, the projection may be absent
+    E = G * M  # Eq. 5; the projection may be absent
     if block["W_e"] is not None:
         E = E @ block["W_e"][i] + block["B_e"][i]
     allowed = np.zeros((length, length), bool)
@@ -117,7 +117,7 @@ def behavior_encoder(G, behavior_ids, real, b, block, num_heads, residual):
 
 
 def sequence_encoder(stage, G, real, block, num_heads, residual):
-    """Return Z [L, d] of Eq. 11-13 over one row, zeros at padding; `stage` is O or an earlier Z."""
+    """Returns Z [L, d] of Eq. 11-13 over one row, zeros at padding; `stage` is O or the last Z."""
     length = len(G)
     allowed = np.zeros((length, length), bool)
     for query in range(length):
@@ -132,7 +132,7 @@ def sequence_encoder(stage, G, real, block, num_heads, residual):
 
 
 def row_states(item_ids, behavior_ids, w, num_heads, residual, scale_embeddings):
-    """Return the states z [L, d] of one row, zeros at padding."""
+    """Returns the states z [L, d] of one row, zeros at padding."""
     length, K = len(item_ids), w["W_c"].shape[0]
     max_length, d = w["P"].shape
     real = [item != 0 for item in item_ids]
@@ -157,7 +157,7 @@ def row_states(item_ids, behavior_ids, w, num_heads, residual, scale_embeddings)
 
 
 def neighbor_score(items, behaviors, t, candidate, weights):
-    """Return what the events up to t say for a candidate that is alike to theirs; no paper's."""
+    """Returns the neighbour score of a candidate from the events up to t; not from the paper."""
     score = 0.0
     for s in range(t + 1):
         if items[s] != 0:
@@ -167,7 +167,7 @@ def neighbor_score(items, behaviors, t, candidate, weights):
 
 
 def own_share(items, behaviors, t, answer, weights):
-    """Return what of the answer's neighbour score a user who was counted has added himself."""
+    """Returns the part of the answer's neighbour score that the user's own events contribute."""
     score = 0.0
     for s in range(t + 1):
         if items[s] != 0 and answer in weights["alike"][items[s]]:
@@ -189,10 +189,10 @@ def hmar(
     feed_forward_residual=False,
     scale_embeddings=False,
 ):
-    """Return `ranking` [B, S, C] and `behavior` [B, S, K] logits and `states` [B, L, d].
+    """Returns `ranking` [B, S, C] and `behavior` [B, S, K] logits and `states` [B, L, d].
 
     Step s of `candidate_ids` [B, S, C] belongs to position t = L - S + s of the ids [B, L]. The
-    behaviour logits are of candidate 0.
+    behaviour logits belong to candidate 0.
     """
     item_ids, behavior_ids = np.asarray(item_ids), np.asarray(behavior_ids)
     candidate_ids = np.asarray(candidate_ids)
@@ -230,7 +230,7 @@ def hmar(
 
 
 def ranking_loss(logits, next_behaviors, alpha, beta):
-    """Return Eq. 15 averaged over real positions; the negatives of a position are averaged."""
+    """Returns Eq. 15 averaged over real positions; the negatives of a position are averaged."""
     losses = []
     for row in range(len(next_behaviors)):
         for s, b in enumerate(next_behaviors[row]):
@@ -244,7 +244,7 @@ def ranking_loss(logits, next_behaviors, alpha, beta):
 
 
 def behavior_loss(logits, next_behaviors):
-    """Return Eq. 17 averaged over real positions."""
+    """Returns Eq. 17 averaged over real positions."""
     losses = []
     for row in range(len(next_behaviors)):
         for s, b in enumerate(next_behaviors[row]):
@@ -255,9 +255,9 @@ def behavior_loss(logits, next_behaviors):
 
 
 def positive_rank(scores):
-    """Return the 0-based rank of candidate 0 among `scores` [C]; ties count against it.
+    """Returns the 0-based rank of candidate 0 among `scores` [C]; ties count against it.
 
-    A candidate 0 that is not finite ranks last; any other one that is not finite ranks above it.
+    If its score is not finite, candidate 0 ranks last; other non-finite scores rank above it.
     """
     positive, others = scores[0], scores[1:]
     if not np.isfinite(positive):
@@ -281,11 +281,11 @@ def random_weights(
     norm=False,
     neighbors=0,
 ):
-    """Return random weights, none of them zero.
+    """Returns random weights, none of them zero.
 
-    `projection` says what becomes of Eq. 5: "shared" (one for all behaviours) or "none". With
-    `norm`, the sequence blocks have a layer normalisation; with `neighbors`, every item has up to
-    so many that it is alike to, and the last one has none.
+    `projection` is the form of Eq. 5: "shared" (one for all behaviours) or "none". With `norm`, the
+    sequence blocks have a layer normalisation. `neighbors` is the maximum number of neighbours per
+    item; the last item has none.
     """
     if projection not in ("shared", "none"):
         raise ValueError(f"unknown projection {projection!r}")

@@ -1,4 +1,4 @@
-"""HMAR models that carry the reference's weights, and random batches to try them on."""
+"""HMAR models with the reference's weights, and random batches for them."""
 
 import numpy as np
 import reference
@@ -11,14 +11,14 @@ NAMES = ("view", "like", "share", "cart", "buy")
 
 
 def make_config(num_behaviors=3, model="hmar", **changes):
-    """Tiny settings of a model, with the given number of behaviours."""
+    """Returns the settings of a tiny model with the given number of behaviours."""
     behaviors = Behaviors(NAMES[-num_behaviors:], target="buy")
     settings = {"num_items": 7, "dim": 4, "max_length": 6, "dropout": 0.0}
     return MODELS[model].Settings(behaviors=behaviors, **{**settings, **changes})
 
 
 def make_weights(config, seed=0):
-    """Random weights of the reference, of the shapes that the configuration asks for."""
+    """Returns random weights for the reference, with the shapes of a configuration."""
     return reference.random_weights(
         np.random.default_rng(seed),
         config.num_items,
@@ -34,7 +34,7 @@ def make_weights(config, seed=0):
 
 
 def make_pair(config, seed=0):
-    """A model and the reference's weights that were loaded into it."""
+    """Returns a model and the reference weights that are loaded into it."""
     model, w = HMAR(config), make_weights(config, seed)
     load_reference_weights(model, w)
     return model, w
@@ -43,7 +43,7 @@ def make_pair(config, seed=0):
 def load_reference_weights(model, w, padding_row=0.0):
     """Copies the reference's weights into the model's.
 
-    `padding_row` fills the embedding of the padding id, which must not matter.
+    `padding_row` fills the embedding of the padding id, which must have no effect.
     """
     backbone, classifier = model.backbone, model.get_layer("behavior")
     items = backbone.item_encoder
@@ -64,7 +64,7 @@ def load_reference_weights(model, w, padding_row=0.0):
 
 
 def load_behavior_block(encoder, block):
-    """Copies one behaviour block, whose weights are lists over behaviours, into the layer."""
+    """Copies one behaviour block, whose weights are lists per behaviour, into the layer."""
     if encoder.projection == "shared":
         _load_dense(encoder.input_dense, block["W_e"][0], block["B_e"][0])
     stacks = (block["W_Q"], block["W_K"], block["W_V"])
@@ -87,7 +87,7 @@ def load_sequence_block(encoder, block):
 
 
 def load_neighbors(layer, weights):
-    """Copies who is alike to whom, a dict an item, into the layer."""
+    """Copies the neighbours, one dict per item, into the layer."""
     shape = (layer.num_items + 1, layer.num_neighbors)
     ids, similarities = np.zeros(shape, int), np.zeros(shape)
     for item, alike in enumerate(weights["alike"]):
@@ -98,7 +98,7 @@ def load_neighbors(layer, weights):
 
 
 def fuse(query, key, value):
-    """The three kernels side by side, as the fused layer holds them."""
+    """Concatenates the three kernels as the fused layer stores them."""
     return np.concatenate([query, key, value], axis=1)
 
 
@@ -108,9 +108,9 @@ def _load_dense(layer, kernel, bias):
 
 
 def random_histories(rng, config, batch=5, length=None):
-    """Item and behaviour ids: row 0 full, row 1 all padding, the others left-padded.
+    """Returns item and behaviour ids: row 0 full, row 1 all padding, the others left-padded.
 
-    Items repeat, and every row lacks some behaviour where there are several.
+    Items repeat, and if there are several behaviours, every row lacks one of them.
     """
     length = length or config.max_length
     items = rng.integers(1, config.num_items + 1, (batch, length))
@@ -127,7 +127,7 @@ def random_histories(rng, config, batch=5, length=None):
 
 
 def random_batch(rng, config, batch=5, length=None, steps=None, candidates=4):
-    """Histories with candidates: touched and untouched ones and padding."""
+    """Returns histories with candidates: touched and untouched items and padding."""
     histories = random_histories(rng, config, batch, length)
     length = histories["item_ids"].shape[1]
     shape = (batch, steps or length, candidates)
@@ -139,7 +139,7 @@ def random_batch(rng, config, batch=5, length=None, steps=None, candidates=4):
 
 
 def random_targets(rng, config, batch):
-    """Next behaviours `[batch, steps]`, 0 for padding: of each step whose history is not empty."""
+    """Returns next behaviours `[batch, steps]`, 0 where the history of a step is empty."""
     steps = batch["candidate_ids"].shape[1]
     known = batch["item_ids"][:, -steps:] != 0
     behaviors = rng.integers(1, config.num_behaviors + 1, known.shape)
@@ -147,12 +147,12 @@ def random_targets(rng, config, batch):
 
 
 def to_numpy(outputs):
-    """A dict of tensors as a dict of arrays."""
+    """Converts a dict of tensors to a dict of arrays."""
     return {name: ops.convert_to_numpy(value) for name, value in outputs.items()}
 
 
 def call(model, batch):
-    """The model's outputs and its backbone's states, as arrays."""
+    """Returns the model's outputs and its backbone's states, as arrays."""
     history = {name: batch[name] for name in model.features}
     states = model.backbone(history, training=False)
     asked = {name: batch[name] for name in batch if name in model.input}
@@ -160,7 +160,7 @@ def call(model, batch):
 
 
 def call_reference(w, config, batch):
-    """What `call` should give."""
+    """Returns the expected result of `call`."""
     return reference.hmar(
         *(batch[name] for name in ("item_ids", "behavior_ids", "candidate_ids")),
         w,

@@ -1,4 +1,4 @@
-"""Models that are saved under one Keras backend load under another."""
+"""Models saved under one Keras backend load under another."""
 
 import json
 import os

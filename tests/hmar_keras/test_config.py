@@ -23,7 +23,7 @@ from hmar_keras.settings import Settings
 BEHAVIORS = Behaviors(("view", "cart", "buy"), target="buy")
 NAN, INF = float("nan"), float("inf")
 
-# The settings of the authors' release, row by row; alpha is target / each other.
+# The settings of the authors' release, one dataset per row; alpha is (target, each other one).
 PAPER = {
     # dim, max_length, learning_rate, dropout, alpha, theta, epochs
     "taobao": (80, 150, 6e-4, 0.45, (0.7, 0.1), 0.1, 700),
@@ -39,14 +39,14 @@ def make(**changes):
 
 
 def make_any(**changes):
-    """The settings of the model or of the training, whichever has those that are changed."""
+    """Returns model or training settings, whichever class has the changed ones."""
     if set(changes) & set(TrainingConfig.names()):
         return TrainingConfig(**changes)
     return make(**changes)
 
 
 def preset(name, behaviors=BEHAVIORS):
-    """The settings of a preset, of the model and of the training."""
+    """Returns the model and the training settings of a preset."""
     settings = preset_settings(name, behaviors)
     kind = {"hmar": HMARConfig, "sasrec": SASRecConfig}[settings["model"]]
     known = {each: settings[each] for each in settings if each in kind.names()}
@@ -80,7 +80,7 @@ def test_presets_of_other_models_weigh_all_behaviours_alike(name):
 
 def test_the_sampling_rate_is_a_share_of_the_other_items():
     assert make(num_items=101, num_negatives=25).sampling_rate == 0.25
-    assert make(num_items=6, num_negatives=25).sampling_rate == 5  # items are drawn several times
+    assert make(num_items=6, num_negatives=25).sampling_rate == 5  # items can be drawn repeatedly
     assert make(num_items=1).sampling_rate == 1
 
 
@@ -127,7 +127,7 @@ def configs(draw):
         num_neighbors=draw(st.integers(0, 10**6)),
         neighbor_weight=draw(positive),
         item_buckets=draw(st.sampled_from([0, 5, 10**6])),
-        # The other start is not for buckets.
+        # The other start is not allowed with buckets.
         item_start="random",
         alpha=alpha,
         beta=draw(weight),
@@ -302,7 +302,7 @@ def test_only_hmar_has_the_papers_weights():
 
 @dataclasses.dataclass(frozen=True)
 class Own(NextItemConfig):
-    """A user's own settings."""
+    """Custom settings of a user."""
 
     share: float = setting(0.25, above=0, at_most=1)
     kind: str = setting("mean", choices=("mean", "last"))
@@ -329,7 +329,7 @@ def test_own_settings_are_checked_like_all(changes, message):
 
 @dataclasses.dataclass(frozen=True)
 class Odd(Settings):
-    """Settings as other libraries' fields have them."""
+    """Settings with fields as other libraries declare them."""
 
     widths: tuple = (8, 4)
     rate: float = dataclasses.field(default=0.5, metadata={"help": "of learning"})

@@ -1,4 +1,4 @@
-"""The examples in the docstrings do what they say."""
+"""The examples in the docstrings give the results they show."""
 
 import doctest
 import importlib
@@ -18,7 +18,7 @@ MODULES = ["hmar_keras"] + [
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
     module = importlib.import_module(name)
-    # A model that an example registers shall not be there for other tests.
+    # Models that an example registers must not leak into other tests.
     with mock.patch.dict(MODELS):
         failed, attempted = doctest.testmod(module, verbose=False)
     assert failed == 0

@@ -1,4 +1,4 @@
-"""What earlier versions saved is read where it means the same, and refused where not."""
+"""Settings saved by earlier versions are read if they mean the same, and refused otherwise."""
 
 import json
 import zipfile
@@ -27,20 +27,20 @@ RELEASE = {
 
 
 def one_class(model="hmar", **changes):
-    """What the version wrote that had one class for all settings."""
+    """Returns what the version with one class for all settings wrote."""
     settings = {"model": model, "holdout": "target", **TrainingConfig().to_dict()}
     return {**settings, **make_config().to_dict(), **changes}
 
 
 def earlier(network, model="hmar", **changes):
-    """What the version before it wrote, whose networks had no variant."""
+    """Returns what the version before that wrote, which had no `variant`."""
     settings = one_class(model)
     del settings["variant"]
     return {**settings, "history_sum": False, **network, **changes}
 
 
 def with_old_names(settings):
-    """As every earlier version called them."""
+    """Returns settings under the names of all earlier versions."""
     old = {new: name for name, new in RENAMED.items()}
     return {old.get(name, name): value for name, value in settings.items()}
 
@@ -94,7 +94,7 @@ def test_what_means_nothing_to_a_model_is_left_out_of_what_one_class_wrote():
     known = SASRec.Settings.names()
     kept = without_others(one_class("sasrec"), {*known, *TrainingConfig.names()})
     assert "theta" not in kept and {"dim", "batch_size"} <= set(kept)
-    # A name that no version had, and one of a user's few settings, are mistakes.
+    # Kept, so that they are reported: a name that no version had, and any name in a partial config.
     assert "thetta" in without_others(one_class("sasrec", thetta=1), known)
     assert without_others({"theta": 0.1, "dim": 8}, known) == {"theta": 0.1, "dim": 8}
 

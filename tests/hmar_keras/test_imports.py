@@ -1,4 +1,4 @@
-"""The package stands on keras and numpy alone, and its modules look in one direction."""
+"""The package depends only on keras and numpy, and its modules import in one direction."""
 
 import ast
 import os
@@ -13,7 +13,7 @@ import hmar_keras
 ROOT = pathlib.Path(hmar_keras.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 ALLOWED = {"keras", "numpy", "hmar_keras", *sys.stdlib_module_names}
-# A module imports only from ranks below its own, and a package's modules also each other.
+# A module imports only from lower ranks; modules of one package may import each other.
 RANKS = {
     **{
         "version": 0,
@@ -31,12 +31,12 @@ RANKS = {
 
 
 def part_of(module):
-    """The module or package of `hmar_keras` that a dotted name belongs to, "" for itself."""
+    """Returns the module or package of `hmar_keras` in a dotted name, "" for `hmar_keras`."""
     return [*module.split("."), ""][1]
 
 
 def imports_of(path):
-    """The dotted names of all modules that a file imports, wherever in the file."""
+    """Yields the dotted names of all modules that a file imports, wherever in the file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

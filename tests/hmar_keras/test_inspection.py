@@ -1,4 +1,4 @@
-"""Rebuilt attention weights are those that the layers used."""
+"""Recomputed attention weights equal those that the layers used."""
 
 import keras
 import numpy as np

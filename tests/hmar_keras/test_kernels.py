@@ -10,7 +10,7 @@ from hmar_keras.layers import BehaviorDense
 from hmar_keras.masks import history_mask
 
 on_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="a form for TensorFlow alone"
+    keras.backend.backend() != "tensorflow", reason="a form for TensorFlow only"
 )
 FORMS = [
     kernels.BlockGroups,
@@ -30,7 +30,7 @@ KERNEL = rng.normal(size=(BEHAVIORS, DIM, UNITS)).astype("float32")
 
 
 class Product(keras.layers.Layer):
-    """A form of the product, whose inputs, kernel and bias are all weights."""
+    """A form of the product whose inputs, kernel and bias are all weights."""
 
     def __init__(self, form, use_bias, **kwargs):
         super().__init__(**kwargs)
@@ -62,7 +62,7 @@ def test_every_form_has_the_values_and_gradients_of_a_loop(form, ids, use_bias):
     )
     model = keras.Model(given := keras.Input(batch_shape=(1, ROWS), dtype="int32"), layer(given))
     assert_close(ops.convert_to_numpy(model(ids[None]))[0], expected)
-    # Of the mean square of y - 1: 2 (y - 1) / its size.
+    # The gradient of the mean of (y - 1)^2: 2 (y - 1) / size.
     _, found = gradients(model, ids[None], np.ones_like(expected)[None], loss="mse")
     upstream = 2 * (expected - 1) / expected.size
     to = {"inputs": INPUTS[None] * 0, "kernel": KERNEL * 0, "bias": BIAS * 0}
@@ -77,7 +77,7 @@ def test_every_form_has_the_values_and_gradients_of_a_loop(form, ids, use_bias):
 
 
 class Scores(keras.layers.Layer):
-    """`dot_candidates` of weights."""
+    """`dot_candidates` with weights as its inputs."""
 
     def build(self, input_shape):
         self.states = self.add_weight(shape=(2, 3, 4), name="states")
@@ -108,7 +108,7 @@ def test_a_state_times_its_candidates():
 
 @on_tensorflow
 def test_xla_gets_shapes_that_do_not_depend_on_the_data():
-    """Also on a CPU, where the other form is the default and XLA would refuse it."""
+    """Holds on a CPU too, where the other form is the default, which XLA cannot compile."""
     ids = np.array([[0, 1, 3, 3], [2, 2, 1, 2]], "int32")
     inputs = INPUTS[:8].reshape(2, 4, DIM)
     losses = []

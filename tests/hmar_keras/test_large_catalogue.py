@@ -1,4 +1,4 @@
-"""Memory of training on a large catalogue: the table, its moment, and no copy of either."""
+"""Training on a large catalogue holds the table, its moment, and no copy of either."""
 
 import json
 import os
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.process
 
 ITEMS, DIM = 2_000_000, 32
 TABLE = ITEMS * DIM * 4
-# What tracing a second model and the threads' arenas take; a copy of the table is more.
+# For tracing a second model and the threads' arenas; a copy of the table takes more.
 ALLOWANCE = 0.7 * TABLE
 TRAIN = """
 import json, os, sys
@@ -25,7 +25,7 @@ def train(items, dim, buckets):
     config = HMARConfig(items, behaviors, dim=dim, max_length=8, item_buckets=buckets)
     model = HMAR(config)
     model.compile(**compile_arguments(model), jit_compile=False)
-    # In the first step, where Keras would do it, making the moment takes one more table.
+    # Built in the first step, as Keras does by default, the moment takes one more table.
     model.optimizer.build(model.trainable_variables)
     rng = np.random.default_rng(0)
     for _ in range(3):
@@ -37,7 +37,7 @@ def train(items, dim, buckets):
         model.predict_on_batch(inputs)
 
 items, dim, buckets = map(int, sys.argv[1:])
-train(100, dim, 0)  # what every training holds
+train(100, dim, 0)  # the memory of any training
 with open("/proc/self/statm") as file:
     before = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 train(items, dim, buckets)
@@ -50,7 +50,7 @@ print(json.dumps(peak - before))
 
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow" or not sys.platform.startswith("linux"),
-    reason="only there single rows are read and written, and memory can be read off",
+    reason="needs TensorFlow for row-wise updates and Linux to read memory use",
 )
 @pytest.mark.parametrize("buckets", [0, ITEMS // 20])
 def test_training_holds_the_table_and_its_moment_and_no_copy(buckets):
@@ -63,5 +63,5 @@ def test_training_holds_the_table_and_its_moment_and_no_copy(buckets):
     )
     assert ran.returncode == 0, ran.stderr[-4000:]
     table = 2 * buckets * DIM * 4 or TABLE
-    # Drawing a table takes two more, which the process keeps; its moment takes the place of one.
+    # Drawing a table takes the memory of two more, which the process keeps; the moment reuses one.
     assert json.loads(ran.stdout.splitlines()[-1]) < 3 * table + ALLOWANCE

@@ -34,7 +34,7 @@ def value(kind, truth, logits, **kwargs):
 
 
 class Logits(keras.layers.Layer):
-    """Gives constant logits, plus a weight that starts at zero and collects the gradient."""
+    """Returns constant logits plus a weight that starts at zero and receives the gradient."""
 
     def __init__(self, logits):
         super().__init__()

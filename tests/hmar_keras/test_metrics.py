@@ -12,7 +12,6 @@ from hmar_keras.metrics import positive_rank
 NAN, INF = float("nan"), float("inf")
 METRICS = {"hr": HitRate, "ndcg": NDCG}
 each_metric = pytest.mark.parametrize("kind", METRICS)
-# Few values, so that ties are common.
 
 
 def gain(kind, rank, k):
@@ -33,6 +32,7 @@ def measure(metric, *update):
 def draw(seed, batch=4, steps=3, candidates=8):
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 3, (batch, steps)).astype("int32")
+    # Few values, so that ties are common.
     scores = rng.integers(0, 6, (batch, steps, candidates)).astype("float32")
     scores[0, 0, 0], scores[1, 1, 2], scores[2, 2, 1] = NAN, NAN, INF
     return truth, scores
@@ -90,7 +90,7 @@ def test_a_constant_scorer_earns_nothing(kind):
     truth = np.ones((2, 3), "int32")
     assert measure(METRICS[kind](10), truth, np.zeros((2, 3, 100), "float32")) == 0
     assert measure(METRICS[kind](10), truth, np.zeros((2, 3, 11), "float32")) == 0
-    # A list that holds every candidate holds the positive too, in the last place.
+    # A list of all candidates includes the positive, in last place.
     last = measure(METRICS[kind](10), truth, np.zeros((2, 3, 10), "float32"))
     assert last == pytest.approx(gain(kind, 9, 10))
 
@@ -105,7 +105,7 @@ def test_a_broken_positive_earns_nothing(kind, broken):
 
 @pytest.mark.parametrize("metric", [HitRate(2), NDCG(2), BehaviorAccuracy()])
 def test_updates_accumulate_and_padding_does_not_count(metric):
-    # Right, wrong, and padding on which it would be right or wrong.
+    # Right, wrong, and padding where the prediction would be right or wrong.
     right, wrong = [9.0, 1.0, 2.0], [1.0, 2.0, 3.0]
     metric.reset_state()
     assert result(metric) == 0

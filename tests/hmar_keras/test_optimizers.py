@@ -13,7 +13,7 @@ WEIGHTS = np.random.default_rng(0).normal(size=(ROWS, DIM)).astype("float32")
 
 
 def train(optimizer, jit_compile):
-    """Mean squares of looked up rows, whose gradients are easy to write down."""
+    """Trains on the mean square of embedding rows, whose gradient has a simple form."""
     given = keras.Input((2,), dtype="int32")
     model = keras.Model(given, keras.layers.Embedding(ROWS, DIM)(given))
     model.set_weights([WEIGHTS])
@@ -24,7 +24,7 @@ def train(optimizer, jit_compile):
 
 
 def reference(beta_1):
-    """Adam over the whole table, step by step."""
+    """Computes Adam over the whole table, step by step."""
     weights = WEIGHTS.astype("float64")
     momentum, velocity = np.zeros_like(weights), np.zeros_like(weights)
     for step, batch in enumerate(BATCHES, 1):
@@ -35,7 +35,7 @@ def reference(beta_1):
         velocity += (1 - BETAS[1]) * (gradient**2 - velocity)
         first = momentum / (1 - beta_1**step)
         second = velocity / (1 - BETAS[1] ** step)
-        # As Keras has it: epsilon is added before the correction of the second moment.
+        # As in Keras, epsilon is added before the second moment is corrected.
         epsilon = EPSILON / np.sqrt(1 - BETAS[1] ** step)
         weights -= RATE * first / (np.sqrt(second) + epsilon)
     return weights, velocity
@@ -44,7 +44,7 @@ def reference(beta_1):
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("cls", [Adam, LazyAdam])
 def test_rows_of_a_repeated_item_are_one_gradient(cls, jit_compile):
-    """Adam is Adam; LazyAdam's tables are Adam's without a first moment, over the whole table."""
+    """Adam equals the reference; LazyAdam updates tables like Adam without a first moment."""
     if jit_compile and keras.backend.backend() == "torch":
         pytest.skip("torch does not compile here")
     weights = train(cls(RATE, *BETAS, EPSILON), jit_compile).get_weights()[0]
@@ -65,16 +65,16 @@ def test_second_moments_fade_while_a_row_rests(jit_compile):
     assert_close(faded, reference(0.0)[1])
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="rows are read there alone")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow updates rows")
 def test_rows_that_are_not_touched_are_not_written():
     optimizer = LazyAdam(RATE, *BETAS)
     train(optimizer, False)
-    # The last batch that touched each item; 5 was never.
+    # The last batch that touched each item; item 5 is never touched.
     assert optimizer.variables[3].numpy().ravel().tolist() == [0, 4, 2, 3, 4, 0]
 
 
 def test_a_seldom_row_moves_as_far_as_under_adam():
-    """One touch in 400 steps: by momentum or at once, and not a tenth of it."""
+    """One touch in 400 steps moves a row as far in one step as momentum does over many."""
     moved = []
     for optimizer in (Adam(0.01, 0.9, 0.98), LazyAdam(0.01, 0.9, 0.98)):
         model = keras.Sequential([keras.layers.Embedding(2, 1), keras.layers.Flatten()])
@@ -94,7 +94,7 @@ def test_weights_that_are_no_table_move_as_under_adam():
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
         model.compile(cls(0.1), "mse")
-        inputs = np.eye(4, 3, dtype="float32")  # the last row and no column is zero
+        inputs = np.eye(4, 3, dtype="float32")  # the last row is zero, but no column is
         model.fit(inputs, np.ones((4, 2)), epochs=3, batch_size=2, shuffle=False, verbose=0)
         outcomes.append(np.concatenate([weight.ravel() for weight in model.get_weights()]))
     for outcome in outcomes[1:]:
@@ -103,7 +103,7 @@ def test_weights_that_are_no_table_move_as_under_adam():
 
 @pytest.mark.parametrize("cls", [Adam, LazyAdam])
 def test_a_weight_without_axes_moves_too(cls):
-    """As the gate of a layer of somebody's own."""
+    """For example the gate of a custom layer."""
     variable = keras.Variable(1.0)
     optimizer = cls(RATE)
     optimizer.build([variable])

@@ -1,4 +1,4 @@
-"""The losses of the ranking that are not the paper's: gBCE and the sampled softmax."""
+"""The ranking losses that are not from the paper: gBCE and the sampled softmax."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ def value(loss, truth, logits):
 
 
 def slow_gbce(truth, logits, beta, rate, calibration):
-    """Straight from the definition, on probabilities, position by position."""
+    """Computes the loss from its definition, on probabilities, position by position."""
     power = rate * ((1 - 1 / rate) * calibration + 1 / rate)
     losses = []
     for place in np.argwhere(truth > 0):
@@ -44,15 +44,15 @@ def test_gbce_equals_the_definition(rate, calibration):
 
 @pytest.mark.parametrize(("calibration", "learned"), [(1.0, 0.02), (0.0, 0.5)])
 def test_what_probability_gbce_teaches(calibration, learned):
-    """Of 50 items each follows equally often; one negative is drawn of the 49 others.
+    """Each of 50 items follows equally often; one negative is drawn from the 49 others.
 
-    Calibrated (t = 1) the loss is least at an item's true probability, 1/50; plain binary
-    cross-entropy (t = 0) is least where one positive meets one negative, at 1/2.
+    The calibrated loss (t = 1) is minimal at an item's true probability, 1/50; plain binary
+    cross-entropy (t = 0) is minimal at 1/2, since there is one negative per positive.
     """
     rate = 1 / 49
     loss = GBCELoss([1.0], 1.0, rate, calibration)
     scores = np.linspace(-8, 4, 12001).astype("float32")
-    # Positive and negative have one score; the mean of the loss over positions is its expectation.
+    # Positive and negative have the same score; the mean loss over positions is its expectation.
     values = [loss.call(np.ones(len(scores)), np.stack([scores, scores], axis=-1))]
     best = scores[int(np.argmin(ops.convert_to_numpy(values[0])))]
     assert 1 / (1 + np.exp(-best)) == pytest.approx(learned, rel=0.01)
@@ -71,11 +71,12 @@ def test_the_softmax_over_all_items_is_cross_entropy():
 
 @pytest.mark.parametrize("drawn", [20, 500])
 def test_a_sample_stands_for_the_catalogue(drawn):
-    """The sum that the loss estimates is unbiased: on average that over all negatives."""
+    """The estimated sum is unbiased: on average it equals the sum over all negatives."""
     rng = np.random.default_rng(0)
     scores = rng.normal(size=200)
     loss = SampledSoftmaxLoss([1.0], drawn / 200)
-    samples = rng.choice(scores, (20000, drawn))  # as the pipeline draws, also more than there are
+    # With replacement, like the pipeline, so that there can be more draws than items.
+    samples = rng.choice(scores, (20000, drawn))
     logits = np.concatenate([np.zeros((len(samples), 1)), samples], axis=1).astype("float32")
     losses = ops.convert_to_numpy(loss.call(np.ones(len(samples)), logits)).astype("float64")
     estimated = np.mean(np.exp(losses) - 1)  # e^loss = 1 + sum / rate, for a positive of 0

@@ -1,11 +1,11 @@
-"""What makers of batches look at of a model, without the time that its graph takes."""
+"""Models for batch makers, without the time to build a graph."""
 
 from hmar_keras.models import MODELS
 from pipelines.training.examples import training_windows
 
 
 def asked(config):
-    """The model of a `RunConfig` with settings, features and objective, and nothing else."""
+    """Returns the model of a `RunConfig` with only its settings, features and objective."""
     kind = MODELS[config.name]
     model = object.__new__(kind)
     vars(model)["config"] = config.model
@@ -13,11 +13,11 @@ def asked(config):
 
 
 def data_of(way, splits, config, seed=0, **more):
-    """The batches of a training, made by `TrainingData` or `DeviceBatches`."""
+    """Returns training batches made by `way`, `TrainingData` or `DeviceBatches`."""
     return way(splits, asked(config), config.training, seed, **more)
 
 
 def windows_of(splits, config):
-    """Its training windows."""
+    """Returns the training windows of a `RunConfig`'s model."""
     model = asked(config)
     return training_windows(splits, model.objective(), config.model.max_length)

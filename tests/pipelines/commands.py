@@ -1,11 +1,11 @@
-"""What the tests of the commands have in common, beside the fixtures."""
+"""Helpers, other than fixtures, for the tests of the commands."""
 
 import dataclasses
 
 
 @dataclasses.dataclass
 class Finished:
-    """How a command ended."""
+    """The outcome of a command."""
 
     returncode: int
     stdout: str
@@ -13,7 +13,7 @@ class Finished:
 
 
 def fails(process, *parts):
-    """One sentence on stderr, exit status 2, no traceback."""
+    """Checks for one sentence on stderr, exit status 2 and no traceback."""
     assert process.returncode == 2, process.stderr
     assert "Traceback" not in process.stderr
     (line,) = [line for line in process.stderr.splitlines() if line.strip()]
@@ -23,7 +23,7 @@ def fails(process, *parts):
 
 
 def fails_last(process, *parts):
-    """As `fails`, after the lines that say how far it got."""
+    """Checks the last line like `fails`, after lines that report progress."""
     last = process.stderr.rstrip("\n").splitlines()[-1] + "\n"
     fails(type(process)(process.returncode, process.stdout, last), *parts)
     assert "Traceback" not in process.stderr

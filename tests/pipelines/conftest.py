@@ -1,4 +1,4 @@
-"""Small logs and runs of the command that the tests of the pipelines share."""
+"""Small logs, and ways to run the command, for all tests of the pipelines."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ SHOP = Behaviors(("view", "cart", "buy"), target="buy")
 
 
 def make_dataset(events, held_out=None, num_items=None, repeats=True):
-    """A dataset of `events[user]`, each a list of (item id, behaviour id), oldest first."""
+    """Makes a dataset of `events[user]`, each a list of (item id, behaviour id), oldest first."""
     flat = [pair for user in events for pair in user]
     lengths = [len(user) for user in events]
     num_items = num_items or max((item for item, _ in flat), default=1)
@@ -40,7 +40,7 @@ def make_dataset(events, held_out=None, num_items=None, repeats=True):
 
 
 def random_dataset(seed, num_users=40, num_items=30, longest=25):
-    """A dataset of random events in which most users can be evaluated."""
+    """Makes a dataset of random events in which most users can be evaluated."""
     rng = np.random.default_rng(seed)
     events = [
         [
@@ -54,31 +54,31 @@ def random_dataset(seed, num_users=40, num_items=30, longest=25):
 
 @pytest.fixture(scope="session")
 def log():
-    """A random log of 40 users and 30 items."""
+    """Returns a random log of 40 users and 30 items."""
     return random_dataset(0)
 
 
 @pytest.fixture
 def config():
-    """A model small enough to train in a second."""
+    """Returns a configuration small enough to train in a second."""
     return RunConfig.of(30, SHOP, dim=8, max_length=6, batch_size=16, epochs=3)
 
 
 @pytest.fixture(scope="session")
 def datasets():
-    """The makers of logs above."""
+    """Returns the functions above that make logs."""
     return {"make": make_dataset, "random": random_dataset}
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """The directory in which all commands run."""
+    """Returns the directory in which all commands run."""
     return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="module")
 def hmar(home):
-    """Runs `hmar` in this process."""
+    """Returns a function that runs `hmar` in this process."""
 
     def call(*arguments, **extra):
         environment = {"HMAR_CACHE": str(home / "cache"), "COLUMNS": "100", **extra}
@@ -102,7 +102,7 @@ def hmar(home):
 
 @pytest.fixture(scope="module")
 def fresh_hmar(home):
-    """Runs `hmar` in a process of its own."""
+    """Returns a function that runs `hmar` in a new process."""
     environment = {**os.environ, "HMAR_CACHE": str(home / "cache"), "COLUMNS": "100"}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
 

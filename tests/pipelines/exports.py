@@ -1,4 +1,4 @@
-"""Models to export that need no training."""
+"""Models that can be exported without training."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from pipelines.training.run_config import RunConfig
 
 
 def random_model(log, seed=0, model="hmar"):
-    """With random weights, nowhere zero."""
+    """Builds a model with random non-zero weights."""
     keras.utils.set_random_seed(seed)
     config = RunConfig.of(log.num_items, log.behaviors, model=model, dim=8, max_length=6)
     built = config.build_model()

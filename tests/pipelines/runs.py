@@ -1,4 +1,4 @@
-"""What tests look at in the directory of a run."""
+"""Helpers that inspect the directory of a run."""
 
 import json
 import signal
@@ -9,12 +9,12 @@ import h5py
 
 
 def without_times(run):
-    """The history of a `RunDirectory`, without what differs every time."""
+    """Returns the history of a `RunDirectory` without the values that differ every time."""
     return [{name: value for name, value in e.items() if name != "seconds"} for e in run.history()]
 
 
 def last_state(run):
-    """Everything in the last checkpoint: weights and the optimiser's state."""
+    """Returns everything in the last checkpoint: weights and the optimiser's state."""
     arrays = {}
 
     def keep(name, node):
@@ -27,13 +27,13 @@ def last_state(run):
 
 
 def kill_after(epochs, history, command, **options):
-    """Starts a command and kills it with SIGKILL once so many epochs are in a `history.json`.
+    """Starts a command and kills it with SIGKILL after a number of finished epochs.
 
     Args:
-        epochs: that have been finished.
-        history: path of the file.
-        command: words.
-        **options: as of `subprocess.Popen`.
+        epochs: the number of epochs that `history` must contain.
+        history: path of the `history.json`.
+        command: the command's words.
+        **options: options of `subprocess.Popen`.
     """
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **options)
     while not history.exists() or len(json.loads(history.read_text())) < epochs:

@@ -1,4 +1,4 @@
-"""The rooms of the house: which package may import which, how large files and functions are."""
+"""The architecture: which package may import which, and how large files and functions are."""
 
 import ast
 import os
@@ -12,7 +12,7 @@ import pipelines
 
 ROOT = pathlib.Path(pipelines.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT)
-# A package imports only from those that stand before it.
+# A package imports only from packages before it.
 ORDER = [
     *("runtime", "storage", "datasets", "protocol", "evaluation", "description", "training"),
     *("export", "serving", "workflow", "experiments", "tuning", "report", "cli"),
@@ -21,7 +21,7 @@ MOST_LINES, MOST_PARAMETERS = 400, 12
 
 
 def imported(path):
-    """The dotted names of the modules of `pipelines` that a file imports, wherever in it."""
+    """Yields the dotted names of `pipelines` modules that a file imports, wherever in the file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -33,7 +33,7 @@ def imported(path):
 
 
 def module_of(dotted):
-    """The file that a dotted name of a module, or of something in a module, belongs to."""
+    """Returns the file of a dotted name, which may name a module or something in a module."""
     parts = dotted.split(".")[1:]
     while parts:
         place = ROOT.joinpath(*parts)
@@ -41,7 +41,7 @@ def module_of(dotted):
             if path.is_file():
                 return path
         parts.pop()
-    raise AssertionError(f"{dotted} is no module")
+    raise AssertionError(f"{dotted} is not a module")
 
 
 def test_nothing_stands_at_the_top_but_the_package():

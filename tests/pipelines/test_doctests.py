@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the pipelines do what they say."""
+"""The examples in the docstrings of the pipelines give the results they show."""
 
 import doctest
 import importlib

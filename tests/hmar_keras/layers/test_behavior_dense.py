@@ -34,7 +34,7 @@ def test_every_behavior_draws_a_kernel_of_its_own():
     layer = BehaviorDense(3, 40)
     layer.build((None, None, 20))
     kernel = ops.convert_to_numpy(layer.kernel)
-    limit = np.sqrt(6 / (20 + 40))  # Glorot's, of one kernel and not of three on top of each other
+    limit = np.sqrt(6 / (20 + 40))  # Glorot's limit for one kernel, not for three stacked
     for b in range(3):
         assert np.abs(kernel[b]).max() <= limit
         assert np.std(kernel[b]) == pytest.approx(limit / np.sqrt(3), rel=0.1)

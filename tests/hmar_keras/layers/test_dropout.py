@@ -13,11 +13,11 @@ def test_as_many_are_dropped_as_should_be(rate, units):
     outputs = ops.convert_to_numpy(Dropout(rate, seed=1)(inputs, training=True))
     kept = outputs != 0
     if keras.backend.backend() == "tensorflow" and units == 8 and rate > 0.01:
-        rate = {0.25: 64, 0.45: 115, 0.9: 230}[rate] / 256  # eight bits decide a unit
+        rate = {0.25: 64, 0.45: 115, 0.9: 230}[rate] / 256  # eight random bits per unit
     np.testing.assert_allclose(outputs[kept], 3 / (1 - rate), rtol=1e-4)
     deviation = np.sqrt(rate * (1 - rate) / outputs.size)
     assert abs(kept.mean() - (1 - rate)) < 5 * deviation
-    # The units of one number fall independently of each other.
+    # Units that share a random number are dropped independently of each other.
     for other in range(1, units):
         together = (kept[..., 0] & kept[..., other]).mean()
         assert abs(together - (1 - rate) ** 2) < 5 * np.sqrt(0.25 / kept[..., 0].size)

@@ -56,7 +56,7 @@ def test_dropout_falls_on_both_layers_in_training_only():
     expected = ops.convert_to_numpy(plain(INPUTS))
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(INPUTS)), expected)
     added = ops.convert_to_numpy(layer(INPUTS, training=True)) - INPUTS
-    # What the second drop left is twice what the network gives for a thinned hidden layer.
+    # A kept output is doubled, and differs from the plain one since hidden units are dropped too.
     assert (added == 0).any()
     assert not (added == 0).all()
     kept = np.abs(added) > 0

@@ -1,4 +1,4 @@
-"""Every public layer inside a model that is not ours: plain Keras layers before and after it."""
+"""Every public layer inside a third-party model, between plain Keras layers."""
 
 import keras
 import numpy as np
@@ -11,8 +11,8 @@ from hmar_keras.masks import same_behavior_mask
 
 NUM_ITEMS, NUM_BEHAVIORS, DIM, LENGTH, BATCH = 20, 3, 8, 5, 6
 
-# Layer by name, given the ids of items and behaviours and features of the reader's own. The masks
-# are an input of their own, since not every backend makes them of symbolic ids.
+# How to call each layer with item ids, behaviour ids, features and a mask. The mask is a separate
+# input because not every backend can build it from symbolic ids.
 LAYERS = {
     "BehaviorClassifier": lambda layer, items, behaviors, x, mask: layer(x, x),
     "BehaviorDense": lambda layer, items, behaviors, x, mask: layer(x, behaviors),
@@ -57,7 +57,7 @@ ARGUMENTS = {
 
 
 def foreign_model(name):
-    """A click model as a reader may have one: features, our layer, a GRU, a probability."""
+    """Builds a click model as a user might: features, the layer, a GRU, a probability."""
     items = keras.Input((LENGTH,), dtype="int32", name="items")
     behaviors = keras.Input((LENGTH,), dtype="int32", name="behaviors")
     mask = keras.Input((LENGTH, LENGTH), dtype="bool", name="mask")

@@ -51,7 +51,7 @@ def test_the_item_at_a_position_counts_as_a_candidate_for_the_next():
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16"])
 def test_long_histories_are_counted_exactly_under_every_policy(policy):
-    # bfloat16 holds every whole number up to 256 only.
+    # bfloat16 represents every integer exactly only up to 256.
     items = np.ones((1, 301), "int32")
     mixed = HistoricalBehaviorIndicators(1, dtype=policy)
     counts = ops.convert_to_numpy(mixed(items, items))

@@ -32,7 +32,7 @@ def test_history_and_candidates_have_one_embedding(layer):
 
     rng = np.random.default_rng(0)
     states = rng.normal(size=(1, 3, DIM)).astype("float32")
-    candidates = np.array([[[1, 0], [4, 2]]], "int32")  # of the last two states
+    candidates = np.array([[[1, 0], [4, 2]]], "int32")  # for the last two states
     negatives = np.array([[5, 1, 3]], "int32")
     scores = ops.convert_to_numpy(layer(candidates, states, negatives))
     for step in range(2):

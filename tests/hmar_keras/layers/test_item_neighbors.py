@@ -42,7 +42,7 @@ def test_layer(tmp_path):
     run_layer_test(ItemNeighbors, kwargs, inputs, tmp_path, float32_output=True)
 
 
-# From one neighbour to as many as there can be; the search is by halves.
+# From one neighbour to the maximum, because the binary search depends on the number.
 @pytest.mark.parametrize("num_neighbors", range(1, ITEMS))
 def test_scores_event_by_event(num_neighbors):
     layer, weights = make(num_neighbors)
@@ -76,7 +76,7 @@ def test_candidates_get_what_the_catalogue_gets(num_neighbors):
 
 
 def test_in_training_the_users_own_share_of_the_answer_is_off():
-    """Where it is a neighbour; of the other candidates nothing."""
+    """Only where the answer is a neighbour; other candidates keep their scores."""
     layer, weights = make(3)
     for alike in weights["alike"]:
         alike.update({neighbor: abs(w) for neighbor, w in alike.items()})

@@ -10,7 +10,7 @@ from reference_model import assert_close
 from hmar_keras.layers import HashedItemTable
 from hmar_keras.layers.hashed_item_table import hashed_rows, make_item_table
 
-# Trained tables and SavedModels in use stand on these: they must never change.
+# Trained tables and deployed SavedModels depend on these rows: they must never change.
 IDS = [0, 1, 2, 255, 256, 65_535, 65_536, 9_999_999, 10_000_000, 16_777_216, 2**31 - 1]
 ROWS_OF_1000 = [
     *[[456, 1405], [489, 1074], [767, 1473], [801, 1306], [870, 1236], [637, 1095]],
@@ -19,7 +19,7 @@ ROWS_OF_1000 = [
 
 
 def reference(item_ids, buckets):
-    """The rows in Python's own integers, an id and a byte at a time."""
+    """Computes the rows with Python integers, one id and one byte at a time."""
     numbers = np.random.RandomState(0).randint(0, 2**31 - 1, size=(4, 256, 2), dtype=np.int32)
     rows = []
     for item in item_ids:
@@ -52,7 +52,7 @@ def test_rows_when_compiled(jit_compile):
     table, buckets = HashedItemTable(10, 2, buckets=1000), 1000
     model = keras.Sequential([keras.Input((None,), dtype="int32"), table])
     model.compile(jit_compile=jit_compile)
-    # An embedding says which rows it is the sum of.
+    # Each embedding encodes the two rows that it is the sum of.
     numbers = np.arange(2 * buckets)
     first = numbers < buckets
     table.set_weights([np.stack([numbers * first, numbers * ~first], -1)])
@@ -68,7 +68,7 @@ def test_as_many_items_share_both_rows_as_documented(items, buckets):
     with_a_twin = counts[counts > 1].sum()
     expected = items * items / buckets**2
     assert abs(with_a_twin - expected) < 6 * np.sqrt(2 * expected) + 0.06 * expected
-    # Every row is used about equally often: the deviations are those of chance.
+    # All rows are used about equally often: the variance is that of random draws.
     for column in (rows[:, 0], rows[:, 1] - buckets):
         load = np.bincount(column, minlength=buckets)
         mean = items / buckets
@@ -81,7 +81,7 @@ def test_layer(tmp_path, buckets):
     ids = np.array([[0, 1, 2, 8], [8, 8, 3, 7]], "int32")
     expected = table(ids)
     assert expected.shape == (2, 4, 4)
-    assert table.embeddings.path.endswith("embeddings")  # by this `LazyAdam` knows a table
+    assert table.embeddings.path.endswith("embeddings")  # `LazyAdam` recognises tables by this name
     assert tuple(table.embeddings.shape) == (2 * buckets or 9, 4)
     assert isinstance(table, HashedItemTable) == bool(buckets)
     revived = type(table).from_config(json.loads(json.dumps(table.get_config())))

@@ -1,4 +1,4 @@
-"""A stock Keras layer behind layers of this package gets the mask of what is padding."""
+"""A stock Keras layer after layers of this package receives the padding mask."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ BEHAVIORS = np.where(ITEMS > 0, 1 + ITEMS % 2, 0).astype("int32")
 
 
 def encoded(kind):
-    """A function of ids to encoded events, with the layers behind each other."""
+    """Returns a function from ids to encoded events that chains the layers."""
     indicators = HistoricalBehaviorIndicators(2)
     embed = ItemEmbedding(4, 8) if kind == "items" else ItemBehaviorEmbedding(4, 8)
     positions, dropout = PositionEmbedding(4), Dropout(0.5)

@@ -37,7 +37,7 @@ def test_too_long_a_sequence_is_an_error(layer):
         layer(np.zeros((1, 6, DIM), "float32"))
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only its graphs are open")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="needs TensorFlow's graphs")
 def test_a_length_known_only_at_run_time(layer):
     import tensorflow as tf
 

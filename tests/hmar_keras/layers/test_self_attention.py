@@ -32,7 +32,7 @@ def attend(kernel, row, allowed, num_heads):
 
 @pytest.mark.parametrize("num_behaviors", [None, BEHAVIORS])
 def test_layer(tmp_path, num_behaviors):
-    # Two rows without padding, for a query without any key may be anything.
+    # No padding: the output of a query without any key is undefined.
     ids = np.array([[1, 2, 1, 3], [3, 3, 2, 1]], "int32")
     inputs = (INPUTS[:2, 1:], ops.convert_to_numpy(history_mask(ids)))
     inputs += () if num_behaviors is None else (ids,)

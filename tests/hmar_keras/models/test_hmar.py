@@ -1,4 +1,4 @@
-"""What the model computes: the reference's outputs, and the properties that follow."""
+"""The model's outputs equal the reference's and have the expected properties."""
 
 import functools
 import itertools
@@ -33,7 +33,7 @@ OPTIONS = {
 
 
 def settings_of(index):
-    """An orthogonal array: any eight indices in a row hold every pair of choices."""
+    """Returns a row of an orthogonal array: any eight in sequence hold every pair of choices."""
     one, two, three = (index >> bit & 1 for bit in range(3))
     bits = (one, two, three, one ^ two ^ three)
     chosen = {name: OPTIONS[name][bit] for name, bit in zip(OPTIONS, bits, strict=True)}
@@ -75,7 +75,7 @@ def test_equals_the_reference(num_behaviors, settings):
     config = make_config(num_behaviors, **settings)
     model, w = make_pair(config)
     rng = np.random.default_rng(1)
-    # As long as can be, shorter, and with fewer steps than positions.
+    # Full length, shorter, and with fewer steps than positions.
     for shape in ({}, {"length": 4}, {"steps": 2, "candidates": 6}, {"steps": 1, "length": 1}):
         batch = random_batch(rng, config, **shape)
         actual, expected = call(model, batch), call_reference(w, config, batch)
@@ -88,7 +88,7 @@ def test_score_catalog_equals_ranking(num_behaviors, settings):
     config = make_config(num_behaviors, **settings)
     model, _ = make_pair(config, seed=2)
     histories = random_histories(np.random.default_rng(3), config, batch=6)
-    histories["item_ids"][0], histories["behavior_ids"][0] = 5, 1  # the same event, again and again
+    histories["item_ids"][0], histories["behavior_ids"][0] = 5, 1  # the same event repeated
     everything = np.arange(1, config.num_items + 1, dtype="int32")
     everything = np.broadcast_to(everything, (6, 1, config.num_items))
     ranking = call(model, {**histories, "candidate_ids": everything})["ranking"][:, 0]
@@ -136,7 +136,7 @@ def property_model():
 
 
 def run(history, chosen):
-    """The outputs for histories, item and behaviour ids `[rows, length]`, and their candidates."""
+    """Returns the outputs for item and behaviour ids `[rows, length]` and their candidates."""
     batch = dict(
         zip(("item_ids", "behavior_ids", "candidate_ids"), (*history, chosen), strict=True)
     )
@@ -211,7 +211,7 @@ def test_a_dict_serves_as_configuration(cls):
     kept = model.get_config()
     assert (kept["name"], kept["config"]) == ("mine", config.to_dict())
     assert cls.from_config(kept).config == config
-    earlier = {"name": "mine", "config": config.to_dict()}  # what was once kept
+    earlier = {"name": "mine", "config": config.to_dict()}  # the config that earlier versions saved
     assert cls.from_config(earlier).get_config() == kept
 
 

@@ -1,4 +1,4 @@
-"""Every setting of the network changes the network."""
+"""Every setting of the network has an effect."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ OPTIONS = {
 
 
 def footprint(config):
-    """Shapes of the weights, and what the model gives when all weights are drawn alike."""
+    """Returns the shapes of the weights, and the outputs with weights drawn from a fixed seed."""
     model = HMAR(config)
     randomize(model)
     batch = random_batch(np.random.default_rng(0), make_config())
@@ -98,7 +98,7 @@ def test_score_catalog_ignores_dropout():
 
 
 def test_without_indicators_nothing_that_was_done_before_counts():
-    """Other behaviours of old events change the encoders' states, but no item's own score."""
+    """Without behaviour encoders either, the behaviours of past events have no effect."""
     model = HMAR(make_config(indicators=False, num_behavior_blocks=0))
     randomize(model)
     batch = random_batch(np.random.default_rng(3), make_config())
@@ -128,13 +128,13 @@ def test_without_behaviour_encoders_the_items_go_to_the_sequence_encoder():
 
 
 def test_shared_negatives_are_scored_as_candidates_are():
-    """Items that are not in the history, as they are drawn."""
+    """Only items outside the history, as negatives are drawn."""
     plain, shared = (
         HMAR(make_config(num_items=9, shared_negatives=each)) for each in (False, True)
     )
     randomize(plain)
     shared.set_weights(plain.get_weights())
-    batch = random_batch(np.random.default_rng(5), make_config())  # of items 1 to 7
+    batch = random_batch(np.random.default_rng(5), make_config())  # contains items 1 to 7
     rows, steps, _ = batch["candidate_ids"].shape
     negatives = np.array([[8, 9]] * rows, "int32")
     at_every_step = np.broadcast_to(negatives[:, None], (rows, steps, 2))

@@ -1,4 +1,4 @@
-"""Training: gradients, losses and metrics by head, repeatability, saving, mixed precision."""
+"""Training: gradients, losses and metrics per head, repeatability, saving, mixed precision."""
 
 import json
 
@@ -40,7 +40,7 @@ def reference_loss(w, config, batch, truth):
 
 
 def moved(w, direction, step):
-    """The weights, nested in dicts and lists, moved in a direction nested alike."""
+    """Returns nested weights moved along a direction with the same nesting."""
     if isinstance(w, dict):
         return {name: moved(value, direction[name], step) for name, value in w.items()}
     if isinstance(w, list):
@@ -86,7 +86,7 @@ def test_a_behavior_that_never_occurs_learns_nothing(variant):
     absent = 2
     for name in ("item_ids", "behavior_ids"):
         batch[name] = np.where(batch["behavior_ids"] == absent, 0, batch[name])
-    # What is left must be padded on the left again.
+    # The remaining events must be left-padded again.
     for row in range(len(batch["item_ids"])):
         order = np.argsort(batch["behavior_ids"][row] != 0, kind="stable")
         for name in ("item_ids", "behavior_ids"):
@@ -250,7 +250,7 @@ def test_saved_models_and_weights_give_the_same_outputs(tmp_path):
         assert other.config == config
         for name, value in call(other, batch).items():
             np.testing.assert_array_equal(value, expected[name])
-    # Compiled as before: the optimiser's state, the losses, their weights and the metrics.
+    # Compilation is restored: the optimiser's state, the losses, their weights and the metrics.
     truth = heads(random_targets(np.random.default_rng(6), config, batch))
     assert int(ops.convert_to_numpy(loaded.optimizer.iterations)) == 2
     logs, expected_logs = (
@@ -277,7 +277,7 @@ def test_mixed_precision(policy):
     settings = {"dim": 8, "num_behavior_blocks": 2, "num_sequence_blocks": 2}
     config = make_config(3, variant="release", **settings)
     plain, _ = make_pair(config)
-    # With the reference's large weights a rounding error can change what attention looks at.
+    # With the reference's large weights, rounding errors can change what attention focuses on.
     plain.set_weights([weight / 2 for weight in plain.get_weights()])
     batch = random_batch(np.random.default_rng(7), config)
     expected = to_numpy(plain(batch, training=False))
@@ -287,7 +287,7 @@ def test_mixed_precision(policy):
     try:
         by_policy = HMAR(config)
         if (keras.backend.backend(), policy) != ("jax", "mixed_float16"):
-            # JAX has no float16 attention on CPUs once it is compiled.
+            # JAX cannot compile float16 attention on CPUs.
             trained, history = fit(config, seed=0)
             assert np.isfinite(history["loss"]).all()
             assert all(np.isfinite(weight).all() for weight in trained.get_weights())
@@ -307,7 +307,7 @@ def test_mixed_precision(policy):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only it exports graphs")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="needs TensorFlow's graphs")
 def test_graphs_of_open_shape_equal_eager_calls():
     import tensorflow as tf
 

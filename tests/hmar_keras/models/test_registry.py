@@ -1,4 +1,4 @@
-"""What holds of every model that can be asked for by name."""
+"""Properties of every registered model."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ TRUTH = np.array([[0, 0, 1, 2, 1, 3]] * 5, "int32")
 
 
 def batch_for(model, rng):
-    """A random batch of what a model takes."""
+    """Returns a random batch with the inputs of a model."""
     batch = random_batch(rng, model.config)
     return {name: batch[name] for name in batch if name in model.input}
 
@@ -120,9 +120,9 @@ def test_a_preset_makes_the_model_that_it_is_of(preset):
 
 
 class Bag(SequentialRecommender):
-    """The mean of the items, whatever their order; it scores the catalogue as the base class does.
+    """The mean of the items, whatever their order; the base class scores the catalogue.
 
-    What it scores is not linear, and not the product of a state with an item.
+    Its scores are not linear, and not products of a state and an item.
     """
 
     def __init__(self, config, dtype=None, **kwargs):
@@ -141,7 +141,7 @@ class Bag(SequentialRecommender):
 
 @pytest.fixture
 def registered():
-    """Takes back what a test registers."""
+    """Unregisters the models that a test registers."""
     before = dict(MODELS)
     yield
     MODELS.clear()
@@ -241,14 +241,14 @@ def test_settings_of_another_model_are_refused():
 
 @dataclasses.dataclass(frozen=True)
 class Learning(NextItemConfig):
-    """Settings one of which every run has."""
+    """Settings one of which clashes with a training setting."""
 
     learning_rate: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut(NextItemConfig):
-    """Settings one of which the split has."""
+    """Settings one of which clashes with a setting of the split."""
 
     holdout: str = "none"
 

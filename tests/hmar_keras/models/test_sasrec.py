@@ -1,4 +1,4 @@
-"""SASRec against a slow NumPy model of its equations, and what must hold of it."""
+"""SASRec against a slow NumPy model of its equations, and its properties."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ def make_sasrec(**changes):
 
 
 def slow_states(model, items):
-    """The states `[length, dim]` of one history, from the weights, a position at a time."""
+    """Computes the states `[length, dim]` of one history from the weights, position by position."""
     array, config = ops.convert_to_numpy, model.config
     table = array(model.items.item_table.embeddings).astype("float64")
     real = items > 0
@@ -48,7 +48,7 @@ def slow_norm(x, layer):
 
 
 def neighbor_weights(model):
-    """What the reference knows of neighbours: to a model without kinds all behaviours are one."""
+    """Returns neighbour weights for the reference, with one gain for all behaviours."""
     layer = model.neighbors
     weights = (layer.neighbor_ids, layer.similarities, layer.gain)
     ids, similarities, gain = (ops.convert_to_numpy(weight) for weight in weights)
@@ -79,7 +79,7 @@ def test_equals_the_reference(num_heads, num_neighbors):
 
 @pytest.mark.parametrize("num_neighbors", [0, 3])
 def test_three_ways_to_score_agree(num_neighbors):
-    """Together with the history, alone, and the catalogue; also as shared negatives."""
+    """Shared negatives in a call, `score_candidates` and `score_catalog`."""
     model = make_sasrec(shared_negatives=True, num_neighbors=num_neighbors)
     rng = np.random.default_rng(1)
     batch = random_batch(rng, model.config)
@@ -116,7 +116,7 @@ def test_behaviours_are_not_looked_at():
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("loss", ["bce", "gbce", "sampled_softmax"])
 def test_it_learns_what_always_follows(loss, precision):
-    """Item i is followed by i + 1; shared negatives, every loss."""
+    """Item i is followed by i + 1; every loss, with shared negatives."""
     config = make_config(
         model="sasrec", dim=16, num_sequence_blocks=1, loss=loss, shared_negatives=True,
         num_negatives=3,

@@ -1,4 +1,4 @@
-"""The commands as a user runs them: one whole run in processes of its own, the rest in this one."""
+"""The commands as a user runs them: one full run in fresh processes, the rest in this one."""
 
 import json
 import os
@@ -20,7 +20,7 @@ TINY = ["--dataset", "synthetic_shop/tiny"]
 
 @pytest.fixture(scope="module")
 def finished(fresh_hmar):
-    """`hmar run` on the tiny shop, from nothing."""
+    """Runs `hmar run` on the tiny shop, from scratch."""
     process = fresh_hmar("run", *TINY, *SMALL, "--output", "first", "--seed", "1")
     assert process.returncode == 0, process.stderr
     return process
@@ -52,7 +52,7 @@ def test_run_trains_evaluates_exports_and_answers(hmar, finished):
     assert metrics["best_epoch"] == best["epoch"]
     for protocol, values in metrics["validation"]["HMAR"].items():
         assert values["ndcg@10"] == pytest.approx(best[f"val_{protocol}_ndcg@10"], abs=1e-9)
-    # The answer: five items with scores, best first, on stdout after the tables.
+    # The answer on stdout, after the tables: five items with scores, best first.
     answer = [line.split("\t") for line in finished.stdout.splitlines() if "\t" in line]
     assert len(answer) == 5
     scores = [float(score) for _, score in answer]
@@ -95,7 +95,7 @@ def test_evaluate_and_export_a_run(hmar, finished):
 
 
 def test_train_and_resume_with_more_epochs(hmar, fresh_hmar, finished):
-    # In processes of their own, as the first: here TensorFlow has started without oneDNN.
+    # In fresh processes like the first run, because TensorFlow runs without oneDNN in this one.
     resumed = ("train", *TINY, *SMALL, "--output", "resumed", "--seed", "1")
     process = fresh_hmar(*resumed, "--epochs", 1)
     assert process.returncode == 0, process.stderr
@@ -125,7 +125,7 @@ def test_an_interrupted_training_says_how_to_continue(home, finished):
         env={**os.environ, "HMAR_CACHE": str(home / "cache")},
         stderr=subprocess.PIPE,
         text=True,
-        # Where these tests run in the background, Ctrl-C is ignored, also by their children.
+        # A test run in the background ignores Ctrl-C, and so do its child processes.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not (home / "stopped" / "history.json").exists():
@@ -196,7 +196,7 @@ def test_another_backend_is_refused(hmar):
 def test_hardware_is_recorded_and_may_change_but_for_the_precision(hmar, finished):
     common = ["train", *TINY, *SMALL, "--seed", "1", "--output", "hardware"]
     bfloat16 = ["--precision", "mixed_bfloat16"]
-    # A new run's dataset is loaded once, before there is a run.
+    # The dataset of a new run is loaded only once, before the run exists.
     with mock.patch("pipelines.workflow.runs.load_run_dataset", side_effect=AssertionError):
         process = hmar(*common, *bfloat16, "--epochs", 1)
     assert process.returncode == 0, process.stderr
@@ -215,7 +215,7 @@ def test_hardware_is_recorded_and_may_change_but_for_the_precision(hmar, finishe
 
 
 def test_another_model_goes_the_whole_way(hmar, finished):
-    """SASRec on target events: trained, resumed, evaluated, exported without a behaviour head."""
+    """Trains, resumes, evaluates and exports SASRec, without a behaviour head, on target events."""
     asked = ["run", *TINY, "--set", "dim=8", "--model", "sasrec", "--set", "input_behaviors=target"]
     process = hmar("train", *asked[1:], "--epochs", 1, "--output", "sasrec")
     assert process.returncode == 0, process.stderr
@@ -232,7 +232,7 @@ def test_another_model_goes_the_whole_way(hmar, finished):
     assert set(tf.saved_model.load(str(model)).signatures) == {
         *("serving_default", "recommend", "examples", "rank", "explain"),
     }
-    # It sees the target behaviour alone: a view changes nothing, a purchase does.
+    # It sees only the target behaviour: a view changes nothing, a purchase does.
     answers = [
         hmar("recommend", "--model", model, "--history", history).stdout
         for history in ("3:buy,4:buy", "3:buy,7:view,4:buy", "3:buy,7:buy,4:buy")
@@ -255,7 +255,7 @@ def test_hardware_that_cannot_be_had_is_one_sentence(hmar, finished, options, pa
 
 @pytest.mark.backends
 def test_jax_trains_evaluates_and_exports(home, finished):
-    """The SavedModel comes from TensorFlow, in a process of its own."""
+    """TensorFlow writes the SavedModel, in a separate process."""
     code = "from pipelines.cli.app import main; main()"
     process = subprocess.run(
         [

@@ -74,7 +74,7 @@ def test_help_waits_for_neither_tensorflow_nor_matplotlib(hmar):
 
 
 def test_prepare_says_what_was_kept(hmar, log_file):
-    for _ in range(2):  # the second time from the cache
+    for _ in range(2):  # the second time, from the cache
         process = hmar("data", "prepare", *log_file)
         assert process.returncode == 0, process.stderr
         lines = [" ".join(line.split()) for line in process.stderr.splitlines()]

@@ -38,5 +38,5 @@ def test_ctrl_c_where_python_cannot_raise_ends_the_command(repeat):
     if repeat:
         assert "interrupted; nothing was lost" in done.stdout + done.stderr
         assert "went on" not in done.stdout
-    else:  # why it is repeated; where this fails, Python has become better
+    else:  # the reason for repeating; if this fails, Python has fixed it
         assert done.stdout == "went on\n"

@@ -1,4 +1,4 @@
-"""A user's own log through the whole command: train, evaluate, export, resume, move."""
+"""A user's log through all commands: train, evaluate, export, resume, move."""
 
 import json
 import re
@@ -19,7 +19,7 @@ SMALL = ["--set", "dim=8", "--set", "max_length=8", "--epochs", "2", "--seed", "
 
 @pytest.fixture(scope="module")
 def shop(home):
-    """The tiny shop as a user would have it in a CSV file, with names as ids."""
+    """Writes the tiny shop as a user's CSV file, with names as ids."""
     dataset = load_dataset("synthetic_shop/tiny", cache_dir=home / "cache")
     lines = ["at,who,what,did"]
     for row, user in enumerate(dataset.users):
@@ -33,7 +33,7 @@ def shop(home):
 
 @pytest.fixture(scope="module")
 def trained(hmar, shop):
-    """`hmar run` on the log."""
+    """Runs `hmar run` on the log."""
     process = hmar("run", "--log", "shop.csv", *OPTIONS, *SMALL, "--output", "run")
     assert process.returncode == 0, process.stderr
     return process

@@ -1,6 +1,6 @@
-"""A model that uses all of the contract: its own setting, output, loss, input and weight; no query.
+"""A model with a custom setting, output, loss, input and weight, and without a query.
 
-Imported by `hmar --import`, and by the tests beside it.
+It uses every part of the model contract. `hmar --import` and the tests in this folder import it.
 """
 
 import dataclasses
@@ -15,26 +15,26 @@ from hmar_keras.models import recommender_inputs
 
 @dataclasses.dataclass(frozen=True)
 class TasteConfig(NextItemConfig):
-    """`contrast` weighs the loss of the third output; `num_users` is the log's."""
+    """Settings: `contrast` is the weight of the third output's loss; `num_users` is the log's."""
 
     num_users: int = 0
     contrast: float = setting(0.2, at_least=0)
 
 
 class ContrastLoss(EventLoss):
-    """Users are to be near what they turn to."""
+    """A loss that moves users towards the items they turn to."""
 
     def __init__(self, **kwargs):
         super().__init__(**{"name": "contrast_loss", **kwargs})
 
     def call(self, y_true, y_pred):
-        """Of `[batch, steps]` truths and `[batch, steps, 1]` products."""
+        """Computes the loss from `[batch, steps]` truths and `[batch, steps, 1]` products."""
         return ops.softplus(-y_pred[..., 0])
 
 
 @keras.saving.register_keras_serializable(package="tests")
 class TasteScores(keras.layers.Layer):
-    """Scores of items that are no product alone, with a bias that `prepare` counts."""
+    """Scores that are not plain products, with a bias counted by `prepare`."""
 
     def __init__(self, num_items, dim, **kwargs):
         super().__init__(**kwargs)
@@ -44,7 +44,7 @@ class TasteScores(keras.layers.Layer):
         )
 
     def call(self, states, candidate_ids, negative_ids=None):
-        """`[batch, length, dim]` and `[batch, steps, n]` to `[batch, steps, n + negatives]`."""
+        """Maps `[batch, length, dim]`, `[batch, steps, n]` to `[batch, steps, n + negatives]`."""
         states = states[:, ops.shape(states)[1] - ops.shape(candidate_ids)[1] :]
         scores = self._scores(states[:, :, None], candidate_ids)
         if negative_ids is None:
@@ -59,7 +59,7 @@ class TasteScores(keras.layers.Layer):
 
 @register_model("taste")
 class Taste(SequentialRecommender):
-    """What a user likes and last did, against each item."""
+    """Scores each item against the user and the user's last event."""
 
     Settings = TasteConfig
     features = ("item_ids", "behavior_ids", "user_ids")
@@ -85,11 +85,11 @@ class Taste(SequentialRecommender):
         self.scores = scores
 
     def prepare(self, log):
-        """Counts."""
+        """Counts the popularity of the items."""
         self.scores.popularity.assign(log.popularity())
 
     def objective(self):
-        """The next item, what is done to it, and who turns to it."""
+        """Returns an objective for the next item, its behaviour, and the user who turns to it."""
         objective = super().objective()
         objective.with_output("behavior", Output(BehaviorLoss(), weight=0.1))
         return objective.with_output("contrast", Output(ContrastLoss(), self.config.contrast))

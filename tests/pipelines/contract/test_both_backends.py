@@ -1,4 +1,4 @@
-"""Every model by the same contract, on TensorFlow and on JAX: trained, resumed, evaluated."""
+"""Every model meets the same contract on TensorFlow and JAX: trains, resumes, is evaluated."""
 
 import json
 
@@ -29,7 +29,7 @@ OUTPUTS = {
 
 @pytest.fixture(scope="module", params=["tensorflow", "jax"])
 def home(request, tmp_path_factory, log):
-    """Where a process of a backend has trained all of them, each also resumed."""
+    """Trains and resumes all models in a process with the backend; returns their directory."""
     pytest.importorskip(request.param)
     home = tmp_path_factory.mktemp(request.param)
     behaviors = {"names": list(log.behaviors.names), "target": log.behaviors.target}

@@ -1,4 +1,4 @@
-"""A model that uses all of the contract goes through every command."""
+"""A model that uses every part of the contract works with every command."""
 
 import json
 import os
@@ -29,7 +29,7 @@ TINY += ["--set", "max_length=8", "--set", "contrast=0.3"]
 
 @pytest.fixture(scope="module", autouse=True)
 def forgotten():
-    """Takes the model back that the file registers."""
+    """Unregisters the model that the file registers."""
     before = dict(MODELS)
     yield
     MODELS.clear()
@@ -38,7 +38,7 @@ def forgotten():
 
 @pytest.fixture(scope="module")
 def taste(hmar):
-    """Runs a command with the file."""
+    """Returns a function that runs a command with the file."""
 
     def call(*arguments):
         process = hmar("--import", FILE, *arguments)
@@ -50,7 +50,7 @@ def taste(hmar):
 
 @pytest.fixture(scope="module")
 def run(taste, hmar):
-    """A run of two epochs, evaluated."""
+    """Returns a run of two epochs that has been evaluated."""
     taste("train", *TINY, "--epochs", 2, "--output", "run")
     taste("evaluate", "run")
     return RunDirectory.open(hmar.home / "run")
@@ -58,7 +58,7 @@ def run(taste, hmar):
 
 @pytest.fixture(scope="module")
 def version(taste, run, hmar):
-    """Its export."""
+    """Returns the export of the run."""
     taste("export", "run", "--models", "models", "--name", "shop")
     return hmar.home / "models" / "shop" / "1"
 
@@ -86,7 +86,7 @@ def test_a_setting_of_another_model_is_refused(hmar, tmp_path):
 
 @pytest.mark.slow
 def test_the_export_reads_users(version):
-    recommend = LoadedVersion(version).signature("recommend")  # as a server calls it
+    recommend = LoadedVersion(version).signature("recommend")  # as a server loads it
     history = {"items": [["3", "5"]], "behaviors": [["view", "cart"]]}
     history = {name: np.array(texts, object) for name, texts in history.items()}
 
@@ -181,7 +181,7 @@ def test_an_experiment_has_it_beside_hmar(taste, hmar, tmp_path):
     results = json.loads((tmp_path / "experiment" / "results.json").read_text())
     assert {"HMAR", "SASRec", "Taste"} <= {row["name"] for row in results["variants"]}
     assert "Taste" in results["differences"]
-    # Without the file it is not continued, which would leave the model out.
+    # Without the file it does not resume, because the model would be missing.
     with mock.patch.dict(MODELS):
         del MODELS["taste"]
         again = hmar("experiment", "--output", tmp_path / "experiment", "--resume")

@@ -1,4 +1,4 @@
-"""What a model takes from the log is of its training events, and of nothing else."""
+"""What a model takes from the log depends only on the training events."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ from pipelines.training.training_log import SplitLog
 
 from .test_own_model_everywhere import FILE
 
-# All that a model can take.
+# Everything that a model can take.
 EVERYTHING = {"num_neighbors": 5, "item_start": "cooccurrence"}
 NAMES = ["hmar", "sasrec", "taste"]
 
@@ -26,7 +26,7 @@ def registered():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HMAR_IMPORT", str(FILE))
         import_chosen_files()
-        if "taste" not in MODELS:  # another test has imported it, and it was taken back
+        if "taste" not in MODELS:  # another test has imported and unregistered it
             from .taste import Taste
 
             MODELS["taste"] = Taste
@@ -36,7 +36,7 @@ def registered():
 
 
 def prepared(splits, name, events):
-    """All weights of a model before its first step."""
+    """Returns all weights of a model before its first step."""
     settings = MODELS[name].Settings.names()
     config = RunConfig.of(splits.dataset.num_items, splits.dataset.behaviors, model=name, dim=4)
     changes = {each: EVERYTHING[each] for each in EVERYTHING if each in settings}
@@ -51,7 +51,7 @@ def prepared(splits, name, events):
 
 
 def perturbed(splits, where, seed=1):
-    """The dataset with other items, behaviours and times at some events."""
+    """Returns the dataset with different items, behaviours and times for some events."""
     rng, dataset = np.random.default_rng(seed), splits.dataset
     count = np.count_nonzero(where)
 
@@ -63,7 +63,7 @@ def perturbed(splits, where, seed=1):
     return dataclasses.replace(
         dataset,
         item_ids=with_others(dataset.item_ids, rng.integers(1, dataset.num_items + 1, count)),
-        # Not whether it is the target's: that decides what is held out.
+        # Target events stay target events, because those decide what is held out.
         behavior_ids=with_others(
             dataset.behavior_ids,
             np.where(dataset.behavior_ids[where] == 3, 3, 3 - dataset.behavior_ids[where]),
@@ -83,7 +83,7 @@ def test_held_out_events_cannot_reach_them(log, name, events):
     expected = prepared(splits, name, events)
     for one, same in zip(expected, prepared(other, name, events), strict=True):
         np.testing.assert_array_equal(one, same)
-    # The training events do, or nothing would have been tried.
+    # Training events do change the weights; otherwise the test would show nothing.
     third = split(perturbed(splits, ~held_out))
     moved = prepared(third, name, events)
     assert any(not np.array_equal(*pair) for pair in zip(expected, moved, strict=True))

@@ -1,4 +1,4 @@
-"""A model that reads times is exported, and asked with them."""
+"""A model that reads times is exported, and queried with them."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 class Clock(SequentialRecommender):
-    """States that turn with the time of each event."""
+    """A model whose states change with the time of each event."""
 
     features = ("item_ids", "behavior_ids", "timestamps")
 
@@ -36,7 +36,7 @@ class Clock(SequentialRecommender):
 
 @pytest.fixture(scope="module")
 def clock(log, tmp_path_factory):
-    """The model and its export."""
+    """Returns the model and its export."""
     keras.utils.set_random_seed(0)
     model = Clock(NextItemConfig(log.num_items, log.behaviors, dim=8, max_length=4))
     popularity = np.arange(log.num_items + 1.0)
@@ -55,7 +55,7 @@ TIMES = [1_700_000_000_000 + each for each in (1, 3, 4, 8, 9, 12)]
 
 
 def expected(model):
-    """Of the four newest known events, since the first of these."""
+    """Returns the answer to the four newest known events, with times since the first of them."""
     read = {
         "item_ids": [[7, 2, 9, 4]],
         "behavior_ids": [[3, 1, 2, 3]],
@@ -72,7 +72,7 @@ def test_every_way_to_ask_gives_the_same(clock):
     answer = Recommender(version)(HISTORY, 5, times=TIMES)
     assert [name for name, _ in answer] == names
     np.testing.assert_allclose([score for _, score in answer], scores, rtol=1e-5)
-    other = Recommender(version)(HISTORY, 5)  # all at once
+    other = Recommender(version)(HISTORY, 5)  # all events at the same time
     assert other != answer
 
     items, behaviors = zip(*HISTORY, strict=True)

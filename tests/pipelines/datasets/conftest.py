@@ -14,7 +14,7 @@ REPOSITORY = pathlib.Path(__file__).parents[3]
 
 @pytest.fixture
 def real_data():
-    """Function from a path inside the folder of real data to that path; skips if it is absent."""
+    """Returns a function that finds a file of the real data; skips the test if it is absent."""
     root = pathlib.Path(os.environ.get("HMAR_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
 
     def find(relative):
@@ -28,7 +28,7 @@ def real_data():
 
 @pytest.fixture
 def write_zip():
-    """Function that writes an archive from a dict of its files."""
+    """Returns a function that writes an archive from a dict of its files."""
 
     def write(path, files):
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -41,7 +41,7 @@ def write_zip():
 
 @pytest.fixture
 def ratings_1m(tmp_path, write_zip):
-    """Function that writes `ml-1m.zip` with the given lines into a new directory."""
+    """Returns a function that writes `ml-1m.zip` with the given lines into a new directory."""
 
     def write(*lines, directory="raw"):
         folder = tmp_path / directory
@@ -55,7 +55,7 @@ def ratings_1m(tmp_path, write_zip):
 
 @pytest.fixture
 def csr_files(tmp_path):
-    """Function that writes unpacked IJCAI-15 files; any file can be replaced by an object."""
+    """Returns a function that writes unpacked IJCAI-15 files, any of them replaced by an object."""
 
     def write(**replaced):
         empty = scipy.sparse.csr_matrix((3, 4), dtype=np.int64)

@@ -1,8 +1,8 @@
-"""Prepared records in the words of the log that they come from."""
+"""Prepared records with the names of the log that they come from."""
 
 
 def events_of(dataset):
-    """Every event in the order of the records: user, item, behaviour, time."""
+    """Returns every event in the order of the records: user, item, behaviour, time."""
     return [
         (
             str(dataset.users[row]),

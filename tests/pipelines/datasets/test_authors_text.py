@@ -22,7 +22,7 @@ USERS, ITEMS = 5, 6
 
 
 def raw_files(folder, **contents):
-    """Files of bytes, of text, or of an object's pickle."""
+    """Writes files from bytes, text, or an object to pickle."""
     for name, content in contents.items():
         if not isinstance(content, str | bytes):
             content = pickle.dumps(content)
@@ -37,7 +37,7 @@ def read(folder, text, tests):
 
 
 def as_records(dataset):
-    """From a user to (its events as (time, item, behaviour), its test item)."""
+    """Returns, by user, the events as (time, item, behaviour) and the test item."""
     records = {}
     for row, user in enumerate(dataset.users.tolist()):
         span = slice(dataset.offsets[row], dataset.offsets[row + 1])
@@ -50,7 +50,7 @@ def as_records(dataset):
 
 
 def slow_records(text, tests):
-    """The same as `as_records`, line by line from the text."""
+    """Computes the same as `as_records` from the text, line by line."""
     rows = [line.split() for line in text.splitlines()]
     if not all(field.isdigit() for field in rows[0][:2]):
         rows = rows[1:]
@@ -83,8 +83,8 @@ TESTS = st.lists(st.none() | st.integers(0, ITEMS - 1), min_size=USERS, max_size
     blank=st.sampled_from([" ", "\t", "  "]),
 )
 def test_equals_a_slow_reading(tmp_path_factory, events, tests, header, newline, blank):
-    # A view at the beginning, which nothing takes out, so that the log is never empty: a test item
-    # takes out the buy and all that follows it.
+    # A test item removes its buy and all later events of the user. The leading view is never
+    # removed, so that the log is never empty.
     rows = [f"{user}{blank}{item}{blank}{kind}" for user, item, kind in [(1, 1, "pv"), *events]]
     text = newline.join([header] * bool(header) + rows) + newline
     dataset = read(tmp_path_factory.mktemp("text"), text, tests)
@@ -98,7 +98,7 @@ def test_equals_a_slow_reading(tmp_path_factory, events, tests, header, newline,
 @given(events=st.lists(EVENTS, min_size=1, max_size=40, unique=True), tests=TESTS, data=st.data())
 def test_both_forms_of_a_log_give_equal_records(tmp_path_factory, events, tests, data):
     folder = tmp_path_factory.mktemp("forms")
-    # The last item is in the log: nothing in the text tells how many columns a matrix has.
+    # The log contains the last item, because the text does not give the number of columns.
     events = [*dict.fromkeys([*events, (1, ITEMS, "pv")])]
     steps = st.lists(st.integers(1, 99), min_size=len(events), max_size=len(events))
     times = np.cumsum(data.draw(steps))
@@ -140,7 +140,7 @@ def test_answer_in_the_log_is_taken_out_and_what_comes_after(tmp_path):
     text = "user item behavior\n1 2 pv\n1 3 buy\n1 2 buy\n2 1 pv\n1 2 pv\n1 4 cart\n"
     with pytest.warns(UserWarning, match="log: 2 events after the test answer of their user"):
         dataset = read(tmp_path, text, [1, None])
-    # What was done to the item before stays.
+    # Earlier events on the same item stay.
     assert as_records(dataset) == {
         "0": ([(0, "1", "pv"), (1, "2", "buy")], "1"),
         "1": ([(3, "0", "pv")], None),
@@ -157,7 +157,7 @@ def test_only_the_last_of_equal_purchases_is_taken_out(tmp_path):
     [
         "1 2 buy\n1 3 buy\n",  # bought before, but not last
         "1 3 buy\n1 2 pv\n1 2 cart\n",  # not bought
-        "1 2 pv\n2 2 buy\n",  # bought by another, who is not listed
+        "1 2 pv\n2 2 buy\n",  # bought by a user who is not listed
     ],
 )
 def test_answer_outside_of_the_log_leaves_it_alone(tmp_path, text):

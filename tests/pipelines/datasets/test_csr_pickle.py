@@ -17,7 +17,7 @@ def read(folder, matrices=MATRICES, behaviors=BEHAVIORS):
 
 
 def broken(**parts):
-    """A matrix with parts replaced behind SciPy's back."""
+    """Returns a matrix with parts replaced without SciPy's checks."""
     matrix = scipy.sparse.csr_matrix(([5, 6], ([0, 2], [1, 2])), shape=(3, 4))
     for name, value in parts.items():
         setattr(matrix, name, np.array(value))
@@ -26,7 +26,7 @@ def broken(**parts):
 
 def test_order_and_numbering(csr_files):
     dataset = read(csr_files())
-    assert dataset.users.tolist() == ["0", "2"]  # row 1 has neither event nor test item
+    assert dataset.users.tolist() == ["0", "2"]  # row 1 has neither events nor a test item
     assert dataset.items.tolist() == ["0", "1", "2", "3"]
     assert dataset.offsets.tolist() == [0, 3, 5]
     # At time 5: click of item 1 before click of item 3 before the stronger buy of item 1.
@@ -94,9 +94,9 @@ def test_no_events(csr_files):
 
 
 def test_pickles_of_other_research_code(real_data):
-    """Python 3.6 pickles with other dtypes, and NumPy scalars in the list of test items."""
+    """They are Python 3.6 pickles with other dtypes, and their test items are NumPy scalars."""
     folder = real_data("yelp")
-    matrices = ("trn_tip", "trn_neg", "trn_neutral")  # trn_pos is not to be had
+    matrices = ("trn_tip", "trn_neg", "trn_neutral")  # trn_pos is not available
     dataset = read(folder, matrices, Behaviors(("tip", "neg", "neutral"), "neutral"))
     assert dataset.events_by_behavior() == {"tip": 285_673, "neg": 198_106, "neutral": 238_880}
     assert dataset.num_items == 22_734

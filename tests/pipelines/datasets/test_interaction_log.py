@@ -24,7 +24,7 @@ def group(rows, id_type=None):
 
 
 def slowly(rows):
-    """The histories by user id, and the two vocabularies, without NumPy."""
+    """Returns the histories by user id, and the two vocabularies, without NumPy."""
 
     def shortlex(ids):
         return sorted({str(each) for each in ids}, key=lambda text: (len(text), text))

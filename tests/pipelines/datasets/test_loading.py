@@ -34,7 +34,7 @@ def cache(tmp_path):
 
 @pytest.fixture
 def preparations(monkeypatch):
-    """List that grows by one name whenever a log is read."""
+    """Returns a list that collects the name of every log that is read."""
     names = []
     shard_iterators = LogBuilder._shard_iterators_per_split
 
@@ -126,7 +126,7 @@ def test_waiting_for_another_process_is_said(ratings_1m, cache, monkeypatch, cap
     shutil.rmtree(folder)
     folder.mkdir()
     descriptor = os.open(folder, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)  # as another process, by another descriptor
+    fcntl.flock(descriptor, fcntl.LOCK_EX)  # acts like another process, through another descriptor
 
     def say_and_end(text):
         say_if_heard(text)
@@ -145,7 +145,7 @@ def test_downloads(ratings_1m, cache, monkeypatch, preparations):
     monkeypatch.setattr(requests, "head", lambda *args, **kwargs: None)
     monkeypatch.setattr(DownloadManager, "download", lambda self, url: urls.append(url) or archive)
     dataset = load_dataset("movielens", cache_dir=cache)
-    # Once prepared, neither the network nor leave to use it is needed.
+    # Prepared data needs neither the network nor permission to use it.
     assert_same(load_dataset("movielens", cache_dir=cache, download=False), dataset)
     assert urls == ["https://files.grouplens.org/datasets/movielens/ml-1m.zip"]
 
@@ -228,7 +228,7 @@ def test_missing_matrix(csr_files, cache):
 def test_hostile_matrix(csr_files, cache):
     folder = csr_files(trn_cart=b"cos\nsystem\n(S'false'\ntR.")
     assert_input_error("trn_cart is refused: it names os.system", "ijcai15", folder, cache)
-    assert not list(cache.glob("ijcai15-*/ijcai15/*"))  # nothing half done
+    assert not list(cache.glob("ijcai15-*/ijcai15/*"))  # nothing incomplete
 
 
 def test_truncated_archive(ratings_1m, cache):

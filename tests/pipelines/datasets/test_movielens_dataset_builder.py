@@ -42,7 +42,7 @@ def test_every_form_holds_the_same_films(tmp_path, config):
     ratings = [tuple(map(int, line.split("::"))) for line in lines]
     assert dataset.users.tolist() == ["1", "2", "3", "10", "11"]
     for row, user in enumerate(dataset.users):
-        # Python's sort is stable, so equal times stay in the order of the file.
+        # Python's sort is stable, so equal times keep the order of the file.
         own = sorted((r for r in ratings if r[0] == int(user)), key=lambda rating: rating[3])
         span = slice(dataset.offsets[row], dataset.offsets[row + 1])
         films = dataset.items[dataset.item_ids[span] - 1]

@@ -14,7 +14,7 @@ PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
 
 class Reduced:
-    """Pickles as a call."""
+    """An object that pickles as a call."""
 
     def __init__(self, function, *args):
         self.call = function, args
@@ -43,7 +43,7 @@ def test_csr(make, dtype, protocol):
 def test_old_module_names(protocol):
     matrix = scipy.sparse.csr_matrix(np.eye(2))
     content = pickle.dumps(matrix, protocol)
-    # Both renames need opcodes that do not count the characters of a name.
+    # Renaming works only with opcodes that do not store the length of a name.
     old = pickle.dumps(matrix, 2).replace(b"scipy.sparse._csr\n", b"scipy.sparse.csr\n")
     old = old.replace(b"numpy._core.multiarray\n", b"numpy.core.multiarray\n")
     assert b"scipy.sparse.csr\n" in old and b"numpy.core.multiarray\n" in old
@@ -87,7 +87,7 @@ def test_nothing_real_can_be_altered():
     content = (
         b"\x80\x02cscipy.sparse\ncsr_matrix\n"
         + pickle.dumps(state, 2)[2:-1]
-        + b"b0"  # set on the class, then drop it
+        + b"b0"  # sets it on the class, then drops it
         + pickle.dumps([None], 2)[2:]
     )
     assert load(content) == [None]
@@ -116,7 +116,7 @@ def test_damaged(name):
     assert "\n" not in str(caught.value)
 
 
-TEXT = pickle.dumps("a" * 100_000, 2)[:-1]  # without the end, in the memo at 0
+TEXT = pickle.dumps("a" * 100_000, 2)[:-1]  # without the end; in memo slot 0
 ENCODE = b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R"
 GREEDY = {
     "memo": b"\x80\x02]r\xff\xff\xff\x0f.",
@@ -134,10 +134,10 @@ GREEDY = {
 
 
 @pytest.mark.process
-@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux counts it")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's memory limits")
 @pytest.mark.parametrize("name", GREEDY)
 def test_a_few_bytes_take_little_memory(name):
-    """Measured from outside: what C allocates and never touches counts, too."""
+    """A limit on the process also counts memory that C code allocates but never touches."""
     code = (
         "import resource, sys\n"
         "from pipelines.datasets.numeric_pickle import load_numeric_pickle\n"

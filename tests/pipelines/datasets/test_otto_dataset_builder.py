@@ -32,7 +32,7 @@ def test_records_are_the_sessions(tmp_path):
             (str(session["session"]), str(event["aid"]), event["type"], event["ts"])
             for event in session["events"]
         ]
-    assert len(rows) > len(set(rows))  # events that repeat others count
+    assert len(rows) > len(set(rows))  # repeated events count
     dataset = load_dataset("otto", DUMMY_DATA, tmp_path)
     assert events_of(dataset) == sorted(rows, key=lambda row: (int(row[0]), row[3]))
     assert dataset.items.tolist() == sorted({row[1] for row in rows}, key=int)
@@ -104,7 +104,7 @@ def test_a_bad_line_is_named_and_leaves_nothing(line, message, packed, tmp_path,
         load_dataset("otto", source, cache)
     assert str(caught.value).startswith(f"{place} line {number}: {message}")
     left = [path.name for path in cache.rglob("*") if path.is_file()]
-    assert set(left) <= {"metadata.json"}  # TFDS's list of the configurations
+    assert set(left) <= {"metadata.json"}  # TFDS's list of configurations
     assert not list(cache.rglob("scratch.*")) + list(cache.rglob("incomplete.*"))
 
     file.write_text(content)

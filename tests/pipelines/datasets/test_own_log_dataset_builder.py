@@ -18,7 +18,7 @@ SPEC = LogSpec(
 
 
 class DummyLog(OwnLog):
-    """An own log that TFDS's test can make without being told which."""
+    """A user's log that TFDS's test can construct without arguments."""
 
     def __init__(self, **kwargs):
         super().__init__(**{"spec": SPEC, **kwargs})
@@ -31,7 +31,7 @@ class OwnLogTest(tfds.testing.DatasetBuilderTestCase):
 
 
 def test_tfds_reads_what_was_prepared(tmp_path):
-    """The records are TFDS's own: its features decode them, too."""
+    """The records are ordinary TFDS records, which its features can decode."""
     builder = OwnLog(spec=SPEC, data_dir=tmp_path)
     builder.download_and_prepare()
     dataset = read_prepared(builder, "log/events")

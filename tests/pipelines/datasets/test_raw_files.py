@@ -170,7 +170,7 @@ def test_encrypted_member(tmp_path, write_zip):
 
 @pytest.fixture
 def unpacked(tmp_path):
-    """Functions that give the content of `views`, in memory and by way of the disk."""
+    """Returns functions that read `views` in memory and through the disk."""
     scratch = tmp_path / "deep" / "scratch"
 
     def by_path(files):
@@ -221,9 +221,9 @@ def test_declared_sizes_are_not_trusted(tmp_path, write_zip, unpacked, way, monk
     archive = write_zip(tmp_path / "shop.zip", {"views": bytes(300_000)})
     honest = archive.read_bytes()
     directory = honest.index(b"PK\x01\x02")
-    packed, size = directory + 20, directory + 24  # in the central directory
+    packed, size = directory + 20, directory + 24  # offsets in the central directory
     for field, declared, message in (
-        (packed, 2**31, "200 times as many"),  # as if it were hardly compressed
+        (packed, 2**31, "200 times as many"),  # claims to be hardly compressed
         (size, 10, "cannot be read .*CRC"),
         (size, 2**31, "200 times as many"),
     ):

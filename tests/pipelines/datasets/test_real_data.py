@@ -1,4 +1,4 @@
-"""The official files give exactly the published counts, and no warning."""
+"""The official files give exactly the published counts and no warnings."""
 
 import zipfile
 
@@ -51,7 +51,7 @@ def test_ijcai15(real_data, tmp_path):
 
 
 def test_movielens_as_an_own_log(real_data, tmp_path):
-    """A million real rows with many ties: the streaming reader gives what the builder gives."""
+    """On a million real rows with many ties, the streaming reader and the builder agree."""
     archive = real_data("ml-1m/ml-1m.zip")
     with zipfile.ZipFile(archive) as opened:
         (tmp_path / "ratings.dat").write_bytes(opened.read("ml-1m/ratings.dat"))

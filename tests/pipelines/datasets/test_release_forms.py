@@ -1,4 +1,4 @@
-"""What the builders of the research releases share."""
+"""Properties that the builders of the research releases share."""
 
 import dataclasses
 import pathlib
@@ -13,7 +13,7 @@ from pipelines.runtime.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*differs from the official files")
 
-# Configurations that hold one log in both forms, and the events after answers in the text.
+# Two configurations of the same log, and how many events follow answers in the text form.
 FORMS = [("taobao/csr", "taobao/text", 4), ("yelp/csr", "yelp/text", 5)]
 FORMS += [("movielens/10m-csr", "movielens/10m-text", 6)]
 
@@ -38,7 +38,7 @@ def test_both_forms_hold_one_log(in_csr, in_text, later, tmp_path):
             np.testing.assert_array_equal(getattr(csr, field.name), getattr(text, field.name))
     # The same order across users too, not only within one.
     np.testing.assert_array_equal(np.argsort(csr.timestamps), np.argsort(text.timestamps))
-    # The text has the answers of users 1 and 3 in its log; the last item is in nobody's.
+    # In the text, the log contains the answers of users 1 and 3; no event has the last item.
     assert text.held_out_items.tolist()[0] == 9
     lines = next(dummy_data(in_text).glob("*.txt")).read_text().split("\n")
     assert text.num_events == sum(line[:1].isdigit() for line in lines) - 2 - later

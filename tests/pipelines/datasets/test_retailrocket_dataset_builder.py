@@ -34,7 +34,7 @@ def test_records_are_the_rows(tmp_path):
             (row["visitorid"], row["itemid"], row["event"], int(row["timestamp"]))
             for row in csv.DictReader(file)
         ]
-    assert len(rows) > len(set(rows))  # rows that repeat others count
+    assert len(rows) > len(set(rows))  # repeated rows count
     dataset = load_dataset("retailrocket", DUMMY_DATA, tmp_path)
     assert events_of(dataset) == sorted(rows, key=lambda row: (int(row[0]), row[3]))
     assert dataset.items.tolist() == sorted({row[1] for row in rows}, key=int)
@@ -95,7 +95,7 @@ def test_a_bad_row_is_named_and_leaves_nothing(row, message, packed, tmp_path, w
         load_dataset("retailrocket", source, cache)
     assert str(caught.value).startswith(f"{place} line {line}: {message}")
     left = [path.name for path in cache.rglob("*") if path.is_file()]
-    assert set(left) <= {"metadata.json"}  # TFDS's list of the configurations
+    assert set(left) <= {"metadata.json"}  # TFDS's list of configurations
     assert not list(cache.rglob("scratch.*")) + list(cache.rglob("incomplete.*"))
 
     file.write_text(content)

@@ -44,7 +44,7 @@ def events(log):
 
 
 def check_invariants(config, log):
-    """Everything the module docstring says of every log, in plain Python."""
+    """Checks what the module docstring guarantees for every log, in plain Python."""
     viewed, last = set(), (-1, 0)
     for user, item, behavior_id, time in events(log):
         assert 0 <= item < config.num_items
@@ -58,7 +58,7 @@ def check_invariants(config, log):
     assert np.array_equal(np.unique(log.users), np.arange(config.num_users))
     days = (log.timestamps - config.start_time) / (24 * 60 * 60)
     assert days.min() >= 0
-    assert days.max() < config.num_days + 1  # the last visit may run past midnight
+    assert days.max() < config.num_days + 1  # the last visit may continue past midnight
 
 
 def test_same_seed_same_log():
@@ -76,13 +76,13 @@ def test_dtypes():
 
 @pytest.mark.parametrize("blocks_per_chunk", [1, 2, 3, 100])
 def test_chunk_size_changes_nothing(monkeypatch, blocks_per_chunk):
-    monkeypatch.setattr(simulator, "_USERS_PER_BLOCK", 64)  # 200 users: three blocks and a rest
+    monkeypatch.setattr(simulator, "_USERS_PER_BLOCK", 64)  # 200 users: three blocks and a part
     chunks = simulate_chunks(TINY, blocks_per_chunk)
     assert isinstance(chunks, types.GeneratorType)
     chunks = list(chunks)
     assert len(chunks) == -(-4 // blocks_per_chunk)
     users = [set(chunk.users.tolist()) for chunk in chunks]
-    assert sum(map(len, users)) == TINY.num_users  # none in two chunks
+    assert sum(map(len, users)) == TINY.num_users  # no user is in two chunks
     assert same(join(chunks), simulate(TINY))
 
 
@@ -176,7 +176,7 @@ def test_popularity_is_heavy_tailed(small):
 
 
 def test_purchases_follow_complements(small):
-    """The next purchase of a user is a complement far more often than by chance."""
+    """A user's next purchase is a complement far more often than by chance."""
     config = CONFIGS["small"]
     catalogue = Catalogue(config)
     complements = np.empty_like(catalogue.complements)
@@ -198,11 +198,11 @@ def test_catalogue():
     category, style = np.divmod(catalogue.shelves, config.num_styles)
     assert np.array_equal(np.sort(catalogue.ids), np.arange(config.num_items))
     assert set(catalogue.shelves) == set(range(config.num_shelves))
-    # Similar items: a loop on each shelf.
+    # Similar items form a loop on each shelf.
     assert np.array_equal(np.sort(catalogue.similar), np.arange(config.num_items))
     assert np.array_equal(catalogue.shelves[catalogue.similar], catalogue.shelves)
     assert not np.any(catalogue.similar == np.arange(config.num_items))
-    # Complements: another category, the same one for the whole category, the same style.
+    # Complements have the same style and another category, the same one for a whole category.
     for place, complements in enumerate(catalogue.complements):
         assert set(style[complements]) == {style[place]}
         assert category[place] not in category[complements]
@@ -211,7 +211,7 @@ def test_catalogue():
 
 
 def test_a_share_of_the_purchases_was_never_touched_before(small):
-    """Of the last purchases: neither recency nor the complements alone can answer all."""
+    """Among last purchases, so neither recency nor complements alone can answer all questions."""
     touched, last_purchase = set(), {}
     for user, item, behavior_id, _ in events(small):
         if behavior_id == BUY:

@@ -44,7 +44,7 @@ def test_records_are_the_rows(tmp_path):
             (row["user_id"], row["item_id"], names[row["action_type"]], int(row["time_stamp"]))
             for row in csv.DictReader(file)
         ]
-    assert len(rows) > len(set(rows))  # what happened twice on a day counts twice
+    assert len(rows) > len(set(rows))  # events repeated within a day count
     dataset = load_dataset("tianchi/raw", DUMMY_DATA, tmp_path)
     assert events_of(dataset) == sorted(rows, key=lambda row: (int(row[0]), row[3]))
     assert dataset.items.tolist() == sorted({row[1] for row in rows}, key=int)
@@ -83,7 +83,7 @@ def test_a_bad_row_is_named_and_leaves_nothing(row, message, tmp_path):
     line = content.count("\n") + 1
     assert str(caught.value).startswith(f"{file} line {line}: {message}")
     left = [path.name for path in cache.rglob("*") if path.is_file()]
-    assert set(left) <= {"metadata.json"}  # TFDS's list of the configurations
+    assert set(left) <= {"metadata.json"}  # TFDS's list of configurations
     assert not list(cache.rglob("scratch.*")) + list(cache.rglob("incomplete.*"))
 
     file.write_text(content)
@@ -160,7 +160,7 @@ def test_labels_that_do_not_fit(changes, message):
 
 @pytest.fixture
 def parse():
-    """Function from command line options to the `LogSpec` that they describe."""
+    """Returns a function from command line options to the `LogSpec` that they describe."""
     seen = []
     app = typer.Typer(pretty_exceptions_enable=False)
 

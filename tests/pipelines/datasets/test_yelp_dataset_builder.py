@@ -41,7 +41,7 @@ def test_the_file_that_could_not_be_had_is_asked_for(path, real_data, tmp_path):
 
 
 def test_all_but_the_missing_file_fit_together(real_data, tmp_path):
-    """The counts and the test list, with a `trn_pos` of one like in the place of the real one."""
+    """Checks the counts and the test list, with a `trn_pos` of a single event."""
     for file in real_data("yelp").iterdir():
         (tmp_path / file.name).symlink_to(file)
     like = scipy.sparse.csr_matrix(([1.6e9], ([0], [0])), shape=(19_800, 22_734))

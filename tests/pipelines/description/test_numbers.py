@@ -1,4 +1,4 @@
-"""Every statistic against a slow plain-Python reference, and closed forms."""
+"""Every statistic against a slow plain-Python reference and closed forms."""
 
 import collections
 import dataclasses
@@ -33,7 +33,7 @@ LOGS = st.lists(st.lists(EVENT, max_size=14), min_size=1, max_size=8).filter(any
 
 @pytest.fixture(scope="module")
 def timed(datasets):
-    """Makes a dataset of (item, behaviour, time) lists; each user's are put in time order."""
+    """Returns a function that makes a dataset from each user's (item, behaviour, time), sorted."""
 
     def make(users, **changes):
         users = [sorted(events, key=lambda event: event[2]) for events in users]
@@ -47,7 +47,7 @@ def timed(datasets):
 
 @pytest.fixture
 def real_data():
-    """Function from a path inside the folder of real data to that path; skips if it is absent."""
+    """Returns a function that finds a file of the real data; skips the test if it is absent."""
     repository = pathlib.Path(__file__).parents[3]
     root = pathlib.Path(os.environ.get("HMAR_TEST_DATA", repository.parent / "shared" / "data"))
 
@@ -60,7 +60,7 @@ def real_data():
 
 
 def user_lists(dataset):
-    """Each user's (item, behaviour name, time), in order."""
+    """Returns each user's (item, behaviour name, time), in order."""
     events = list(
         zip(
             dataset.item_ids.tolist(),
@@ -99,7 +99,7 @@ def check_distribution(distribution, numbers):
 
 
 def slow_repeats(users, target):
-    """(target events, touched before, by behaviour), each user from the start."""
+    """Returns (target events, touched before, by behaviour), scanning each user from the start."""
     targets, touched, preceded = 0, 0, collections.Counter()
     for events in users:
         for place, (item, behavior, _) in enumerate(events):
@@ -113,7 +113,7 @@ def slow_repeats(users, target):
 
 
 def slow_ties(users):
-    """How many events have a time that so many events of their user have."""
+    """Counts, by n, the events whose time is shared by n events of their user."""
     sizes = collections.Counter()
     for events in users:
         times = [time for _, _, time in events]
@@ -183,9 +183,9 @@ def test_every_statistic_against_the_slow_way(timed, log, block, begin):
 def test_repeats_by_hand(timed):
     users = [
         [(1, VIEW, 0), (1, BUY, 1), (1, BUY, 2), (2, BUY, 3)],  # the second and third touch 1
-        [(1, BUY, 0), (1, VIEW, 1), (2, VIEW, 2)],  # what comes after does not count
+        [(1, BUY, 0), (1, VIEW, 1), (2, VIEW, 2)],  # later events do not count
         [(2, CART, 0), (2, BUY, 0)],  # a tie: the order of the log decides
-        [(3, BUY, 5)],  # nor does what others did
+        [(3, BUY, 5)],  # nor do other users' events
     ]
     repeats = describe(timed(users)).repeats
     assert repeats.rate == 3 / 6
@@ -278,8 +278,8 @@ def test_a_log_without_events_is_refused(timed):
 
 def test_movielens_1m(real_data, tmp_path):
     description = describe(load_dataset("movielens/1m", real_data("ml-1m/ml-1m.zip"), tmp_path))
-    assert f"{description.ties.rate:.0%}" == "77%"  # as published beside the data
-    assert description.repeats.rate == 0  # one rating of a film
+    assert f"{description.ties.rate:.0%}" == "77%"  # as published with the data
+    assert description.repeats.rate == 0  # users rate a film only once
     assert description.events_per_user.quantiles["50%"] == 96
     assert description.timeline.first_date == "2000-04-25 23:05:32"
     assert description.evaluation.test == 6_035
@@ -287,8 +287,8 @@ def test_movielens_1m(real_data, tmp_path):
 
 def test_ijcai15(real_data, tmp_path):
     description = describe(load_dataset("ijcai15", real_data("ijcai15"), tmp_path))
-    assert f"{description.ties.rate:.0%}" == "82%"  # as published beside the data
-    assert description.repeats.preceded_by["buy"] == 0  # repeated purchases are collapsed
+    assert f"{description.ties.rate:.0%}" == "82%"  # as published with the data
+    assert description.repeats.preceded_by["buy"] == 0  # repeated purchases are merged
     assert 0.76 < description.repeats.preceded_by["click"] < description.repeats.rate < 0.79
     assert description.timeline.unit is None
     assert (description.timeline.first, description.timeline.last) == (511, 1112)

@@ -1,4 +1,4 @@
-"""The picture is a PNG of the right size whatever the log, and leaves no trace elsewhere."""
+"""The picture is a PNG of the right size for any log, and has no other side effects."""
 
 import dataclasses
 import inspect
@@ -22,7 +22,7 @@ SECONDS = 1_700_000_000
 
 
 def size_of_png(path):
-    """Width and height, after a look at every chunk's checksum."""
+    """Checks the checksum of every chunk and returns width and height."""
     content = path.read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     place, kinds = 8, []

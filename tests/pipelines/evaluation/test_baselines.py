@@ -7,7 +7,7 @@ from pipelines.protocol.training_counts import item_popularity
 
 def test_popularity_counts_targets_and_breaks_ties_by_events(datasets):
     users = [
-        [(1, 3), (2, 1), (2, 1), (3, 3), (4, 1), (5, 3), (5, 3)],  # trained on the first five
+        [(1, 3), (2, 1), (2, 1), (3, 3), (4, 1), (5, 3), (5, 3)],  # the first five are for training
         [(3, 3), (6, 1)],
     ]
     splits = split(datasets["make"](users, num_items=7))

@@ -24,19 +24,19 @@ from pipelines.runtime.errors import InputError
 
 
 def rank_by_sorting(items, positive, scores):
-    """The positive's place in the list of `items`, best first, by the rules of the evaluation."""
+    """Returns the positive's rank among `items`, best first, by the rules of the evaluation."""
 
     def place(item):
         broken = not math.isfinite(scores[item])
         if item == positive:
-            return (1, math.inf) if broken else (0, -float(scores[item]), 1)  # last of its equals
+            return (1, math.inf) if broken else (0, -float(scores[item]), 1)  # loses ties
         return (-1, 0) if broken else (0, -float(scores[item]), 0)
 
     return sorted(items, key=place).index(positive)
 
 
 def ranks_by_hand(dataset, questions, candidates, scores):
-    """`(ranks, sizes)` by protocol, one question at a time; None where it is not asked."""
+    """Returns `(ranks, sizes)` by protocol, one question at a time; None for questions left out."""
     results = {protocol: ([], []) for protocol in PROTOCOLS}
     for row in range(len(questions)):
         positive = int(questions.positives[row])
@@ -69,14 +69,14 @@ def metrics_by_hand(ranks, sizes):
 
 
 def scorer_of(scores, questions):
-    """A scorer that knows the scores of every user, whatever the order it is asked in."""
+    """Returns a scorer that looks up the scores of each user, in any order of the questions."""
     place = np.zeros(questions.users.max() + 1, int)
     place[questions.users] = np.arange(len(questions))
     return lambda asked: scores[place[asked.users]]
 
 
 class CandidateTable:
-    """The same as a scorer that can be asked for candidates alone."""
+    """A scorer with the same scores that can also score candidates only."""
 
     def __init__(self, scores, questions):
         self._scorer = scorer_of(scores, questions)
@@ -134,7 +134,7 @@ def test_ranks_and_metrics_equal_a_slow_count(log, kind):
 
 @st.composite
 def logs_with_questions(draw):
-    """Logs with much repetition, users who know all items, and candidates of any number."""
+    """Draws logs with much repetition, users who know all items, and any number of candidates."""
     num_items = draw(st.integers(2, 30))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     events, positives, candidates = [], [], []
@@ -204,7 +204,7 @@ def test_batches_are_of_one_size_and_cover_all_questions(log, monkeypatch):
     assert {len(batch) for batch in asked} == {7}
     assert len(asked) == -(-len(questions) // 7)
     assert set(np.concatenate([batch.users for batch in asked])) == set(questions.users)
-    # By length, so that padding can be left out.
+    # Sorted by length, so that padding can be trimmed.
     longest = [(batch.ends - batch.starts).max() for batch in asked]
     assert longest == sorted(longest)
 
@@ -218,7 +218,7 @@ def test_sampled_alone_does_not_score_the_catalogue(log):
     assert scorer.widths == [evaluator.candidates.shape]
     assert alone == {SAMPLED: evaluator(scorer)[SAMPLED]}
     assert scorer.widths[1:] == [None]
-    # A scorer that cannot be asked for candidates is asked for everything.
+    # A scorer that cannot score candidates scores the catalogue.
     assert evaluator(scorer_of(scores, questions), (SAMPLED,)) == alone
 
 
@@ -227,7 +227,7 @@ def test_scores_are_left_as_they_are(log):
     scores = make_scores(np.random.default_rng(3), "broken", (len(questions), log.num_items + 1))
     scores.flags.writeable = False
     Evaluator(log, questions, seed=0)(lambda asked: scores[: len(asked)])
-    # A column of padding counts for nothing.
+    # The padding column is ignored.
     other = scores.copy()
     other[:, 0] = np.inf
     evaluator = Evaluator(log, questions, seed=0)
@@ -248,7 +248,7 @@ def test_who_knows_all_items_leaves_no_negatives(datasets):
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("protocols", [PROTOCOLS, (SAMPLED,)])
 def test_a_constant_scorer_earns_nothing(datasets, value, protocols):
-    log = datasets["random"](0, num_items=200)  # last of more than 20 is no hit at 20
+    log = datasets["random"](0, num_items=200)  # last of more than 20 is not a hit at 20
     questions = split(log).test
     scores = np.full((len(questions), log.num_items + 1), value, np.float32)
     results = Evaluator(log, questions, seed=0)(CandidateTable(scores, questions), protocols)
@@ -269,7 +269,7 @@ def test_an_oracle_earns_everything(log):
 
 @pytest.mark.parametrize(("new", "score"), [(7, 0.25), (0, 0.2), (9, 0.1)])
 def test_the_validation_score_follows_the_questions(new, score):
-    """Where all nine answers are new, what the user knows need not be ranked."""
+    """With 9 of 9 answers new, only the ranking of new items counts."""
     results = {"full": {"ndcg@10": 0.4, "questions": 9}}
     results["full_unseen"] = {"ndcg@10": 0.1 if new else 0.0, "questions": new}
     assert validation_score(results) == score
@@ -289,7 +289,7 @@ def test_negatives_by_popularity_are_ranked_as_the_others(log):
     ]
     assert ranks[SAMPLED_POPULAR].ranks.tolist() == expected
     assert set(ranks[SAMPLED_POPULAR].sizes.tolist()) == {candidates.shape[1]}
-    # Nothing else changes, and without a popularity there is nothing to draw by.
+    # Nothing else changes, and the protocol is not available without a popularity.
     plain = Evaluator(log, questions, 5)
     assert np.array_equal(plain.candidates, evaluator.candidates)
     with pytest.raises(ValueError, match="protocols must be among"):

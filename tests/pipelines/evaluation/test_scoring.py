@@ -1,4 +1,4 @@
-"""Scores of a model: the same alone or among all, trimmed or not, in `fit`, on every backend."""
+"""A model's scores agree for candidates and catalogue, trimmed or not, in `fit`, on any backend."""
 
 from unittest import mock
 
@@ -22,7 +22,7 @@ def model_of(log, **changes):
 
 
 def plain_scores(model, log, questions):
-    """What the model itself says of all items, from untrimmed histories; padding is NaN."""
+    """Returns the model's own scores of all items from untrimmed histories; padding is NaN."""
     read = history_features(log, questions, model.config.max_length)
     items = np.arange(1, log.num_items + 1, dtype=np.int32)
     everything = np.broadcast_to(items, (len(questions), 1, log.num_items))
@@ -33,7 +33,7 @@ def plain_scores(model, log, questions):
 
 
 def assert_ranks(found, log, scores):
-    """Ranks by protocol are those of the scores, wherever rounding can make no difference."""
+    """Checks that the ranks match the scores, up to rounding."""
     questions = split(log).test
     evaluator = Evaluator(log, questions, seed=0)
     place = np.zeros(log.num_users, int)
@@ -48,7 +48,7 @@ def assert_ranks(found, log, scores):
     for protocol, result in found.items():
         assert np.all(best[protocol].ranks <= result.ranks), protocol
         assert np.all(result.ranks <= worst[protocol].ranks), protocol
-        # The bounds are tight: nearly all questions have one answer.
+        # The bounds are tight: they agree for nearly all questions.
         assert np.mean(best[protocol].ranks == worst[protocol].ranks) > 0.9
 
 
@@ -109,7 +109,7 @@ def test_lengths_are_few_where_each_is_compiled(monkeypatch):
 
 
 class Evaluation(keras.callbacks.Callback):
-    """Evaluates after every epoch and looks whether the model has been left alone."""
+    """Evaluates after every epoch and checks that the model has not changed."""
 
     def __init__(self, log, questions):
         super().__init__()
@@ -117,7 +117,7 @@ class Evaluation(keras.callbacks.Callback):
         self.evaluator = Evaluator(log, questions, seed=0)
         self.scorer = None
         self.scores = []
-        self.traced = []  # epochs
+        self.traced = []  # the epochs in which the scorer was traced
 
     def on_epoch_end(self, epoch, logs=None):
         self.scorer = self.scorer or model_scorer(self.model, self.log)
@@ -151,7 +151,7 @@ def numpy_of(variable):
 
 @pytest.mark.slow
 def test_evaluation_in_fit_sees_every_epoch_and_changes_nothing(log):
-    """Two trainings, with evaluations after the epochs and without, end alike."""
+    """Training gives the same result with and without evaluations after the epochs."""
     splits = split(log)
 
     def fit(*callbacks):
@@ -175,5 +175,5 @@ def test_evaluation_in_fit_sees_every_epoch_and_changes_nothing(log):
         np.testing.assert_array_equal(first, second)
     first, second = evaluation.scores
     assert np.abs(first - second)[:, 1:].max() > 1e-4
-    if keras.backend.backend() != "torch":  # which does not trace
+    if keras.backend.backend() != "torch":  # it does not trace
         assert set(evaluation.traced) == {0}

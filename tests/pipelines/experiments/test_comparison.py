@@ -32,7 +32,7 @@ def test_deviation_is_the_samples():
 
 
 def test_the_interval_is_that_of_the_paired_differences():
-    """Of many questions it is the normal one; pairing makes it narrower than either mean's."""
+    """With many questions it is the normal interval, narrower than that of either mean."""
     rng = np.random.default_rng(0)
     common = rng.random(20_000)
     one, other = common + 0.1 * rng.random(20_000), common

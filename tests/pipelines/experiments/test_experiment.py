@@ -1,4 +1,4 @@
-"""`hmar experiment` as a user runs it, whole, in parts, and killed."""
+"""`hmar experiment` as a user runs it: complete, in parts, and killed."""
 
 import copy
 import json
@@ -25,7 +25,7 @@ SIMPLE = ["popularity", "repeat your history", "item co-occurrence"]
 
 
 def results_of(path):
-    """`results.json` without what differs every time."""
+    """Returns `results.json` without the values that differ every time."""
     results = json.loads((path / "results.json").read_text())
     for variant in results["variants"]:
         for seed in variant["seeds"]:
@@ -35,7 +35,7 @@ def results_of(path):
 
 @pytest.fixture(scope="module")
 def whole(fresh_hmar, home):
-    """All suites, one seed, one epoch."""
+    """Runs all suites with one seed for one epoch."""
     suites = [option for suite in ("main", "ablation") for option in ("--suite", suite)]
     process = fresh_hmar(
         "experiment", *TINY, *suites, "--seeds", 1, "--epochs", 1, "--output", "whole"
@@ -81,7 +81,7 @@ def test_every_variant_stands_in_the_table(whole, home):
 
 
 def test_a_run_of_it_is_a_run(whole, hmar, home):
-    """`hmar evaluate` gives the same numbers as the experiment has."""
+    """`hmar evaluate` gives the experiment's numbers."""
     process = hmar("evaluate", "whole/runs/hmar-0")
     assert process.returncode == 0, process.stderr
     metrics = json.loads((home / "whole" / "runs" / "hmar-0" / "metrics.json").read_text())
@@ -121,7 +121,7 @@ def test_bad_requests_are_one_sentence(hmar, whole):
 
 
 def test_a_killed_experiment_ends_with_the_same_table(fresh_hmar, home):
-    """SIGKILL while the first run is evaluated or the second trains, then resumed."""
+    """SIGKILL while the first run is evaluated or the second trains, then a resume."""
     asked = ["experiment", *TINY, "--suite", "protocol", "--seeds", "2", "--epochs", "3"]
     process = fresh_hmar(*asked, "--output", "once")
     assert process.returncode == 0, process.stderr
@@ -139,7 +139,7 @@ def test_a_killed_experiment_ends_with_the_same_table(fresh_hmar, home):
     while not history.exists() or len(json.loads(history.read_text())) < 2:
         assert process.poll() is None
         time.sleep(0.01)
-    time.sleep(np.random.default_rng().uniform(0, 6))  # anywhere from here on
+    time.sleep(np.random.default_rng().uniform(0, 6))  # at any later moment
     process.send_signal(signal.SIGKILL)
     process.wait()
     again = fresh_hmar(*asked, "--output", "killed", "--resume")

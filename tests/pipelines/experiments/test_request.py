@@ -1,4 +1,4 @@
-"""A broken experiment.json is one sentence."""
+"""A broken experiment.json gives a one-sentence error."""
 
 import json
 

@@ -45,7 +45,7 @@ def test_other_models_differ_in_what_they_are_alone():
 
 
 def test_other_models_have_neighbors_where_hmar_has():
-    """They would be compared by settings that suit a model beside neighbours, and be far behind."""
+    """HMAR's settings are tuned with neighbours; without them the others would be far behind."""
     config = CONFIG.replace(num_neighbors=9, learning_rate=3e-4)
     for variant in variants(["main"], config):
         assert variant.config.model.num_neighbors == 9

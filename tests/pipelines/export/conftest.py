@@ -1,4 +1,4 @@
-"""An export that the tests of this folder share."""
+"""An export shared by the tests of this folder."""
 
 import pytest
 
@@ -11,12 +11,12 @@ from ..exports import random_model
 
 @pytest.fixture(scope="module")
 def model(log):
-    """With random weights."""
+    """Returns a model with random weights."""
     return random_model(log)
 
 
 @pytest.fixture(scope="module")
 def version(model, log, tmp_path_factory):
-    """The directory of its export."""
+    """Returns the directory of the model's export."""
     directory = tmp_path_factory.mktemp("models") / "shop"
     return export(model, log.items, item_popularity(split(log)), directory, {"dataset": "test_log"})

@@ -1,4 +1,4 @@
-"""The messages of TensorFlow Serving's text files that tensorflow-serving-api leaves out."""
+"""Protocol buffers of TensorFlow Serving's text files that tensorflow-serving-api leaves out."""
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
 

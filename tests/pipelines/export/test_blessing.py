@@ -26,7 +26,7 @@ from ..commands import fails
 
 
 def results(score):
-    """What an evaluation gives for a `validation_score`."""
+    """Returns evaluation results with a given `validation_score`."""
     return {
         protocol: {"questions": questions, "ndcg@10": score, "hr@10": score}
         for protocol, questions in (("sampled", 9), (FULL, 9), (FULL_UNSEEN, 4))
@@ -40,7 +40,7 @@ BASELINES = {"popularity": results(0.1), "item co-occurrence": results(0.2)}
     ("score", "live", "options", "blessed"),
     [
         (0.3, None, {}, True),
-        (0.2, None, {}, True),  # as good is not worse
+        (0.2, None, {}, True),  # equal is not worse
         (0.19, None, {}, False),
         (0.3, 0.3, {}, True),
         (0.299, 0.3, {}, False),
@@ -84,7 +84,7 @@ def test_an_export_scores_as_its_model(version, model, log):
 
 @pytest.mark.slow
 def test_another_catalogue_is_matched_by_name(version, log):
-    """Half of the items have other ids, one is new and one is gone."""
+    """Items with other ids, a new item, and an item that is gone."""
     questions = split(log).validation
     before = ExportedScorer(version, log)(questions)
     order = np.random.default_rng(0).permutation(log.num_items)
@@ -113,7 +113,7 @@ def candidate(model, statistics="as now"):
 def store(version, **changes):
     path = version / METADATA
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    (version / CHECKSUMS).unlink(missing_ok=True)  # or the change would be damage
+    (version / CHECKSUMS).unlink(missing_ok=True)  # otherwise the change counts as damage
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_the_live_version_is_asked_anew_unless_the_questions_are_the_same(versio
     stored = {"HMAR": results(0.7), **BASELINES}
     store(version, validation=stored, statistics={"state": "as now"})
     assert live_results(version, candidate(model), splits) == results(0.7)
-    # Another state of the data, or another event held out.
+    # The data has changed, or other events are held out.
     assert live_results(version, candidate(model, "grown"), splits) == expected
     for part in ("fingerprint", "questions"):
         other = {**candidate(model), part: "of other events"}
@@ -181,7 +181,7 @@ def test_a_broken_live_version_is_named(tmp_path, model, log):
 
 @pytest.fixture(scope="module")
 def run(hmar):
-    """A trained run that has not been evaluated."""
+    """Returns a trained run that has not been evaluated."""
     settings = ("--set", "dim=8", "--set", "max_length=10")
     process = hmar(
         *("train", "--dataset", "synthetic_shop/tiny", *settings),
@@ -192,7 +192,7 @@ def run(hmar):
 
 
 def pretend(run, **scores):
-    """Makes `metrics.json` say that the model and all baselines have these scores."""
+    """Rewrites `metrics.json` with these scores for the model and all baselines."""
     path = run / "metrics.json"
     metrics = json.loads(path.read_text())
     for name in metrics["validation"]:
@@ -224,7 +224,7 @@ def test_the_whole_way(hmar, run):
     assert "(times 0.9) of the live version" in process.stderr
     assert list(versions(models)) == [1, 2]
 
-    # As good as the latest, which is a canary, but not as the stable one.
+    # As good as the latest version, a canary, but worse than the stable one.
     assert hmar("rollout", "--name", "shop", "--stable", 1, "--output", "config").returncode == 0
     assert hmar(*asked, "--bless").returncode == 0
     fails(hmar(*asked, "--bless", "--rollout", "config"), "below the 0.3000 of the live version")
@@ -233,7 +233,7 @@ def test_the_whole_way(hmar, run):
 
 @pytest.mark.slow
 def test_the_live_version_of_other_data_is_evaluated(hmar, run):
-    """It is the same model in truth, so only what is made up for the candidate decides."""
+    """Both are the same model, so only the scores invented for the candidate decide."""
     assert hmar("export", run, "--name", "other").returncode == 0
     version = hmar.home / "saved_models" / "other" / "1"
     store(version, statistics={"users": 1}, validation={"HMAR": results(0.999)})

@@ -22,7 +22,7 @@ NAMES = ("view", "cart", "buy")
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, log):
-    """A model with random weights, nowhere zero, and its export."""
+    """Returns a model with random non-zero weights, its export, and the loaded export."""
     model = random_model(log)
     directory = tmp_path_factory.mktemp("models") / "shop"
     version = export(model, log.items, item_popularity(split(log)), directory, {"seed": 0})
@@ -35,7 +35,7 @@ def strings(rows):
 
 
 def ask(loaded, histories, signature="serving_default", **others):
-    """Calls a signature with histories of (item id, behaviour id), padded with "" in front."""
+    """Calls a signature with histories of (item id, behaviour id), left-padded with ""."""
     longest = max(len(history) for history in histories)
     items, behaviors = [], []
     for history in histories:
@@ -53,7 +53,7 @@ def recommend(loaded, histories, k=5, exclude_seen=False):
 
 
 def in_process(model, history, candidates):
-    """Scores by the model itself, of one history."""
+    """Returns the model's own scores for one history."""
     history = history[-model.config.max_length :]
     items, behaviors = (np.array([column], np.int32) for column in zip(*history, strict=True))
     candidates = np.array(candidates, np.int32)[None, None]
@@ -64,7 +64,7 @@ def in_process(model, history, candidates):
 HISTORIES = [
     [(3, 1), (7, 1), (3, 2), (9, 1)],
     [(1, 1)],
-    [(5, 3), (5, 3), (6, 1), (8, 2), (2, 1), (4, 1), (5, 1), (30, 2)],  # longer than max_length
+    [(5, 3), (5, 3), (6, 1), (8, 2), (2, 1), (4, 1), (5, 1), (30, 2)],  # longer than `max_length`
 ]
 
 
@@ -80,7 +80,7 @@ def test_recommend_equals_the_model(exported, log):
 
 
 def test_every_history_may_have_options_of_its_own(exported):
-    """As TensorFlow Serving joins the rows of several requests."""
+    """TensorFlow Serving joins rows of several requests like this."""
     _, _, loaded = exported
     ks, exclude = [2, 5, 3], [True, False, True]
     answer = ask(loaded, HISTORIES, k=tf.constant(ks), exclude_seen=tf.constant(exclude))
@@ -114,7 +114,7 @@ def test_what_is_unknown_is_left_out_and_counted(exported):
 
 
 def test_no_event_at_all_is_answered_with_what_is_popular(exported, log):
-    """Strings of no width, as a client may send them for a stranger."""
+    """Histories of width zero, as a client may send them for a user without events."""
     _, version, loaded = exported
     nothing = {name: tf.zeros((2, 0), tf.string) for name in ("items", "behaviors")}
     popular = np.argsort(-item_popularity(split(log))[1:], kind="stable")[:4]
@@ -238,7 +238,7 @@ def test_behavior_equals_the_models_head(exported):
 
 @pytest.mark.slow
 def test_three_ways_agree(exported, tmp_path, log):
-    """In this process, from a .keras file in a fresh one, and from the SavedModel."""
+    """In this process, from a .keras file in a new process, and from the SavedModel."""
     model, _, loaded = exported
     path = tmp_path / "model.keras"
     model.save(path)
@@ -266,7 +266,7 @@ print(",".join(map(repr, keras.ops.convert_to_numpy(scores)[0, 1:].tolist())))
 def test_padding_and_unknown_events_change_nothing(exported):
     _, _, loaded = exported
     clean = [(3, 1), (7, 1), (3, 2)]
-    # 0 is an unknown item or behaviour; the batch pads the shorter rows in front.
+    # 0 is an unknown item or behaviour; the batch left-pads shorter rows.
     dirty = [(3, 1), (0, 1), (7, 1), (5, 0), (3, 2), (0, 0)]
     items, scores = recommend(loaded, [clean, dirty, [(9, 1)] * 9])
     assert items[0].tolist() == items[1].tolist()
@@ -274,7 +274,7 @@ def test_padding_and_unknown_events_change_nothing(exported):
     alone, alone_scores = recommend(loaded, [clean])
     assert items[0].tolist() == alone[0].tolist()
     np.testing.assert_allclose(scores[0], alone_scores[0], atol=1e-6)
-    # Padding behind does not matter either.
+    # Padding on the right has no effect either.
     answer = loaded.signatures["recommend"](
         items=strings([["i3", "i7", "i3", "", ""]]),
         behaviors=strings([["view", "view", "cart", "", ""]]),
@@ -286,7 +286,7 @@ def test_padding_and_unknown_events_change_nothing(exported):
 
 def test_seen_items_can_be_left_out(exported, log):
     _, _, loaded = exported
-    long = [(item, 1) for item in range(1, 12)]  # some of it before the model's window
+    long = [(item, 1) for item in range(1, 12)]  # partly before the model's window
     items, _ = recommend(loaded, [long], k=log.num_items, exclude_seen=True)
     answered = [item for item in items[0].tolist() if item]
     assert sorted(answered) == sorted(f"i{item}" for item in range(12, log.num_items + 1))
@@ -350,7 +350,7 @@ def test_a_failing_export_leaves_nothing(exported, log, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("no space")
 
-    # What is written last.
+    # Fails at the last file that is written.
     monkeypatch.setattr("pipelines.export.model_card.json.dumps", fail)
     with pytest.raises(RuntimeError):
         export(exported[0], log.items, np.zeros(log.num_items + 1), tmp_path / "name", {})

@@ -1,4 +1,4 @@
-"""What becomes of an export that is damaged, cut off, or met by another one."""
+"""Exports that are damaged, interrupted, or run at the same time as another."""
 
 import fcntl
 import os
@@ -74,7 +74,7 @@ def test_two_exporters_that_meet_at_one_number_keep_both(tmp_path, monkeypatch):
     models = tmp_path / "models"
     models.mkdir()
     assert saved_model._publish(exports[0], models).name == "1"
-    answers = iter([[], [1]])  # the second looks before and after the first is done
+    answers = iter([[], [1]])  # the second looks before and after the first finishes
     monkeypatch.setattr(saved_model, "versions", lambda path: next(answers))
     assert saved_model._publish(exports[1], models).name == "2"
     assert [(models / name / "saved_model.pb").read_text() for name in "12"] == ["first", "second"]
@@ -105,7 +105,7 @@ def test_ctrl_c_that_is_lost_in_what_tensorflow_calls_back_ends_the_export(
         try:
             os.kill(os.getpid(), signal.SIGINT)
             written(*arguments)
-        except KeyboardInterrupt:  # as where an error is only printed
+        except KeyboardInterrupt:  # like a callback whose errors are only printed
             written(*arguments)
 
     monkeypatch.setattr(saved_model, "write_card", write_card)

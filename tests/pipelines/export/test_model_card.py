@@ -1,4 +1,4 @@
-"""What is told of an exported model."""
+"""The card and metadata of an exported model."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_the_card_tells_data_results_settings_and_limits(metadata, tmp_path):
         "| popularity | 0.5123 / 0.2500 | 0.5123 / 0.2500 | 0.5123 / 0.2500 |",
     ):
         assert part in card, part
-    # A table's lines follow each other.
+    # The rows of a table are consecutive lines.
     lines = card.splitlines()
     row = lines.index("| HMAR | 0.5123 / 0.2500 | 0.5123 / 0.2500 | 0.5123 / 0.2500 |")
     assert lines[row - 1] == "|---|---|---|---|"

@@ -1,4 +1,4 @@
-"""The same request, the same answer: in this process and wherever only TensorFlow is."""
+"""A request gets the same answer in this process and wherever only TensorFlow is installed."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ QUIET = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"
 
 @pytest.fixture(scope="module")
 def expected(model, log):
-    """The best items by the model itself, and their scores."""
+    """Returns the model's own best items and their scores."""
     ids = {name: row + 1 for row, name in enumerate(log.items.tolist())}
     items = np.array([[ids[item] for item, _ in HISTORY]], np.int32)
     behaviors = np.array([[log.behaviors.id_of(name) for _, name in HISTORY]], np.int32)
@@ -40,13 +40,13 @@ def same(answer, expected):
 
 
 def lines(output):
-    """Answers that were printed as `item<TAB>score`."""
+    """Parses answers printed as `item<TAB>score`."""
     rows = [line.split("\t") for line in output.splitlines() if "\t" in line]
     return [(item, float(score)) for item, score in rows]
 
 
 def output_of(command, directory):
-    """What a program prints, which must end well."""
+    """Runs a program, which must succeed, and returns what it prints."""
     process = subprocess.run(
         command, cwd=directory, env=QUIET, capture_output=True, text=True, timeout=300
     )
@@ -88,7 +88,7 @@ for item, score in zip(answer["items"][0].numpy(), answer["scores"][0].numpy()):
 
 
 def test_in_cpp(version, expected, tmp_path):
-    """TensorFlow's C++ runtime out of the wheel; there is no Python in the program."""
+    """Uses the C++ runtime in TensorFlow's wheel; the program contains no Python."""
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     if compiler is None:
         pytest.skip("there is no C++ compiler")
@@ -98,7 +98,7 @@ def test_in_cpp(version, expected, tmp_path):
         pytest.skip("this TensorFlow comes without its C++ libraries")
     program = tmp_path / "load_and_ask"
     command = [compiler, *tf.sysconfig.get_compile_flags(), "-w", str(SOURCE), "-o", str(program)]
-    # The factory of sessions registers itself when its library is loaded; nothing refers to it.
+    # The session factory registers itself when its library is loaded; nothing refers to it.
     command += [f"-L{directory}", f"-Wl,-rpath,{directory}", "-Wl,--no-as-needed"]
     command += [f"-l:{name}" for name in libraries]
     compiled = subprocess.run(command, capture_output=True, text=True, timeout=600)
@@ -120,7 +120,7 @@ def test_under_saved_model_cli(version, expected, tmp_path):
 
 
 def joined(requests):
-    """One batch of requests of one history each, as TensorFlow Serving pads and joins them."""
+    """Joins requests with one history each into a batch, padded as by TensorFlow Serving."""
     longest = max(len(items) for items, _ in requests)
     columns = []
     for column in zip(*requests, strict=True):
@@ -129,7 +129,7 @@ def joined(requests):
 
 
 def test_joined_with_longer_histories_as_tensorflow_serving_does(version, expected):
-    """It pads behind the end with the request's own first string; so that has to be ""."""
+    """It right-pads each request with its own first string, which therefore has to be ""."""
     loaded = tf.saved_model.load(str(version))
     items, behaviors = (["", *column] for column in zip(*HISTORY, strict=True))
     other = ["", *["i5"] * 20], ["", *["cart"] * 20]

@@ -1,4 +1,4 @@
-"""Two stages give what one product gives, and leave no second table behind."""
+"""Two-stage retrieval gives the same answers as one product, without a second table."""
 
 import ast
 import json
@@ -37,7 +37,7 @@ LAYERS = (BRUTE_FORCE, STREAMING)
 
 
 class WholeNumbers:
-    """Scores that are whole numbers, so that many are equal and none is rounded."""
+    """A model with integer scores, so that many are equal and none is rounded."""
 
     features = ("item_ids", "behavior_ids")
     score_catalog = SequentialRecommender.score_catalog
@@ -60,13 +60,13 @@ class WholeNumbers:
 
     @staticmethod
     def neighbors(item_ids):
-        """Of every item the next one."""
+        """Returns the next item of every item."""
         return tf.where(item_ids > 0, item_ids % ITEMS + 1, 0)
 
 
 @pytest.fixture(scope="module")
 def whole_numbers():
-    """Both ways to the best items of the same scores, by the first stage's name."""
+    """Returns all ways to find the best items, by the name of the first stage."""
     model = WholeNumbers()
     popularity = tf.Variable([LOWEST_SCORE] + [float(item % 4) for item in range(ITEMS)])
     ids = tf.TensorSpec((None, None), tf.int32)
@@ -90,7 +90,7 @@ def features(items, behaviors):
 @property_test
 @given(id_rows(LENGTH, ITEMS), id_rows(LENGTH, 2), st.integers(0, ITEMS - 2), st.integers(0, ITEMS))
 def test_the_same_items_in_the_same_order(whole_numbers, items, behaviors, best, k):
-    """Also where as many of the best as can be may not be answered."""
+    """Holds even if the best items are hidden, up to the largest possible number."""
     history = features(items, np.where(items, behaviors, 0).astype(np.int32))
     hidden = np.zeros((ROWS, 0), np.int32)
     hidden = whole_numbers[PRODUCT](history, hidden, np.int32(best))[1].numpy()
@@ -105,7 +105,7 @@ def test_the_same_items_in_the_same_order(whole_numbers, items, behaviors, best,
 @property_test
 @given(id_rows(LENGTH, ITEMS), st.integers(1, ITEMS))
 def test_what_an_approximate_stage_misses_is_missing_alone(whole_numbers, items, k):
-    """It finds items with an even id, and fewer than it is asked for."""
+    """The stage finds only items with even ids, and fewer than requested."""
     model = WholeNumbers()
     popularity = tf.Variable([LOWEST_SCORE] + [0.0] * ITEMS)
 
@@ -140,7 +140,7 @@ def random_weights(log, **changes):
         shape = (log.num_items + 1, count)
         others = np.tile(np.arange(1, log.num_items + 1), (len(log.items) + 1, 1))
         ids = rng.permuted(others, axis=1)[:, :count]
-        ids[0] = 0  # padding has none
+        ids[0] = 0  # padding has no neighbours
         model.neighbors.assign_neighbors(ids, rng.normal(size=shape), np.zeros(shape[0]))
     return model
 
@@ -158,7 +158,7 @@ def random_weights(log, **changes):
     ids=["hmar", "hashed", "without indicators", "neighbors", "neighbors alone", "sasrec"],
 )
 def served(request, log, tmp_path_factory):
-    """A model, and its signatures by both layers."""
+    """Returns a model, and its signatures by the name of each layer."""
     model = random_weights(log, **request.param)
     vocabulary = tmp_path_factory.mktemp("vocabulary") / "items.txt"
     vocabulary.write_text("".join(f"{item}\n" for item in log.items))
@@ -177,7 +177,7 @@ def popularity_of(log):
 
 
 def long_way(model, log, history, k, exclude_seen):
-    """Items and scores of one history of (item id, behaviour id), every item by itself."""
+    """Ranks items for one history of (item id, behaviour id), scoring each item separately."""
     known = [(item, behavior) for item, behavior in history if item and behavior]
     seen = {item for item, _ in history if exclude_seen}
     if model.config.input_behaviors == "target":
@@ -196,7 +196,7 @@ def long_way(model, log, history, k, exclude_seen):
 
 @st.composite
 def requests(draw):
-    """Three histories of item and behaviour ids, 0 unknown, and the options of each."""
+    """Draws three histories of item and behaviour ids (0 is unknown) and the options of each."""
     event = st.tuples(st.integers(0, 30), st.integers(0, 3))
     histories = draw(st.lists(st.lists(event, max_size=8), min_size=3, max_size=3))
     ks = draw(st.lists(st.integers(-1, 40), min_size=3, max_size=3))
@@ -234,7 +234,7 @@ def test_recommend_equals_the_long_way(served, log, asked):
 
 @pytest.fixture(scope="module")
 def exports(model, log, tmp_path_factory):
-    """The version of each layer."""
+    """Returns an export with each layer."""
     folder, popularity = tmp_path_factory.mktemp("models"), item_popularity(split(log))
     return {
         name: export(model, log.items, popularity, folder / name, {}, retrieval=name)
@@ -249,7 +249,7 @@ def test_the_export_says_how_it_retrieves(exports, version):
 
 
 def test_there_is_one_table(exports, version):
-    """And of a retrieval nothing but the counter that TensorFlow Recommenders streams by."""
+    """A retrieval adds no variable but the counter of TensorFlow Recommenders' streaming."""
 
     def stored(path):
         reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
@@ -263,7 +263,7 @@ def test_there_is_one_table(exports, version):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_graph_holds_no_item(name, log, tmp_path):
-    """It would take more than a megabyte, as numbers already."""
+    """Even as numbers, the items would take more than a megabyte."""
     count = 300_000
     model = SASRec(SASRecConfig(count, log.behaviors, dim=2, max_length=5))
     items = np.arange(count).astype(str)
@@ -276,14 +276,14 @@ HISTORY = [("i3", "view"), ("i7", "view"), ("i3", "cart"), ("i30", "buy")]
 
 @pytest.mark.slow
 def test_it_answers_wherever_tensorflow_is(exports, model, log, tmp_path):
-    """In a process with nothing else of this, and in a session as `hmar serve` has one."""
+    """In a process with TensorFlow only, and in a session like that of `hmar serve`."""
     behaviors = {name: log.behaviors.id_of(name) for name in log.behaviors.names}
     history = [(int(item[1:]), behaviors[name]) for item, name in HISTORY]
     expected, scores = long_way(model, log, history, 9, exclude_seen=True)
     script = f"""
 import sys
 for name in ("keras", "tf_keras", "hmar_keras", "pipelines", "tensorflow_recommenders"):
-    sys.modules[name] = None  # to import it is an error
+    sys.modules[name] = None  # makes importing it an error
 import tensorflow as tf
 items, behaviors = zip(*{HISTORY!r})
 for path in sys.argv[1:]:
@@ -318,14 +318,14 @@ def test_an_unknown_retrieval_is_refused(hmar):
 
 
 def test_tensorflow_recommenders_is_imported_only_where_it_is_asked_for():
-    """Other commands should not wait for it, nor meet its Keras."""
+    """Other commands must neither wait for it nor load its Keras."""
     root = Path(retrieval.__file__).parents[2]
     paths = [path for name in ("hmar_keras", "pipelines") for path in (root / name).rglob("*.py")]
     assert len(paths) > 50
     for path in paths:
         if path != Path(retrieval.__file__):
             assert "tensorflow_recommenders" not in path.read_text(), path
-        for statement in ast.parse(path.read_text()).body:  # what runs when it is imported
+        for statement in ast.parse(path.read_text()).body:  # code that runs on import
             text = ast.unparse(statement)
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 assert "export.retrieval" not in text and "import retrieval" not in text, path

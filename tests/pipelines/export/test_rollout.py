@@ -20,7 +20,7 @@ FILES = ["batching.config", "models.config", "monitoring.config"]
 
 @pytest.fixture
 def models(tmp_path):
-    """The directories of three versions, and what is not one."""
+    """Creates the directories of three versions, and one that is not a version."""
     for name in ("1", "2", "3", ".exporting-x"):
         (tmp_path / "models" / "shop" / name).mkdir(parents=True)
     return tmp_path / "models"
@@ -65,7 +65,7 @@ def test_one_version_may_have_both_labels():
 def test_batching(size, sizes):
     config = text_format.Parse(batching_config(Batching(size, 500, 3)), BatchingParameters())
     assert config.max_batch_size.value == size
-    assert list(config.allowed_batch_sizes) == sizes  # the last has to be the largest batch
+    assert list(config.allowed_batch_sizes) == sizes  # the last must be the maximum batch size
     assert config.batch_timeout_micros.value == 500
     assert config.num_batch_threads.value == 3
     assert config.max_enqueued_batches.value >= 3
@@ -73,7 +73,7 @@ def test_batching(size, sizes):
 
 
 def test_a_timeout_of_nothing_is_written_out():
-    """A missing one would be the server's own default."""
+    """If it were missing, the server would use its own default."""
     config = text_format.Parse(batching_config(Batching(timeout=0)), BatchingParameters())
     assert config.HasField("batch_timeout_micros")
     assert config.batch_timeout_micros.value == 0

@@ -1,4 +1,4 @@
-"""What an export holds, and nothing twice."""
+"""The size of an export: nothing is stored twice."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_graph_holds_no_weights(log, tmp_path):
-    """A captured embedding would stand in the graph as a constant and grow with the catalogue."""
+    """A captured embedding would be a constant in the graph and grow with the catalogue."""
     sizes = []
     for num_items in (log.num_items, 20_000):
         model = HMAR(HMARConfig(num_items, log.behaviors, dim=8, max_length=6))

@@ -1,4 +1,4 @@
-"""The requests that warm a model up, replayed as TensorFlow Serving does."""
+"""Warm-up requests, replayed as TensorFlow Serving does."""
 
 import keras
 import numpy as np
@@ -54,7 +54,7 @@ def test_every_request_is_answered(model, log, tmp_path):
     for request in requests_in(version):
         assert request.model_spec.name == "shop"
         function = loaded.signatures[request.model_spec.signature_name]
-        # As the server does, by the names and types that the signature gives.
+        # Like the server, by the names and types of the signature.
         inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
         answer = function(**{name: tf.constant(value) for name, value in inputs.items()})
         rows = len(next(iter(inputs.values())))

@@ -1,4 +1,4 @@
-"""Damage to files: what a disk, a copy that was cut off, or an editor does to them."""
+"""Damage to files, as caused by a disk, an interrupted copy, or an editor."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 VALUES = (float("nan"), float("inf"), -(10**400), "text", None, [], {}, True, -1)
-FOLDER = "folder"  # in place of the file
+FOLDER = "folder"  # a directory in place of the file
 
 
 def files_of(tree: Path) -> list[str]:
-    """The files that are read back, by their paths in the tree."""
+    """Returns the files that are read back, as paths relative to the tree."""
     paths = sorted(path for path in tree.rglob("*") if path.is_file())
     written_only = ("tensorboard", "workers", "run.lock")
     return [
@@ -23,15 +23,15 @@ def files_of(tree: Path) -> list[str]:
 
 
 def damages(path: Path, rng: random.Random, others: list[Path]) -> Iterator[tuple[str, object]]:
-    """Yields names and contents that a file may have after damage.
+    """Yields names of damages, each with the damaged content of a file.
 
     Args:
-        path: of the whole file.
-        rng: chooses places and values.
-        others: valid files of the same kind, which may stand in its place.
+        path: of the intact file.
+        rng: chooses positions and values.
+        others: valid files of the same kind, which may take its place.
 
     Yields:
-        contents as bytes, `FOLDER`, or None for a file that is missing.
+        pairs of a name and a content: bytes, `FOLDER`, or None for a missing file.
     """
     content = path.read_bytes()
     yield "missing", None
@@ -54,7 +54,7 @@ def damages(path: Path, rng: random.Random, others: list[Path]) -> Iterator[tupl
 
 
 def changed_json(content: bytes, rng: random.Random, number: int = 3):
-    """Yields valid JSON with another value somewhere, or without one."""
+    """Yields valid JSON with one value changed or removed."""
     places = list(_places(json.loads(content)))
     for place in rng.sample(places, min(number, len(places))):
         changed = json.loads(content)
@@ -78,7 +78,7 @@ def _places(value, before=()):
 
 
 def put(path: Path, content) -> None:
-    """Puts a damaged content in place of a file."""
+    """Replaces a file with damaged content."""
     path.unlink()
     if content == FOLDER:
         path.mkdir()

@@ -2,9 +2,9 @@
 
     python -m tests.pipelines.faults.kills [COMMAND ...]
 
-kills the commands at every such place, which takes an hour; `test_kills.py` has some of them.
-SIGKILL leaves on disk what stands there at that moment, so a copy of the directory at each place of
-one run stands for a killed process. The chief and the worker of a search are one process here.
+kills the commands at every such place, which takes an hour; `test_kills.py` covers some places.
+SIGKILL leaves the disk as it is at that moment, so a copy of the directory at each place of one run
+stands for a killed process. Here the chief and the worker of a search are one process.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ SMALL = ("dim=8", "max_length=4", "batching=mixed", "num_sequence_blocks=1")
 TINY = ("--dataset", "synthetic_shop/tiny", *(part for each in SMALL for part in ("--set", each)))
 SASREC = ("--model", "sasrec", *TINY)  # the quickest to compile
 LOG = ("--log", "events.csv", "--user", "user", "--item", "item", "--behavior", "behavior")
-# In the order in which they need each other.
+# In order of dependency.
 COMMANDS = {
     "prepare": ("data", "prepare", *LOG, "--time", "time", "--target", "buy"),
     "train": ("train", *SASREC, "--epochs", "2", "--output", "run"),
@@ -55,22 +55,22 @@ COMMANDS = {
         "--over", "dropout", "--output", "tuning",
     ),
 }  # fmt: skip
-# Also the hash in the name of prepared data.
+# Random parts of names, and the hash in the name of prepared data.
 _RANDOM = re.compile(r"(\.exporting-|scratch\.|incomplete\.|-(?=[0-9a-f]{16}))[^/]+")
 _VARYING = ("seconds", "created", "date_saved")
-# Of TensorFlow and TensorBoard, never the same twice; checksums are compared with their files.
+# TensorFlow's files, never the same twice, and checksums, which are compared with their files.
 _UNCOMPARED = ("saved_model.pb", "fingerprint.pb", "checksums.json", "keras_metadata.pb")
-_DATA_OF_VARIABLES = "variables.data-00000-of-00001"  # in an order that depends on the process
+_DATA_OF_VARIABLES = "variables.data-00000-of-00001"  # its order depends on the process
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a command is killed.
+    """A place where a command is killed.
 
     Args:
         command: name in `COMMANDS`.
         call: `rename`, `replace` or `mkdir`.
-        target: what it makes, relative to the directory of all.
+        target: the path it creates, relative to the home directory.
         number: which of the calls with this target, from 1.
         side: `before` or `after` the call.
     """
@@ -86,7 +86,7 @@ class Place:
 
 
 def run(home, arguments):
-    """Runs `hmar` in this process; returns its status and what it said on stderr."""
+    """Runs `hmar` in this process; returns its status and its stderr."""
     from pipelines.cli.app import main
 
     stderr, status = io.StringIO(), 0
@@ -105,7 +105,7 @@ def run(home, arguments):
 
 
 def tune():
-    """What `hmar tune` does, with the chief and its worker in one process."""
+    """Does what `hmar tune` does, with the chief and its worker in one process."""
     from pipelines.protocol.splits import split
     from pipelines.runtime.errors import InputError
     from pipelines.tuning.request import Asked, create, resumed
@@ -129,7 +129,7 @@ def tune():
 
 
 def run_again(home, command):
-    """What a user does after a kill: the same command, with --resume where it asks for that."""
+    """Acts as a user after a kill: runs the same command, with --resume if it says so."""
     keras.utils.clear_session(free_memory=True)
     status, said = run(home, COMMANDS[command])
     if status == 2 and "--resume" in said:
@@ -139,7 +139,7 @@ def run_again(home, command):
 
 @contextlib.contextmanager
 def at_places(command, home, reached):
-    """Calls `reached(place)` before and after every rename and every new directory in `home`."""
+    """Calls `reached(place)` before and after every rename and every `mkdir` in `home`."""
     counts, busy = {}, []
 
     def watched(call, original):
@@ -166,11 +166,11 @@ def at_places(command, home, reached):
 
 
 def copied_at_places(command, home, copies, wanted=None):
-    """Runs a command in `home`, which it leaves finished.
+    """Runs a command to the end in `home`, copying it at the wanted places.
 
     Returns:
-        a copy of `home` in `copies` for each place that is wanted, all if None, as a process leaves
-        it that is killed there.
+        by place, a copy of `home` in `copies` as a process killed there leaves it, None for places
+        that are not wanted; all places are wanted if `wanted` is None.
     """
     found = {}
 
@@ -182,7 +182,7 @@ def copied_at_places(command, home, copies, wanted=None):
 
     ended = subprocess.Popen(["true"])
     ended.wait()
-    # The names of temporary files have the number of their process, which a killed one gives up.
+    # The names of temporary files contain the process id, and a killed process no longer has it.
     with mock.patch.object(os, "getpid", lambda: ended.pid), at_places(command, home, reached):
         status, said = run(home, COMMANDS[command])
     assert status == 0, said
@@ -190,11 +190,11 @@ def copied_at_places(command, home, copies, wanted=None):
 
 
 def contents(home):
-    """Everything in a directory by name, without what differs between two equal runs."""
+    """Returns the contents of a directory by name, without what differs between equal runs."""
     found = {}
     for path in sorted(home.rglob("*")):
         name = str(path.relative_to(home))
-        if "tensorboard" in name:  # a log: other files for every process
+        if "tensorboard" in name:  # a log, with other files in every process
             continue
         found[name] = "directory" if path.is_dir() else _content(path)
     return found
@@ -231,7 +231,7 @@ def _variables(path):
 
     reader = tf.train.load_checkpoint(str(path.with_suffix("")))
     values = [reader.get_tensor(name) for name in reader.get_variable_to_shape_map()]
-    # But for the graph of objects, which is text. Names depend on what a process made before.
+    # Skips the object graph, which is text. Names depend on what a process created before.
     return sorted(value.tobytes() for value in values if isinstance(value, np.ndarray))
 
 
@@ -254,9 +254,9 @@ def _steady(content):
 
 
 def differences(expected, found):
-    """The names whose contents differ, or that only one of the two has.
+    """Returns the names whose contents differ, or that only one of the two has.
 
-    A second export of the same model, after a kill behind the first, must equal the first.
+    A second export of the same model, after a kill following the first, must equal the first.
     """
     second = "models/shop/2"
     again = {name: of for name, of in found.items() if name.startswith(second)}
@@ -268,13 +268,13 @@ def differences(expected, found):
 
 
 def move_in(home, copy):
-    """Makes `home` what a copy holds: a command that is run again must find the same paths."""
+    """Replaces `home` with a copy, because a command that runs again must find the same paths."""
     shutil.rmtree(home, ignore_errors=True)
     shutil.copytree(copy, home)
 
 
 def new_home(parent):
-    """The directory that all commands run in."""
+    """Creates the directory that all commands run in."""
     home = Path(parent).resolve() / "home"
     home.mkdir()
     (home / "events.csv").write_text(EVENTS)
@@ -282,7 +282,7 @@ def new_home(parent):
 
 
 def main():
-    """Kills at every place; the status is 1 if a rerun differs."""
+    """Kills commands at every place; the exit status is 1 if a rerun differs."""
     wanted, number, wrong = sys.argv[1:] or list(COMMANDS), 0, 0
     with tempfile.TemporaryDirectory() as parent:
         home = new_home(parent)

@@ -1,7 +1,7 @@
-"""Any file of a run, export, experiment, tuning or cache may be damaged: one sentence or no change.
+"""Damaged files of a run, export, experiment, tuning or cache: one sentence or the right result.
 
 Files are damaged in one of the ways of `damage.damages` and read by the code of the commands; a
-seed chooses both. HMAR_TEST_DAMAGE=N takes every file and every way, with N seeds.
+seed chooses both. HMAR_TEST_DAMAGE=N tests every file and every way, with N seeds.
 """
 
 import csv
@@ -38,13 +38,13 @@ from .damage import damages, files_of, put
 pytestmark = pytest.mark.slow
 
 ALL = int(os.environ.get("HMAR_TEST_DAMAGE", "0"))
-WAYS = 100 if ALL else 1  # of a file
-FILES = 1000 if ALL else 8  # of a reader
+WAYS = 100 if ALL else 1  # per file
+FILES = 1000 if ALL else 8  # per reader
 SMALL = ("dim=4", "max_length=6", "batch_size=16", "learning_rate=0.05", "patience=50")
 
 
 class Trees:
-    """One of each, made once: directories by name, and what the readers give of whole ones."""
+    """One directory of each kind, made once."""
 
     def __init__(self, home, log):
         self.home = home
@@ -67,7 +67,7 @@ class Trees:
         experiment, _ = experiments.create(
             self.request(epochs=3), home / "experiment", ["protocol"], 1
         )
-        # The same settings: what has been trained is not trained again.
+        # The settings are the same, so the run is not trained again.
         shutil.copytree(run.path, home / "experiment" / "runs" / "hmar-0")
         experiment.run(lambda line: None)
         asked = Asked("random", None, 1, None, ("theta",))
@@ -77,7 +77,7 @@ class Trees:
         self._make_other(run, model)
 
     def _make_other(self, run, model):
-        """Files like those of the run, each valid and of other content."""
+        """Makes valid files like those of the run, with other contents."""
         other = RunDirectory(self.home / "other")
         shutil.copytree(run.path, other.path)
         for path in other.path.rglob("*.h5"):
@@ -107,7 +107,7 @@ class Trees:
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory, log):
     home = tmp_path_factory.mktemp("trees")
-    # The cache has a reader of its own; the others need not read its records every time.
+    # A separate reader tests the cache; the others need not read its records every time.
     remembered = functools.cache(lambda name, prepared, spec: load_prepared(name, prepared, spec))
     with (
         mock.patch.dict(os.environ, {"HMAR_CACHE": str(home / "cache")}),
@@ -126,7 +126,7 @@ def weights(model):
 
 
 def read_run(trees, path):
-    """What evaluate, export, report and a resumed training read."""
+    """Returns what evaluate, export, report and a resumed training read."""
     opened = open_run(path)
     results = workflow.validation_results(opened.directory, trees.dataset, opened.model)
     run, dataset = workflow.resume(Request(None), path)
@@ -141,10 +141,10 @@ def read_run(trees, path):
 
 
 def resume_run(trees, path):
-    """Whether a training continues with what the whole run had after the same epoch."""
+    """Returns whether a resumed training continues from the intact run's state at that epoch."""
     run, _ = workflow.resume(Request(None, epochs=9), path)
     history, whole = training._continuable(run, run.history()), RunDirectory(trees.home / "run")
-    epochs = len(history)  # with none it starts anew
+    epochs = len(history)  # with none, it starts again
     return history == whole.history()[:epochs] and (
         not epochs or arrays(run.checkpoint(epochs)) == arrays(whole.checkpoint(epochs))
     )
@@ -214,7 +214,7 @@ READERS = [
 
 
 def others_of(trees, tree, name):
-    """Valid files that may get into the place of a file."""
+    """Returns valid files that could end up in place of a file."""
     path = trees.home / tree / name
     other = trees.home / "other" / name
     siblings = sorted(path.parent.glob(f"*{path.suffix}"))
@@ -235,7 +235,7 @@ def test_one_sentence_or_the_right_result(trees, tmp_path, tree, read, seed, che
         name
         for name in files_of(whole)
         if (checked or not name.endswith(("sha256", "checksums.json")))
-        and (read is not read_run or "checkpoints" not in name)  # those are for `resume_run`
+        and (read is not read_run or "checkpoints" not in name)  # `resume_run` tests those
     ]
     for name in rng.sample(names, min(FILES, len(names))):
         ways = list(damages(whole / name, rng, others_of(trees, tree, name)))

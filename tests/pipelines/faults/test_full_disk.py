@@ -1,6 +1,6 @@
-"""Commands on disks that are full, fill up or are read-only: real ones, where mounting is allowed.
+"""Commands on full, filling and read-only disks, which are mounted where that is allowed.
 
-By default one command and one size of each kind; HMAR_TEST_DISKS=1 takes all.
+By default some commands, with one size each; HMAR_TEST_DISKS=1 tests all.
 """
 
 import os
@@ -22,7 +22,7 @@ ALL = os.environ.get("HMAR_TEST_DISKS")
 
 @pytest.fixture
 def disk(tmp_path):
-    """Function that mounts a disk of a size, or mounts it anew with other options."""
+    """Returns a function that mounts a disk of a given size, or remounts it with other options."""
     path = tmp_path / "disk"
     path.mkdir()
 
@@ -39,7 +39,7 @@ def disk(tmp_path):
 
 
 def fill(path, free):
-    """Leaves as many bytes free."""
+    """Fills a disk until `free` bytes are left."""
     (path / "filler").write_bytes(b"\0" * (shutil.disk_usage(path).free - free))
 
 
@@ -49,13 +49,13 @@ def files(path):
 
 @pytest.fixture(scope="module")
 def trained(hmar):
-    """Directory of a run, and of an export of it."""
+    """Trains and exports a run; returns the run's directory."""
     assert hmar("train", *TINY, "--epochs", 1, "--output", "run").returncode == 0
     assert hmar("export", "run", "--name", "shop").returncode == 0
     return hmar.home / "run"
 
 
-# Names, arguments, whether a run must be on the disk.
+# By name: the arguments, and whether a run must be on the disk.
 COMMANDS = {
     "prepare": (["data", "describe", "synthetic_shop/tiny", "--output", "shop.png"], False),
     "train": (["train", *TINY, *NEW], False),
@@ -89,7 +89,7 @@ def test_a_full_or_read_only_disk_is_one_sentence(hmar, trained, disk, name, fre
     fill(path, free) if free is not None else disk("remount,ro")
     before = files(path)
     process = hmar(*arguments, **extra)
-    if process.returncode:  # a small file may fit
+    if process.returncode:  # a small file may still fit
         fails_last(process)
         left = [each for each in files(path) if each not in before and each.is_file()]
         assert not [each for each in left if each.name[0] == "." or "incomplete" in str(each)]

@@ -1,6 +1,6 @@
-"""A command that is killed and run again gives what it gives otherwise, and leaves nothing behind.
+"""A command that is killed and run again gives the same result, and leaves nothing behind.
 
-These are some of the places; `python -m tests.pipelines.faults.kills` has all of them.
+These are some of the places; `python -m tests.pipelines.faults.kills` covers all of them.
 """
 
 import shutil
@@ -28,7 +28,7 @@ PLACES = [
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """The home, and by place: a copy of it as the killed process left it, and what is expected."""
+    """Returns `home` and, by place, its copy at the kill and the expected contents."""
     parent = tmp_path_factory.mktemp("kills")
     home, found = new_home(parent), {}
     for command in dict.fromkeys(place.command for place in PLACES):

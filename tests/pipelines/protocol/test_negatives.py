@@ -41,7 +41,7 @@ def test_samples_are_distinct_and_outside(sets, count, seed):
 
 
 def test_samples_are_uniform():
-    # 3 of 6 items, 20,000 times: every item is drawn half of the time. The bound is 6 sigma.
+    # 3 of 6 items, 20,000 times: each item is drawn half of the time. The bound is 6 sigma.
     excluded = collected([{2, 5}] * 20_000, num_items=8)
     sample = sample_distinct(excluded, 3, seed=1)
     share = np.bincount(sample.ravel(), minlength=9)[[1, 3, 4, 6, 7, 8]] / 20_000
@@ -65,14 +65,14 @@ def test_weighted_samples_are_distinct_and_outside(sets, count, seed):
         assert len(set(row)) == len(row)
         assert not set(row) & items
         assert all(1 <= item <= 12 for item in row)
-        # What has no weight comes only when nothing else is left.
+        # Items without weight are drawn only if no others are left.
         left = [i for i in range(1, 13) if i not in items and i not in row and weights[i] > 0]
         assert not left or all(weights[item] > 0 for item in row)
     assert np.array_equal(sample, weighted(sets, weights, count, seed))
 
 
 def test_items_are_drawn_by_their_weight():
-    """The first of two without replacement, in closed form. The bound is 6 sigma."""
+    """Two draws without replacement match the closed form. The bound is 6 sigma."""
     weights, rows = np.array([9.0, 1, 2, 3, 4]), 40_000
     sample = weighted([{2}] * rows, weights, 2)
     left = {1: 1, 3: 3, 4: 4}

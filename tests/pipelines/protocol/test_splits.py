@@ -17,7 +17,7 @@ USERS = st.lists(
 
 
 def by_hand(events):
-    """(training events, validation question, test question) of one user, the slow way."""
+    """Returns (training events, validation question, test question) of one user, the slow way."""
     buys = [place for place, (_, behavior) in enumerate(events) if behavior == BUY]
     if len(buys) < 3:
         return events, None, None
@@ -58,7 +58,7 @@ def test_leave_one_out_on_the_target(datasets, users):
     trained = splits.training_events()
     for user, (training, for_validation, for_test) in enumerate(expected):
         assert test.get(user) == for_test
-        # A validation question without any history cannot be asked.
+        # A validation question needs a history.
         asked = for_validation if for_validation and for_validation[0] else None
         assert validation.get(user) == asked
         if asked or for_validation is None:
@@ -82,7 +82,7 @@ def test_an_official_list_is_honoured(datasets):
 
 def test_the_test_answer_is_nowhere_but_in_the_test(log):
     splits = split(log)
-    test_events = splits.test.ends  # the answer stands right after its history
+    test_events = splits.test.ends  # the answer directly follows its history
     assert np.all(splits.train_ends[splits.test.users] <= test_events)
     validated = np.isin(splits.test.users, splits.validation.users)
     assert np.all(splits.validation.ends <= test_events[validated])
@@ -120,13 +120,13 @@ def test_the_last_event_can_be_held_out_whatever_it_is(datasets):
 
 
 def test_official_items_from_anywhere_are_validated_alike(datasets):
-    """All events on the validation answer come after training, and after nothing of the test."""
+    """Events on the validation answer move to after the training events."""
     users = [
         [(1, VIEW), (3, VIEW), (2, CART), (3, BUY), (4, VIEW)],  # one buy: tested only
-        [(5, BUY), (6, VIEW), (5, BUY)],  # of nothing but 5: on 5, with 6 as history
+        [(5, BUY), (6, VIEW), (5, BUY)],  # bought only 5: validated on 5, with 6 as history
         [(5, BUY), (5, BUY)],  # no history would be left: trained on
         [(1, VIEW), (4, BUY), (4, BUY)],  # not listed: trained on as it is
-        [(7, VIEW), (3, BUY), (7, BUY), (1, VIEW), (3, VIEW), (7, CART)],  # on 3 or 7
+        [(7, VIEW), (3, BUY), (7, BUY), (1, VIEW), (3, VIEW), (7, CART)],  # validated on 3 or 7
     ]
     dataset = datasets["make"](users, held_out=[8, 8, 8, 0, 8], num_items=9)
     splits = split(dataclasses.replace(dataset, held_out_anywhere=True))
@@ -149,7 +149,7 @@ def test_official_items_from_anywhere_are_validated_alike(datasets):
 
 
 def test_any_target_event_may_be_the_validation_answer(datasets):
-    """Each of three bought items, about equally often; 6 sigma."""
+    """Each of three bought items is the answer about equally often, within 6 sigma."""
     users = [[(9, VIEW), (1, BUY), (2, BUY), (3, BUY)]] * 3000
     dataset = datasets["make"](users, held_out=[8] * 3000, num_items=9)
     anywhere = dataclasses.replace(dataset, held_out_anywhere=True)

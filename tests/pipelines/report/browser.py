@@ -1,4 +1,4 @@
-"""A report in headless Chromium, of any width, light and dark."""
+"""Opens a report in headless Chromium, at any width, light or dark."""
 
 import contextlib
 import html
@@ -9,7 +9,7 @@ import subprocess
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-# The report stands in a frame, whose width is the page's however narrow; a window has a least one.
+# The report is in a frame, which can be as narrow as needed; windows have a minimum width.
 _WRAPPER = """<!doctype html><html style="color-scheme: light dark"><meta charset="utf-8">
 <body style="margin: 0; overflow: hidden">
 <iframe id="frame" style="border: 0; display: block; width: %(width)dpx; height: %(height)dpx;
@@ -21,7 +21,7 @@ frame.onload = () => { %(script)s };
 frame.srcdoc = %(page)s;
 </script>"""
 
-# Looks at every piece of text: its colour, and what is painted behind it.
+# Inspects every piece of text: its colour, and the colour behind it.
 _LOOK = """
 const page = frame.contentDocument, view = frame.contentWindow;
 page.querySelectorAll("details").forEach(each => each.open = true);
@@ -74,16 +74,16 @@ document.getElementById("found").textContent = JSON.stringify({
 
 
 def look(page, directory, width, dark=False):
-    """What a browser makes of a page.
+    """Inspects a page in a browser.
 
     Args:
-        page: text of the HTML.
-        directory: for temporary files.
-        width: of the page in pixels.
+        page: the HTML.
+        directory: a directory for temporary files.
+        width: width of the page in pixels.
         dark: whether the reader prefers dark pages.
 
     Returns:
-        a dict of what `_LOOK` found, and `errors`, the lines of the console.
+        a dict of what `_LOOK` finds, and `errors`, the lines of the console.
     """
     process = _chromium(
         page, directory, width, 900, dark, _LOOK, "--dump-dom", "--enable-logging=stderr"
@@ -101,7 +101,7 @@ def photograph(page, directory, image, width, height, top=0, dark=False):
 
 
 def _chromium(page, directory, width, height, dark, script, *options, top=0):
-    # A script within the text must not end this one.
+    # A script tag in the page must not end the wrapper's script.
     text = json.dumps(page).replace("</", "<\\/").replace("<!--", "<\\!--")
     values = {"width": width, "height": height + top, "top": -top, "script": script, "page": text}
     wrapper = directory / "wrapper.html"
@@ -110,10 +110,10 @@ def _chromium(page, directory, width, height, dark, script, *options, top=0):
     command += [f"--window-size={max(width, 500)},{height}", "--timeout=20000"]
     command += [f"--blink-settings=preferredColorScheme={0 if dark else 1}"]
     command += ["--disable-dev-shm-usage", *options]
-    for attempt in range(3):  # on a busy machine it does not always end
+    for attempt in range(3):  # on a busy machine Chromium does not always exit
         profile = f"--user-data-dir={directory / f'profile-{attempt}'}"
         with contextlib.suppress(subprocess.TimeoutExpired):
             return subprocess.run(
                 [*command, profile, wrapper.as_uri()], capture_output=True, text=True, timeout=60
             )
-    raise AssertionError("Chromium did not end within a minute, three times.")
+    raise AssertionError("Chromium did not exit within a minute, three times.")

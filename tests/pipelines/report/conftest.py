@@ -1,4 +1,4 @@
-"""Small finished runs that the tests of the reports share."""
+"""Small finished runs, shared by the tests of the reports."""
 
 import csv
 import os
@@ -28,7 +28,7 @@ BEHAVIORS = ("look & <see>", 'buy "now"')
 
 
 def train(directory, **request):
-    """Path of a run that is trained for an epoch or two."""
+    """Trains a run for an epoch or two and returns its path."""
     request = Request(assignments=SMALL, **request)
     run, dataset = workflow.start(request, directory)
     workflow.train_run(run, dataset)
@@ -37,21 +37,21 @@ def train(directory, **request):
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
-    """Where prepared data is kept in all tests of the reports."""
+    """Returns the cache of prepared data for all tests of the reports."""
     with mock.patch.dict(os.environ, {"HMAR_CACHE": str(tmp_path_factory.mktemp("cache"))}):
         yield
 
 
 @pytest.fixture(scope="session")
 def trained(cache, tmp_path_factory):
-    """Directory of a run on the tiny shop."""
+    """Returns the directory of a run on the tiny shop."""
     directory = tmp_path_factory.mktemp("runs") / "shop"
     return train(directory, dataset="synthetic_shop/tiny", epochs=2, seed=3)
 
 
 @pytest.fixture(scope="session")
 def opened(trained):
-    """The same run, opened."""
+    """Opens the same run."""
     return open_run(trained)
 
 
@@ -63,7 +63,7 @@ def page(trained):
 
 @pytest.fixture(scope="session")
 def hostile(cache, tmp_path_factory):
-    """Directory of a run on a log whose names would break a careless page."""
+    """Returns the directory of a run on a log whose names would break a page without escaping."""
     directory = tmp_path_factory.mktemp("hostile")
     rng = np.random.default_rng(0)
     with open(directory / "events.csv", "w", encoding="utf-8", newline="") as file:

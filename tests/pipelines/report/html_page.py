@@ -1,4 +1,4 @@
-"""A page read by the standard library's parser, for tests to look into."""
+"""An HTML page, parsed with the standard library, for tests to inspect."""
 
 import dataclasses
 from html.parser import HTMLParser
@@ -19,7 +19,7 @@ class HTMLPage(HTMLParser):
     """All elements of a page, in order; raises if tags do not match.
 
     Args:
-        text: of the page.
+        text: the HTML.
     """
 
     def __init__(self, text):
@@ -30,11 +30,11 @@ class HTMLPage(HTMLParser):
         assert not self._open, [element.tag for element in self._open]
 
     def all(self, tag):
-        """The elements of a tag."""
+        """Returns all elements of a tag."""
         return [element for element in self.elements if element.tag == tag]
 
     def table(self, start):
-        """Rows of cells' texts of the first table whose caption begins with `start`."""
+        """Returns the cell texts, by row, of the first table whose caption begins with `start`."""
         tables = [i for i, element in enumerate(self.elements) if element.tag == "table"]
         for place in tables:
             rows = []

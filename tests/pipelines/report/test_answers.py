@@ -1,4 +1,4 @@
-"""Numbers of answers, against plain loops."""
+"""Statistics of answers, against plain loops."""
 
 import numpy as np
 import pytest
@@ -88,5 +88,5 @@ def test_seen_tells_whether_the_answer_stands_in_the_history(opened, test_answer
         history = opened.dataset.item_ids[questions.starts[row] : questions.ends[row]]
         assert test_answers.seen[row] == (questions.positives[row] in history)
         assert test_answers.lengths[row] == len(history)
-    # The protocol of new items asks exactly the others.
+    # The protocol of new items includes exactly the other questions.
     np.testing.assert_array_equal(test_answers.asked("full_unseen"), ~test_answers.seen)

@@ -1,4 +1,4 @@
-"""What the behaviour head predicts for events that were not trained on."""
+"""The behaviour head's predictions for held-out events."""
 
 import numpy as np
 import pytest

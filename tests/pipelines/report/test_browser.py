@@ -1,4 +1,4 @@
-"""The pages in a browser; skipped where there is no Chromium."""
+"""The pages in a browser; skipped without Chromium."""
 
 import pytest
 
@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not browser.CHROMIUM, reason="Chromium is not installed"),
 ]
-READABLE = 4.5  # contrast of small text, of WCAG 2.1 AA
+READABLE = 4.5  # contrast of small text in WCAG 2.1 AA
 
 
 @pytest.fixture(scope="module")

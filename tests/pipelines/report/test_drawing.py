@@ -1,4 +1,4 @@
-"""SVG that belongs to the page around it."""
+"""SVG that fits the page around it."""
 
 import re
 from xml.etree import ElementTree

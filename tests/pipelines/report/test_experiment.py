@@ -1,4 +1,4 @@
-"""The page of an experiment, from files as `hmar experiment` leaves them."""
+"""The page of an experiment, from files like those of `hmar experiment`."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def _history(rng, epochs):
 
 
 def write_experiment(directory, reference_run=None):
-    """Files of an experiment; its reference's first run is a copy of `reference_run`."""
+    """Writes the files of an experiment; the reference's first run is a copy of `reference_run`."""
     rng = np.random.default_rng(0)
     variants, differences = [], {}
     for name, shift in VARIANTS.items():
@@ -104,7 +104,7 @@ def test_differences_and_trainings_are_drawn_and_told(directory):
     assert any("clearly better in 8, clearly worse in 0" in text for text in captions)
     titles = [e.text for e in parsed.all("p") if e.attributes.get("class") == "title"]
     assert "no <gates> & co" in titles
-    assert "popularity" not in titles  # it was not trained
+    assert "popularity" not in titles  # it is not trained
     _, *rows = parsed.table("Validation score, no head")
     assert len(rows) == 10
     assert rows[-1][1:3] == ["–", "–"]

@@ -1,4 +1,4 @@
-"""One user's walk through the model."""
+"""One user's history, followed through the model."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_attention_of_the_newest_event(opened):
     assert [encoder.title for encoder in encoders] == [
         *("behaviour encoders, block 1", "behaviour encoders, block 2", "sequence encoder"),
     ]
-    for encoder in encoders[:2]:  # an encoder a behaviour
+    for encoder in encoders[:2]:  # one encoder per behaviour
         for behavior in (1, 2):
             assert encoder.weights[behaviors == behavior].sum() == pytest.approx(1, abs=1e-5)
     assert encoders[2].weights.sum() == pytest.approx(1, abs=1e-5)

@@ -1,4 +1,4 @@
-"""What stands on the page of a run, and that it needs nothing else."""
+"""The page of a run: what it shows, and that it needs no other files."""
 
 import dataclasses
 import itertools
@@ -132,7 +132,7 @@ def test_the_user_is_answered_as_the_model_answers(parsed, opened):
         opened.dataset.items[item - 1] for item in order
     ]
     assert [row[-1] for row in rows] == [f"{scores[item]:.3f}" for item in order]
-    # The counts of a candidate are those of its events in the history.
+    # A candidate's counts are those of its events in the history.
     assert header[2] == "done to it before"
     for row, item in zip(rows, order, strict=True):
         done = walk.behavior_ids[walk.item_ids == item]

@@ -17,7 +17,7 @@ from .conftest import USERS
 
 @pytest.fixture
 def shop(trained, hmar):
-    """A copy of the run, in the directory that the commands run in."""
+    """Copies the run to the directory that the commands run in."""
     directory = hmar.home / "shop"
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(trained, directory)

@@ -1,4 +1,4 @@
-"""The page of a search, from files as `hmar tune` leaves them."""
+"""The page of a search, from files like those of `hmar tune`."""
 
 import dataclasses
 import json
@@ -28,7 +28,7 @@ SPACE = {
 
 
 def write_tuning(directory, trials=30, best_run=None):
-    """Files of a search whose scores theta and the loss decide; the last trial failed.
+    """Writes the files of a search whose scores depend on theta and the loss; the last trial fails.
 
     Returns:
         the values and scores of the completed trials, in order.
@@ -169,7 +169,7 @@ def test_noise_is_called_noise(tmp_path):
 
 
 def change(directory, number, **fields):
-    """Rewrites a trial's file; `values` are added to those that it has."""
+    """Rewrites the file of a trial; `values` are merged into its values."""
     path = directory / f"search/trial_{number:02d}/trial.json"
     trial = json.loads(path.read_text())
     trial["hyperparameters"]["values"] |= fields.pop("values", {})
@@ -177,7 +177,7 @@ def change(directory, number, **fields):
 
 
 def test_a_trial_that_another_went_on_with_counts_once(search):
-    """As under Hyperband: the same values, the epochs of both, and here no better."""
+    """As with Hyperband: the same values, the epochs of both; here the score does not improve."""
     directory, found = search
     best = max(range(30), key=lambda number: found[number][1])
     for first, second in ((0, 28), (best, 29)):
@@ -187,7 +187,7 @@ def test_a_trial_that_another_went_on_with_counts_once(search):
     trials = [row[0] for row in page.table("Best so far")[1:]]
     assert {"00", f"{best:02d}"}.isdisjoint(trials) and {"28", "29"} <= set(trials)
     header = page.all("header")[0].text
-    assert "the best: trial 29" in header and "trial 28" in header  # where it began
+    assert "the best: trial 29" in header and "trial 28" in header  # where the search began
     assert "2 min 48 s" in header  # 28 trials of 6 s
     captions = [element.text for element in page.all("figcaption")]
     assert any(f"The search began with {found[0][1]:.4f}." in text for text in captions)
@@ -201,7 +201,7 @@ def test_where_the_search_began_is_left_out_if_that_failed(search):
 
 
 def test_the_runs_may_be_gone(search):
-    """Small files alone were copied from another machine."""
+    """For example if only the small files were copied from another machine."""
     directory, _ = search
     for run in directory.glob("search/trial_*/run"):
         shutil.rmtree(run)
@@ -219,7 +219,7 @@ def test_equal_scores_are_drawn(search):
 
 
 def test_trials_are_in_the_order_in_which_they_were_begun(tmp_path):
-    """Ids have as many digits as the number of trials that was asked for then."""
+    """Ids have as many digits as the number of trials requested when the trial began."""
     write_tuning(tmp_path, trials=12)
     for number in range(5):
         path = tmp_path / f"search/trial_{number:02d}"

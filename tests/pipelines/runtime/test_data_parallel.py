@@ -1,4 +1,4 @@
-"""One device, two devices and another backend: the same training, in processes of their own."""
+"""Training is the same on one device, two devices and another backend, in new processes."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture(scope="module")
 def configs(log):
-    """Settings without and with dropout; the rows of a batch do not divide by two."""
+    """Returns settings without and with dropout; the batch size is odd."""
     config = RunConfig.of(
         log.num_items, log.behaviors, dim=8, max_length=6, batch_size=9, epochs=3
     ).replace(learning_rate=0.02)
@@ -34,7 +34,7 @@ def configs(log):
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory, log, configs):
-    """Trains without dropout, and if asked with it, at a stretch and resumed after one epoch."""
+    """Trains without dropout and, if `resume`, with it: in one go, and resumed after an epoch."""
     finished = {}
 
     def trained(backend, devices, resume=True):
@@ -53,12 +53,12 @@ def elsewhere(tmp_path_factory, log, configs):
 
 
 def same_curves(first, second):
-    """Losses and metrics of every epoch, validation's too, are equal but for rounding."""
+    """Checks that losses and metrics of every epoch, also in validation, agree up to rounding."""
     assert len(first.history()) == len(second.history()) == 3
     for one, two in zip(without_times(first), without_times(second), strict=True):
         assert one == pytest.approx(two, rel=1e-5, abs=1e-5)
     losses = [entry["loss"] for entry in first.history()]
-    assert losses[-1] < losses[0] - 0.02  # much more than the tolerance is learned
+    assert losses[-1] < losses[0] - 0.02  # learns much more than the tolerance
 
 
 def test_tensorflow_on_two_devices_is_tensorflow_on_one(elsewhere, tmp_path, log, configs):

@@ -11,7 +11,7 @@ from pipelines.runtime.hardware import Hardware
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Pretends a backend, with or without an accelerator."""
+    """Returns a function that fakes a backend, with or without an accelerator."""
 
     def pretend(backend, accelerator):
         monkeypatch.setattr(module, "_backend", lambda: backend)
@@ -108,7 +108,7 @@ def test_more_accelerators_than_there_are_are_refused(machine, monkeypatch):
 
 @pytest.mark.process
 def test_devices_can_be_made_after_keras_is_prepared_without():
-    """As a worker of a search does, which learns from its chief what it is to compute on."""
+    """Like a worker of a search, which learns from its chief which devices to use."""
     pytest.importorskip("jax")
     code = (
         "from pipelines.runtime.terminal import prepare_keras; prepare_keras()\n"

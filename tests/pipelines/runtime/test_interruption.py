@@ -14,7 +14,7 @@ def press():
 
 @pytest.fixture(autouse=True)
 def interactive():
-    """As at a terminal, wherever the tests run."""
+    """Handles Ctrl-C as at a terminal, wherever the tests run."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -53,7 +53,7 @@ def test_at_once_it_is_raised_again_where_it_was_lost():
 
 
 def test_tensorflow_loses_it_where_it_deletes_a_function(monkeypatch):
-    """Why `Interruption` notes it; where this fails, TensorFlow has become better."""
+    """The reason why `Interruption` records it; if this fails, TensorFlow has fixed it."""
     from tensorflow.python.eager.polymorphic_function import concrete_function
     from tensorflow.python.framework import func_graph
 

@@ -19,11 +19,18 @@ def test_directories_by_number(tmp_path):
     assert versions(tmp_path / "missing") == versions(tmp_path / "11") == {}
 
 
+def test_a_version_follows_the_last_one_though_others_are_gone(tmp_path):
+    complete, models = tmp_path / "complete", tmp_path / "shop"
+    complete.mkdir()
+    (models / "7").mkdir(parents=True)
+    assert _publish(complete, models) == models / "8"
+
+
 def test_nothing_is_published_after_the_last_number(tmp_path):
     complete, models = tmp_path / "complete", tmp_path / "shop"
     complete.mkdir()
     (models / str(LARGEST)).mkdir(parents=True)
-    with pytest.raises(InputError, match="the last one"):
+    with pytest.raises(InputError, match="the last possible one"):
         _publish(complete, models)
     assert complete.exists()
     assert [path.name for path in models.iterdir()] == [str(LARGEST)]

@@ -1,4 +1,4 @@
-"""Models of the user's own under the commands, which import the file that registers them."""
+"""Custom models in the commands, which import the file that registers them."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def file(home):
 
 @pytest.fixture(scope="module")
 def run(hmar, file):
-    """Trained, and its model forgotten."""
+    """Trains a run, and unregisters its model."""
     asked = ["train", *TINY, "--epochs", 1, "--model", "mine", "--output", "run"]
     process = hmar("--import", file, *asked)
     assert process.returncode == 0, process.stderr
@@ -64,7 +64,7 @@ def test_another_process_loads_the_file_again(hmar, fresh_hmar, run, file):
     few = {"k": tf.constant(5), "exclude_seen": tf.constant(False)}
     best = model.signatures["recommend"](**history, **few)
     ranked = model.signatures["rank"](**history, candidates=best["items"])
-    # Which the class in the file has made of it.
+    # The class in the file doubles the scores.
     tf.debugging.assert_near(best["scores"], 2 * ranked["scores"])
 
 
@@ -112,7 +112,7 @@ def test_what_is_no_file_is_one_sentence(hmar, tmp_path):
 
 
 def test_a_start_that_needs_the_item_table_asks_for_it(hmar, tmp_path):
-    """A model need not name its table otherwise."""
+    """Otherwise a model need not define `item_table`."""
     file = tmp_path / "tableless.py"
     file.write_text(
         "from hmar_keras import SASRec, SequentialRecommender, register_model\n"
@@ -126,7 +126,7 @@ def test_a_start_that_needs_the_item_table_asks_for_it(hmar, tmp_path):
 
 
 def test_the_environment_may_name_no_file_or_a_missing_one(hmar, run, tmp_path):
-    MODELS["mine"] = SASRec  # as a file would have registered it
+    MODELS["mine"] = SASRec  # as if a file had registered it
     for nothing in ("", "[]"):
         assert hmar("evaluate", run, HMAR_IMPORT=nothing).returncode == 0
     MODELS.pop("mine")
@@ -145,5 +145,5 @@ def test_the_name_of_a_file_may_have_a_colon(hmar, run, tmp_path):
     assert process.returncode == 0, process.stderr
     MODELS.pop("mine")
     del sys.modules[f"hmar_import {tmp_path / 'a:b' / 'mi:ne.py'}"]
-    process = hmar("evaluate", run, HMAR_IMPORT=files)  # as another process is started
+    process = hmar("evaluate", run, HMAR_IMPORT=files)  # as when another process starts
     assert process.returncode == 0, process.stderr

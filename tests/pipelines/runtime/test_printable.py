@@ -1,4 +1,4 @@
-"""Text that is not UTF-8 is refused, and control characters reach no terminal."""
+"""Text that is not UTF-8 is refused, and control characters never reach a terminal."""
 
 import json
 
@@ -16,7 +16,7 @@ from pipelines.storage.json_text import parse_json
 
 from ..commands import fails
 
-LATIN = "caf\udce9"  # how Python keeps the byte E9 of the command line
+LATIN = "caf\udce9"  # how Python represents the byte E9 on the command line
 LOG = ["--user", "user", "--item", "item"]
 COLORED, TURNED = "red\x1b[31m", "a\u202eb"
 

@@ -1,4 +1,4 @@
-"""How the tests ask a server, without the project's own client."""
+"""Queries a server without the project's own client."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ HISTORIES = [
 
 
 def columns(histories=HISTORIES):
-    """Items and behaviours `[batch, events]`, padded on the left."""
+    """Returns items and behaviours `[batch, events]`, left-padded."""
     longest = max(len(history) for history in histories)
     rows = [[("", "")] * (longest - len(history)) + history for history in histories]
     return {
@@ -37,7 +37,7 @@ def predict_request(inputs, name="shop", signature="", version=None, label=None,
 
 
 def ask_grpc(address, inputs, **spec):
-    """The outputs as arrays, through TensorFlow Serving's stub."""
+    """Returns the outputs as arrays, through TensorFlow Serving's stub."""
     with grpc.insecure_channel(address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         response = stub.Predict(predict_request(inputs, **spec), timeout=60)
@@ -45,7 +45,7 @@ def ask_grpc(address, inputs, **spec):
 
 
 def ask_rest(server, path, body=None):
-    """Status and answer of a request."""
+    """Returns the status and the answer of a request."""
     connection = http.client.HTTPConnection(server.host, server.rest_port, timeout=60)
     text = body if body is None or isinstance(body, str) else json.dumps(body)
     connection.request("GET" if body is None else "POST", path, text)
@@ -53,7 +53,7 @@ def ask_rest(server, path, body=None):
     assert response.headers["Content-Type"] == "application/json"
 
     def refuse(name):
-        raise AssertionError(f"{name} is no JSON")
+        raise AssertionError(f"{name} is not JSON")
 
     answer = json.loads(response.read(), parse_constant=refuse)
     connection.close()

@@ -1,4 +1,4 @@
-"""Small exported models, and servers of them."""
+"""Small exported models, and servers for them."""
 
 import shutil
 
@@ -20,20 +20,20 @@ def _export(log, directory, seed, model="hmar"):
 
 @pytest.fixture(scope="session")
 def exports(log, tmp_path_factory):
-    """Directories of two versions of one model that answer differently."""
+    """Returns the directories of two versions of one model that answer differently."""
     directory = tmp_path_factory.mktemp("exports")
     return [_export(log, directory / "shop", seed) for seed in (1, 2)]
 
 
 @pytest.fixture(scope="session")
 def without_behaviors(log, tmp_path_factory):
-    """Directory of a model that has no head for behaviours."""
+    """Returns the directory of a model without a behaviour head."""
     return _export(log, tmp_path_factory.mktemp("exports") / "sasrec", 3, "sasrec").parent
 
 
 @pytest.fixture(scope="session")
 def put():
-    """Puts a copy of an export into a model's directory, as whole as `hmar export` does."""
+    """Returns a function that copies an export into a model's directory and renames it last."""
 
     def copy(export, directory, number):
         directory.mkdir(exist_ok=True)
@@ -45,7 +45,7 @@ def put():
 
 @pytest.fixture(scope="module")
 def server(exports):
-    """Both versions behind a server; the first has the label `stable`."""
+    """Runs a server of both versions; the first has the label `stable`."""
     model = ServedModel(exports[0].parent, "shop", {"stable": 1})
     with Server(model, port=0, rest_port=0, threads=4) as server:
         yield server

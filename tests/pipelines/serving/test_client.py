@@ -21,7 +21,7 @@ CANDIDATES = [["i3", "nope", "i9"], ["i1"], ["i2", "i4"]]
 
 @pytest.fixture(scope="module", params=["gRPC", "REST"])
 def place(request, server):
-    """How to reach the server, either way."""
+    """Returns how to reach the server, over gRPC or REST."""
     return {"address": server.address} if request.param == "gRPC" else {"rest": server.rest_url}
 
 
@@ -80,7 +80,7 @@ def test_behaviors_have_names_and_probabilities(client):
 
 def test_nothing_is_asked_for_no_history(client):
     assert client.recommend([]) == client.rank([], []) == client.behavior([], []) == []
-    (answer,) = client.recommend([[]], k=3)  # a stranger
+    (answer,) = client.recommend([[]], k=3)  # a user without events
     assert len(answer) == 3
 
 

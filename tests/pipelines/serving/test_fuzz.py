@@ -1,4 +1,4 @@
-"""Random requests, in this process: whatever is sent, the server answers or says what is wrong."""
+"""Random requests, in this process: each is answered, or refused with a reason."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from pipelines.serving.served_model import ServedModel
 
 from .asking import predict_request
 
-# Enough to meet every kind of damage, and quick; a thorough run has ten times as many.
+# Quick, but enough to meet every kind of damage; a thorough run uses ten times as many.
 REST_REQUESTS, GRPC_MESSAGES, EXAMPLES = 1_000, 500, 150
 LISTS = ["serving_default", "recommend", ""]
 CANDIDATES = ["rank", "behavior"]
@@ -28,18 +28,18 @@ VALUES = ["", "i3", "view", "\ud83d", "é", "a" * 300, None, True, -1, 0, 1.5, 2
 
 
 class Refused(Exception):
-    """As gRPC's own, which ends a call."""
+    """Like the exception with which gRPC ends a call."""
 
 
 class Context:
-    """As much of gRPC's as the services use."""
+    """The part of gRPC's context that the services use."""
 
     def abort(self, code, details):
         raise Refused(code, details)
 
 
 class CountedSession:
-    """Counts what reaches the graph, past all checks."""
+    """Counts the requests that pass all checks and reach the graph."""
 
     def __init__(self, session):
         self.runs = 0
@@ -73,7 +73,7 @@ def some_rows(rng, names, rows, width):
 
 
 def some_question(rng):
-    """A signature's name and inputs that it takes."""
+    """Returns a signature's name and inputs that it accepts."""
     name = rng.choice([*LISTS, *CANDIDATES, "explain"])
     rows, events = rng.randrange(1, 4), rng.randrange(1, 9)
     question = {
@@ -90,7 +90,7 @@ def some_question(rng):
 
 
 def some_value(rng, depth=0):
-    """JSON of any form, lists most of all."""
+    """Returns JSON of any form, mostly lists."""
     if depth < 3 and rng.random() < 0.5:
         return [some_value(rng, depth + 1) for _ in range(rng.randrange(4))]
     if rng.random() < 0.1:
@@ -99,7 +99,7 @@ def some_value(rng, depth=0):
 
 
 def some_body(rng):
-    """A good request; two of three have some of it replaced, dropped or damaged as text."""
+    """Returns a request; two of three have a part replaced or added, or are damaged as text."""
     name, question = some_question(rng)
     damage = rng.choice(["none", "none", "inputs", "inputs", "form", "text"])
     if damage == "inputs":
@@ -137,7 +137,7 @@ def answers_or_refuses(model, request, seed):
 
 
 def some_message(rng):
-    """A good message; two of three have types, shapes or content replaced, or bytes of it."""
+    """Returns a message; two of three have a type, shape, content, signature or byte replaced."""
     name, question = some_question(rng)
     if "k" in question:
         question["k"] = np.array(question["k"], np.int32)
@@ -175,7 +175,7 @@ def test_no_message_is_an_unknown_error(model, session):
 
 
 def some_example(rng):
-    """Bytes that are an example; of two, one has wrong features, or none."""
+    """Returns the bytes of an example; half of them have a wrong feature or damaged bytes."""
     damage = rng.choice(["none", "none", "none", "features", "bytes", "random"])
     if damage == "random":
         return rng.randbytes(rng.randrange(30))

@@ -1,4 +1,4 @@
-"""Versions of a real model come and go while it is asked."""
+"""Versions of a real model come and go while it is queried."""
 
 import threading
 import weakref
@@ -13,7 +13,7 @@ from .asking import HISTORIES, ask_grpc, ask_rest, columns
 
 
 class Askers:
-    """Threads that ask in a loop, half of them over gRPC and half over REST."""
+    """Threads that send queries in a loop, half of them over gRPC and half over REST."""
 
     def __init__(self, server, threads=4):
         self.answers = [[] for _ in range(threads)]
@@ -43,7 +43,7 @@ class Askers:
             thread.join(60)
 
     def wait_for_more(self, count=5):
-        """Until every thread has been answered some more times."""
+        """Waits until every thread has received `count` more answers."""
         goals = [len(answers) + count for answers in self.answers]
         while any(len(a) < goal for a, goal in zip(self.answers, goals, strict=True)):
             assert not self.errors
@@ -56,7 +56,7 @@ def items(answers):
 
 @pytest.fixture
 def serve(exports, put, tmp_path):
-    """A server of the first version, in a directory of the test's own."""
+    """Returns a function that makes a server of the first version, in the test's own directory."""
 
     def start(said=None):
         put(exports[0], tmp_path / "shop", 1)
@@ -95,7 +95,7 @@ def test_a_version_is_replaced_without_losing_a_request(serve, exports, put, tmp
     for answers in askers.answers:
         first = answers.index(new)
         assert first > 0
-        # Only the old answer before, and only the new one from then on.
+        # Only old answers before the switch, and only new ones after it.
         assert all(answer == old for answer in answers[:first])
         assert all(answer == new for answer in answers[first:])
 

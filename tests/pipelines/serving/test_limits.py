@@ -1,5 +1,6 @@
-"""What is refused before it takes memory, and what clients send that is no error of the server."""
+"""Requests that are refused before they take memory, and client errors."""
 
+import contextlib
 import json
 import tracemalloc
 
@@ -10,11 +11,20 @@ import tensorflow as tf
 from werkzeug.test import Client as WsgiClient
 
 from pipelines.serving.grpc_service import PredictionService
-from pipelines.serving.limits import MAX_BYTES, MAX_EVENTS, MAX_HISTORIES, MAX_K, MAX_VALUES
+from pipelines.serving.limits import (
+    MAX_BYTES,
+    MAX_EVENTS,
+    MAX_HISTORIES,
+    MAX_K,
+    MAX_VALUES,
+    check_answer,
+    check_shape,
+)
 from pipelines.serving.loaded_version import _sentence
 from pipelines.serving.request_error import RequestError
 from pipelines.serving.rest_service import RestService
 from pipelines.serving.served_model import ServedModel
+from pipelines.serving.value_limits import check_values
 
 from .asking import ask_rest, columns, predict_request
 
@@ -22,11 +32,11 @@ PREDICT = "/v1/models/shop:predict"
 
 
 class Refused(Exception):
-    """As gRPC's own, which ends a call."""
+    """Like the exception with which gRPC ends a call."""
 
 
 class Context:
-    """As much of gRPC's as the services use."""
+    """The part of gRPC's context that the services use."""
 
     def abort(self, code, details):
         raise Refused(code, details)
@@ -45,7 +55,7 @@ def rest(model):
 
 
 def refused(model, request):
-    """The sentence of a refusal with INVALID_ARGUMENT, which is all that may be."""
+    """Checks that a request is refused with INVALID_ARGUMENT, and returns the sentence."""
     with pytest.raises(Refused) as error:
         PredictionService(model).Predict(request, Context())
     code, details = error.value.args
@@ -54,7 +64,7 @@ def refused(model, request):
 
 
 def declared(dtype, *sizes, **values):
-    """A tensor of few bytes, whatever it declares."""
+    """Returns a tensor of few bytes with any declared type and shape."""
     tensor = tf.make_tensor_proto(np.zeros(0, np.int32))
     tensor.dtype = dtype
     del tensor.tensor_shape.dim[:]
@@ -63,6 +73,49 @@ def declared(dtype, *sizes, **values):
     for name, value in values.items():
         getattr(tensor, name).extend(value)
     return tensor
+
+
+def expectation(is_refused):
+    return pytest.raises(RequestError) if is_refused else contextlib.nullcontext()
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_refused"),
+    [
+        ((), False),
+        ((MAX_HISTORIES, 1), False),
+        ((MAX_HISTORIES + 1, 1), True),
+        ((1, MAX_EVENTS), False),
+        ((1, MAX_EVENTS + 1), True),
+        ((512, MAX_VALUES // 512), False),
+        ((512, MAX_VALUES // 512 + 1), True),
+    ],
+)
+def test_shapes_are_allowed_up_to_the_limits(shape, is_refused):
+    with expectation(is_refused):
+        check_shape("items", shape)
+
+
+@pytest.mark.parametrize(
+    ("histories", "k", "is_refused"),
+    [
+        (1, MAX_K, False),
+        (1, MAX_K + 1, True),
+        (512, MAX_VALUES // 512, False),
+        (512, MAX_VALUES // 512 + 1, True),
+    ],
+)
+def test_items_are_allowed_up_to_the_limits(histories, k, is_refused):
+    with expectation(is_refused):
+        check_answer(histories, k)
+
+
+def test_every_row_is_checked_by_the_largest_value_in_it():
+    large = {"items": np.zeros((512, 1)), "k": np.array([1, MAX_VALUES // 512 + 1] * 256)}
+    long = np.array([example(items=[b"a"] * (MAX_EVENTS + 1)), example(items=[b"a"])], object)
+    for inputs in (large, {"examples": long}):
+        with pytest.raises(RequestError):
+            check_values(inputs)
 
 
 STRING, INT32 = tf.string.as_datatype_enum, tf.int32.as_datatype_enum
@@ -113,7 +166,7 @@ def test_k_for_all_histories_is_limited(rest):
 
 
 def ask(rest, body):
-    """Status and error of a request."""
+    """Returns the status and the error of a request."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     response = rest.post(PREDICT, data=data)
     return response.status_code, json.loads(response.data).get("error")

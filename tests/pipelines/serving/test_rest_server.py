@@ -1,4 +1,4 @@
-"""Connections that are many, silent or refused, and descriptors that run out, without a model."""
+"""Many, silent and refused connections, and too few descriptors, without a model."""
 
 import contextlib
 import errno
@@ -29,7 +29,7 @@ def said():
 
 @pytest.fixture
 def start(said):
-    """Starts a server and gives its port."""
+    """Returns a function that starts a server and gives its port."""
     with contextlib.ExitStack() as ends:
 
         def run():
@@ -73,7 +73,7 @@ def test_silent_connections_make_room(start, monkeypatch):
         for number in range(60):
             silent = open_ones.enter_context(socket.create_connection(("127.0.0.1", port), 30))
             if number % 2:
-                with contextlib.suppress(OSError):  # it may have made room already
+                with contextlib.suppress(OSError):  # the server may have closed it to make room
                     silent.sendall(head)
         for _ in range(3):
             assert ask(port) == (200, b"3")
@@ -144,7 +144,7 @@ def test_a_loop_that_sees_the_deadline_before_it_is_woken_ends_the_same(start):
 
     server._server.pull_trigger = pull_late
     server.stop(5)
-    server._server.pull_trigger = lambda: None  # of a server that was ended once
+    server._server.pull_trigger = lambda: None  # stopping a server again has no effect
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port), 5)
 

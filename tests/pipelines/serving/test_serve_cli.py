@@ -1,4 +1,4 @@
-"""The commands, and a server that is told to end while it is asked."""
+"""The commands, and a server that is stopped while it is queried."""
 
 import http.client
 import json
@@ -25,7 +25,7 @@ HISTORY = "i3:view,i7:view,i3:cart,i9:view"
 
 @pytest.fixture
 def process(exports, tmp_path):
-    """`hmar serve` in a process of its own, with one thread, and the lines that it has said."""
+    """Starts `hmar serve` with one thread in a new process, with the lines it prints as `lines`."""
     command = [sys.executable, "-c", "from pipelines.cli.app import main; main()", "serve"]
     command += ["--model", str(exports[0].parent), "--port", "0", "--rest-port", "0"]
     command += ["--threads", "1", "--label", "stable=1"]
@@ -50,7 +50,7 @@ def test_sigterm_answers_what_is_in_flight(process):
     place = re.fullmatch(
         r"serving shop: gRPC on (127\.0\.0\.1:\d+), REST on http://127\.0\.0\.1:(\d+)", serving
     )
-    # Long enough that with one thread most of them wait when the signal comes.
+    # Long enough that with one thread most requests are waiting when the signal arrives.
     question = columns(HISTORIES * 300)
     with grpc.insecure_channel(place[1], [("grpc.max_receive_message_length", -1)]) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -80,7 +80,7 @@ def ask_without_waiting(port, question):
     body = json.dumps({"inputs": question}).encode()
     connection = socket.create_connection(("127.0.0.1", port), 120)
     head = f"POST /v1/models/shop:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
-    # In a thread, because the kernel may not take all of it before the server reads.
+    # In a thread, because the kernel may not accept all of it before the server reads.
     threading.Thread(target=connection.sendall, args=(head.encode() + b"\r\n" + body,)).start()
     return http.client.HTTPResponse(connection, method="POST")
 

@@ -1,4 +1,4 @@
-"""Which versions are live and when they are freed, with versions that are no models."""
+"""Which versions are live and when they are freed, with stand-ins for models."""
 
 import gc
 import os
@@ -15,13 +15,13 @@ from pipelines.serving.served_model import ServedModel
 
 
 class Version:
-    """As good as a model."""
+    """A stand-in for a loaded version."""
 
     def __init__(self, directory):
         self.text = (directory / "saved_model.pb").read_text()
         if "broken" in self.text:
             raise OSError("half a file")
-        self.itself = self  # as what TensorFlow loads
+        self.itself = self  # a reference cycle, like a model that TensorFlow loads
 
 
 def put(directory, number, text="whole"):
@@ -138,7 +138,7 @@ def test_a_version_that_was_still_being_copied_is_loaded_when_it_is_whole(direct
     put(directory, 2, "broken")
     served.refresh()
     put(directory, 2, "broken, but longer")
-    served.refresh()  # not at rest yet, so that nothing is tried or said
+    served.refresh()  # still changing, so nothing is tried or reported
     assert len(events) == 2
     put(directory, 2, "whole at last")
     served.refresh()
@@ -212,7 +212,7 @@ def test_the_watcher_outlives_what_fails(directory, monkeypatch):
         said.append(line)
         if "loaded version 2" in line:
             loaded.set()
-        raise SystemExit(1) if len(said) % 2 else BrokenPipeError  # as Rich does, as print does
+        raise SystemExit(1) if len(said) % 2 else BrokenPipeError  # like Rich, or like print
 
     served._say = say
     monkeypatch.setattr(served_model, "_POLL_SECONDS", 0.01)

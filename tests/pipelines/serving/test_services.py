@@ -1,4 +1,4 @@
-"""One question, asked in this process, over gRPC and over REST."""
+"""The same query in this process, over gRPC and over REST."""
 
 import base64
 
@@ -6,7 +6,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import error_codes_pb2
+from tensorflow.core.protobuf import error_codes_pb2, meta_graph_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -17,6 +17,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
     regression_pb2,
 )
+
+from pipelines.serving.loaded_version import Signature
 
 from .asking import HISTORIES, ask_grpc, ask_rest, columns, predict_request
 
@@ -32,7 +34,7 @@ QUESTIONS = {
 
 @pytest.fixture(scope="module")
 def loaded(exports):
-    """The latest version, without a server."""
+    """Loads the latest version without a server."""
     return tf.saved_model.load(str(exports[1]))
 
 
@@ -53,7 +55,7 @@ def models(channel):
 
 
 def same(answers, expected):
-    """The same names and shapes, the same text, numbers up to 1e-5."""
+    """Checks that names, shapes and text are the same, and numbers up to 1e-5."""
     assert set(answers) == set(expected)
     for name, value in expected.items():
         if value.dtype.kind == "O":
@@ -101,6 +103,23 @@ def test_what_is_not_given_is_filled_in(server, loaded):
     same(ask_rest(server, PREDICT, {"inputs": columns()})[1]["outputs"], expected)
 
 
+def test_what_is_given_replaces_a_default():
+    """Uses a session that returns what it is fed."""
+
+    class Session:
+        def run(self, fetched, fed):
+            return fed
+
+    definition = meta_graph_pb2.SignatureDef()
+    definition.inputs["k"].name = "k:0"
+    definition.inputs["k"].dtype = tf.int32.as_datatype_enum
+    definition.inputs["k"].tensor_shape.unknown_rank = True
+    definition.defaults["k"].CopyFrom(tf.make_tensor_proto([10]))
+    signature = Signature("recommend", definition, Session())
+    assert signature({})["k:0"].tolist() == [10]
+    assert signature({"k": np.array([3], np.int32)})["k:0"].tolist() == [3]
+
+
 def test_examples(server, loaded):
     def feature(words):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[w.encode() for w in words]))
@@ -127,7 +146,7 @@ def test_outputs_can_be_chosen(server, predictions):
     request = predict_request(columns(), outputs=["scores"])
     response = predictions.Predict(request, timeout=60)
     assert list(response.outputs) == ["scores"]
-    # Where TensorFlow Serving writes them, too, and clients look for them.
+    # In the field where TensorFlow Serving writes them and clients look for them.
     assert len(response.outputs["scores"].float_val) == 3 * 10
     assert response.model_spec.version.value == 2
     assert response.model_spec.signature_name == "serving_default"

@@ -1,4 +1,4 @@
-"""The page in headless Chromium: a history is built, and the answers are the export's."""
+"""The page in headless Chromium: a user builds a history and gets the export's answers."""
 
 import json
 import queue
@@ -27,7 +27,7 @@ from ..report.browser import CHROMIUM
 
 pytestmark = pytest.mark.slow
 
-# Drives the page in a frame as a user would, and leaves behind what it saw.
+# Uses the page in a frame like a user, and posts what it sees.
 _USER = """<!doctype html><meta charset="utf-8"><iframe id="frame" style="width: %(width)dpx;
 height: 900px; border: 0"></iframe><script>
 const frame = document.getElementById("frame"), seen = [];
@@ -84,7 +84,7 @@ def application(version):
 
 @pytest.fixture(scope="module")
 def address(application):
-    """The page behind a real server, with the user's script beside it, and what that found."""
+    """Serves the page and the user's script; gives the address, and a queue of what that found."""
     found = queue.Queue()
 
     def with_user(environ, start_response):
@@ -132,13 +132,13 @@ def test_a_user_builds_a_history(address, version, log, tmp_path, width):
     assert stranger["hidden"]
     assert stranger["title"] == "shop · hmar serve"
 
-    # Newest first: what had been done to the item by then.
+    # Newest first: what had been done to the item up to then.
     assert two["head"][:5] == ["item", "behaviour", "view so far", "cart so far", "buy so far"]
     assert [row[:5] for row in two["why"]] == [
         ["i3", "cart", "1", "1", "0"],
         ["i3", "view", "1", "0", "0"],
     ]
-    assert [row[5] for row in two["why"]] == ["100 %", "100 %"]  # each alone of its behaviour
+    assert [row[5] for row in two["why"]] == ["100 %", "100 %"]  # the only one of its behaviour
     assert strange["unknown"] == "The model does not know 1 of these events."
     assert [row[1] for row in strange["answer"]] == [row[1] for row in new["answer"]]
     places = {row[1]: row[0] for row in strange["answer"]}

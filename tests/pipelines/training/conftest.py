@@ -1,4 +1,4 @@
-"""What the tests of both makers of batches share."""
+"""Fixtures for the tests of both batch makers."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from pipelines.training.host_batches import TrainingData
 
 @pytest.fixture(params=["host", pytest.param("device", marks=pytest.mark.backends)])
 def way(request):
-    """What makes the batches."""
+    """Returns the class that makes the batches."""
     if request.param == "host":
         return TrainingData
     pytest.importorskip("jax")

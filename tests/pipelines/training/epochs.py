@@ -1,16 +1,16 @@
-"""Epochs of training batches as NumPy, whoever makes them."""
+"""Epochs of training batches as NumPy, from either batch maker."""
 
 import numpy as np
 
 
 def left_padded(values, length):
-    """A list of the last `length` values, 0 in front where there are fewer."""
+    """Returns a list of the last `length` values, left-padded with 0."""
     values = list(values)[-length:] if length else []
     return [0] * (length - len(values)) + values
 
 
 def epochs_of(data, first, last):
-    """Epochs `first` to `last` of either maker of batches: a list of (inputs, targets)."""
+    """Returns epochs `first` to `last` of either batch maker: a list of (inputs, targets)."""
     if hasattr(data, "dataset"):
         return list(data.dataset(first, last).as_numpy_iterator())
     found = []

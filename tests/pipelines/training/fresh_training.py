@@ -1,4 +1,4 @@
-"""Trains in a process of its own, where backend and devices are not settled yet.
+"""Trains in a new process, where backend and devices can still be chosen.
 
     python fresh_training.py PLAN
 
@@ -22,10 +22,10 @@ class Plan:
     Args:
         dataset: an `InteractionDataset`.
         hardware: arguments of `Hardware`.
-        runs: (directory, settings as a dict) each.
-        resumed: by a run's directory another one. The run is copied to it after its first epoch, as
-            a process that is killed then would leave it, and trained to its end.
-        files: that register custom models.
+        runs: a list of (directory, settings as a dict).
+        resumed: a second directory, by the directory of a run. After its first epoch, the run is
+            copied there as a killed process would leave it, and then trained to its end.
+        files: files that register custom models.
     """
 
     dataset: object
@@ -36,7 +36,7 @@ class Plan:
 
 
 def train_elsewhere(path, backend, plan):
-    """Carries out a plan under a backend; `path` is a file to write it to."""
+    """Carries out a plan with a backend; `path` is a file to write it to."""
     path.write_bytes(pickle.dumps(vars(plan)))
     process = subprocess.run(
         [sys.executable, __file__, path],
@@ -44,7 +44,7 @@ def train_elsewhere(path, backend, plan):
             **os.environ,
             "KERAS_BACKEND": backend,
             "HMAR_IMPORT": json.dumps([str(file) for file in plan.files]),
-            # The trainings of a plan differ little; JAX shall compile a step only once.
+            # The trainings of a plan are similar, so JAX need not compile their steps again.
             "JAX_COMPILATION_CACHE_DIR": str(path.parent / "compiled"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         },

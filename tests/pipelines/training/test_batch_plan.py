@@ -16,7 +16,7 @@ def plan_of(lengths, config, **changes):
 
 
 def cut(plan):
-    """The windows of each batch and its length, for one order of the windows of a class."""
+    """Returns the windows and the length of each batch, for one order of windows within a class."""
     order = np.argsort(plan.classes, kind="stable")
     rows = np.split(order, plan.starts[1:-1])
     return list(zip(rows, plan.lengths.tolist(), strict=True))
@@ -52,7 +52,7 @@ def test_padding_is_enough_and_little(length, longest, step):
 
 @pytest.mark.parametrize(
     ("windows", "step"),
-    # Of 48 lengths there are 6 classes by 8, 12 by 4, 24 by 2; eight batches of 16 are 128 windows.
+    # 48 lengths are 6 classes in steps of 8, 12 of 4, 24 of 2; 8 batches of 16 are 128 windows.
     [(100, 8), (12 * 128 - 1, 8), (12 * 128, 4), (24 * 128 - 1, 4), (24 * 128, 2), (48 * 128, 1)],
 )
 def test_the_more_windows_the_finer_the_classes(config, windows, step):
@@ -90,10 +90,10 @@ def test_batches_have_about_the_same_number_of_events(config):
     assert plan.num_batches == pytest.approx(80_000 / 128, rel=0.03)
     positions = [len(rows) * length for rows, length in cut(plan)]
     budget = 128 * padded_lengths(lengths, 150, step=2).mean()
-    full = sorted(positions)[1:]  # the last one holds what is left
+    full = sorted(positions)[1:]  # the last batch holds the rest
     assert min(full) > 0.95 * budget
     assert max(full) < 1.05 * budget
-    # Little of it is padding, where padding all to the same length is mostly that.
+    # Little is padding; padded to one length, most of it would be.
     assert sum(lengths) > 0.95 * sum(positions)
     assert sum(lengths) < 0.35 * 150 * len(lengths)
 
@@ -101,7 +101,7 @@ def test_batches_have_about_the_same_number_of_events(config):
 def test_a_batch_of_one_length_has_one_shape(config):
     plan = plan_of(skewed_lengths(5000, 150), config, max_length=150, batch_size=64)
     shapes = {(len(rows), length) for rows, length in cut(plan)}
-    assert len(shapes) <= len({length for _, length in shapes}) + 1  # and what is left
+    assert len(shapes) <= len({length for _, length in shapes}) + 1  # and a last, smaller batch
 
 
 def test_mixed_batches_are_of_the_size_and_length_asked_for(config):

@@ -1,4 +1,4 @@
-"""Trainings whose batches are made on the device, under JAX, in processes of their own."""
+"""Training with batches made on the device, under JAX, in new processes."""
 
 import numpy as np
 import pytest
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, log):
-    """One training three ways: fed by the host, on the device, there in executions of 4 steps.
+    """Trains three ways: fed by the host, on the device, and there in executions of 4 steps.
 
-    The last one also resumed after its first epoch, and one beside it that learns nothing.
+    The last run is also resumed after its first epoch; a fourth run learns nothing.
     """
     pytest.importorskip("jax")
     config = RunConfig.of(
@@ -68,7 +68,7 @@ def test_resuming_is_exact(runs):
 
 
 def test_every_epoch_of_fit_has_its_own_negatives(runs):
-    """Nothing is learned and nothing dropped, so that else all losses would be alike."""
+    """Without learning and dropout, losses differ only if the negatives do."""
     losses = [entry["loss"] for entry in runs["still"].history()]
     assert len(set(losses)) == 3
     assert max(losses) - min(losses) > 1e-4

@@ -39,7 +39,7 @@ def run_once(path, log, config, epochs=None, seed=0, hardware=None):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, log):
-    """A run of four epochs that was never interrupted, and the last epoch's checkpoint."""
+    """Returns an uninterrupted run of four epochs, its model, and the state of its last epoch."""
     config = small_config(log)
     run, model = run_once(tmp_path_factory.mktemp("whole") / "run", log, config)
     return run, model, last_state(run)
@@ -62,7 +62,7 @@ def test_a_run_leaves_what_it_promises(whole, log):
     assert list(run.tensorboard.rglob("events.out.tfevents*"))
     loaded = keras.saving.load_model(run.model)
     assert same(weights_of(loaded), weights_of(model))
-    assert getattr(loaded, "optimizer", None) is None  # the moments would triple the file
+    assert getattr(loaded, "optimizer", None) is None  # its moments would triple the file
     splits = split(log)
     results = Evaluator(log, splits.validation, 0)(model_scorer(loaded, log))
     assert validation_score(results) == pytest.approx(history[best - 1][MONITORED], abs=1e-9)
@@ -99,7 +99,7 @@ def test_resuming_is_exact(whole, tmp_path, log, stop):
     assert state.keys() == state_again.keys()
     assert any("optimizer" in name for name in state)
     differing = [name for name in state if not np.array_equal(state[name], state_again[name])]
-    # The states of the dropout's generators are set anew in every epoch.
+    # Even dropout's random states agree, because they are reset in every epoch.
     assert differing == []
 
 
@@ -112,7 +112,7 @@ def test_mixed_precision_trains_validates_and_resumes(whole, tmp_path, log, prec
     exact = [entry["loss"] for entry in whole[0].history()[:3]]
     assert losses != exact
     assert losses == pytest.approx(exact, rel=0.02)
-    # What is saved is float32, and it is what was validated.
+    # The saved weights are float32, and they are the validated ones.
     assert {weight.dtype for weight in weights_of(model)} == {np.dtype("float32")}
     results = Evaluator(log, split(log).validation, 0)(model_scorer(model, log))
     best = run.history()[best_epoch(run.history()) - 1]
@@ -154,7 +154,7 @@ def test_a_step_that_is_compiled_for_each_length_meets_few(monkeypatch, tmp_path
 
 
 def test_the_reported_loss_is_a_mean_over_events():
-    """However they are batched: rows of padding and other lengths change nothing."""
+    """Batching does not matter: padded rows and other lengths change nothing."""
     loss, rng = BehaviorLoss(), np.random.default_rng(0)
     truth, logits = rng.integers(0, 4, (5, 6)), rng.normal(size=(5, 6, 3)).astype("float32")
     truth[0] = 0
@@ -168,7 +168,7 @@ def test_the_reported_loss_is_a_mean_over_events():
 
 @pytest.mark.process
 def test_a_killed_run_resumes_exactly(tmp_path, log):
-    """SIGKILL in the middle of an epoch, in another process, through the command line."""
+    """SIGKILL in the middle of an epoch, to a command in another process."""
     environment = {**os.environ, "HMAR_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-c", "from pipelines.cli.app import main; main()", "train"]
     command += ["--dataset", "synthetic_shop/tiny", "--set", "dim=8", "--set", "max_length=8"]
@@ -201,7 +201,7 @@ def test_training_stops_when_validation_does_not_improve(tmp_path, log):
     config = small_config(log).replace(learning_rate=1e-12, patience=2, epochs=50)
     run, _ = run_once(tmp_path / "run", log, config)
     assert len(run.history()) == best_epoch(run.history()) + 2
-    # A finished run stays as it is.
+    # Training a finished run changes nothing.
     before = run.history()
     train(split(log), config, run, 0)
     assert run.history() == before
@@ -213,7 +213,7 @@ def test_the_best_epoch_is_the_earliest_of_equals():
 
 @pytest.mark.slow
 def test_stock_fit_with_validation_data(log):
-    """What a script without our training loop does."""
+    """The same as in a script that does not use the project's training loop."""
     config, splits = small_config(log), split(log)
     model = HMAR(config.model)
     model.compile(**compile_arguments(model, config.training))

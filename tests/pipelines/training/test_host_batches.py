@@ -26,6 +26,15 @@ def test_histories_are_the_newest_events_left_padded(log, config):
         assert items[rows == row].tolist() == log.item_ids[start:end].tolist()
 
 
+def test_users_and_times_of_a_question_are_those_of_the_log(log, config):
+    test, length = split(log).test, config.model.max_length
+    read = history_features(log, test, length, ("user_ids", "timestamps"))
+    assert read["user_ids"].tolist() == (test.users + 1).tolist()
+    for row, (start, end) in enumerate(zip(test.starts, test.ends, strict=True)):
+        shown = log.timestamps[max(start, end - length) : end]
+        assert read["timestamps"][row].tolist() == left_padded(shown - shown[0], length)
+
+
 def test_evaluation_candidates_are_new_to_the_user_and_distinct(log, config):
     test = split(log).test
     candidates = evaluation_candidates(log, test, seed=0)
@@ -68,6 +77,6 @@ def test_a_model_of_target_events_is_asked_with_those_alone(log, config):
     for row, (start, end) in enumerate(zip(splits.test.starts, splits.test.ends, strict=True)):
         kept = log.item_ids[start:end][log.behavior_ids[start:end] == target]
         assert inputs["item_ids"][row].tolist() == left_padded(kept, config.model.max_length)
-    # Everybody is asked the same, whatever a model sees.
+    # The candidates do not depend on which behaviours a model sees.
     everything, _ = next(questions_of(splits, config).unbatch().batch(1000).as_numpy_iterator())
     assert np.array_equal(inputs["candidate_ids"], everything["candidate_ids"])

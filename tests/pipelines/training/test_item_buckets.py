@@ -1,4 +1,4 @@
-"""A hashed item table by `--set`, trained and in the SavedModel."""
+"""A hashed item table, set with `--set`, in training and in the SavedModel."""
 
 import numpy as np
 import pytest

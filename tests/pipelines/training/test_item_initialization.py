@@ -1,4 +1,4 @@
-"""Where the items of a model start."""
+"""The initial values of a model's items."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from pipelines.training.fit import train
 from pipelines.training.item_initialization import cooccurrence_embeddings, find_neighbors
 from pipelines.training.run_directory import RunDirectory
 
-MAX_LENGTH = 3  # of what the model sees
+MAX_LENGTH = 3  # of the model's input
 
 
 def table_of(num_items, dim):
@@ -24,7 +24,7 @@ def table_of(num_items, dim):
 
 
 def start_from_cooccurrence(table, splits):
-    """Writes into a table what a model's `prepare` would."""
+    """Fills a table like a model's `prepare`."""
     old = np.array(ops.convert_to_numpy(table.embeddings))
     table.embeddings.assign(cooccurrence_embeddings(old, splits))
 
@@ -39,7 +39,7 @@ def test_touched_items_are_those_of_the_training_events(log):
 
 
 def test_products_are_those_of_the_normalised_matrix(log):
-    """Against numpy's dense eigenvectors of the items' co-occurrence."""
+    """Compares with NumPy's dense eigenvectors of the items' co-occurrence."""
     splits = split(log)
     table = table_of(log.num_items, 6)
     random = np.array(ops.convert_to_numpy(table.embeddings))
@@ -60,7 +60,7 @@ def test_products_are_those_of_the_normalised_matrix(log):
 
 def test_untouched_items_and_padding_keep_their_random_rows(datasets):
     events = [[(1, 3), (2, 3), (4, 3), (5, 3), (6, 3)], [(2, 1), (4, 1)], [(1, 1), (2, 2)]]
-    splits = split(datasets["make"](events, num_items=9))  # 5 and 6 are held out, 3 is nobody's
+    splits = split(datasets["make"](events, num_items=9))  # 5 and 6 are held out, 3 never occurs
     table = table_of(9, 2)
     random = np.array(ops.convert_to_numpy(table.embeddings))
     start_from_cooccurrence(table, splits)
@@ -73,7 +73,7 @@ def test_columns_beyond_the_rank_stay_random(datasets):
     splits = split(datasets["make"]([[(1, 3), (2, 3), (4, 3), (5, 3)], [(2, 1), (4, 1)]]))
     table = table_of(5, 8)
     random = np.array(ops.convert_to_numpy(table.embeddings))
-    start_from_cooccurrence(table, splits)  # two users: one vector can be had
+    start_from_cooccurrence(table, splits)  # two users give only one vector
     rows = np.array(ops.convert_to_numpy(table.embeddings))
     np.testing.assert_array_equal(rows[:, 1:], random[:, 1:])
     assert np.any(rows[:, 0] != random[:, 0])
@@ -96,7 +96,7 @@ def test_a_model_of_the_target_behaviour_starts_from_its_events_alone(log, confi
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["hmar", "sasrec"])
 def test_training_starts_there_and_is_repeated(model, log, config, tmp_path):
-    """The first epoch begins at the vectors: with a rate of almost 0 it also ends there."""
+    """The first epoch starts from the vectors; with a learning rate near 0 it also ends there."""
     config = config.replace(
         model=model, epochs=1, item_start="cooccurrence", learning_rate=1e-12, dropout=0.0
     )
@@ -126,7 +126,7 @@ def weights_of(layer):
 
 
 def cosines(touched):
-    """How alike items are, by numpy's dense product of all pairs, an item and itself left out."""
+    """Returns item similarities, by NumPy's dense product of all pairs, without self-similarity."""
     lengths = np.sqrt(np.maximum(touched.sum(axis=0), 1))
     alike = touched.T @ touched / lengths[:, None] / lengths[None]
     np.fill_diagonal(alike, 0)
@@ -154,7 +154,7 @@ def test_neighbors_are_the_most_alike_items(log, num_neighbors, monkeypatch):
 
 
 def test_alone_they_foretell_the_log_best(log):
-    """More or less of the same would tell less, by numpy's dense softmax of all users."""
+    """Any other scale predicts worse, by NumPy's dense softmax over all users."""
     splits = split(log)
     ids, similarities, shares = weights_of(neighbors_of(splits, 4))
     alike = np.zeros((log.num_items + 1,) * 2)
@@ -175,7 +175,7 @@ def test_alone_they_foretell_the_log_best(log):
             losses.append(np.log(np.exp(times * np.append(scores, answer)).sum()) - times * answer)
         return np.mean(losses)
 
-    assert log.num_users < 1000  # all are asked
+    assert log.num_users < 1000  # all users are used
     assert np.max(splits.train_ends - log.offsets[:-1]) > MAX_LENGTH + 1
     assert loss(1) < min(loss(0.97), loss(1.03), loss(0.5), loss(2), loss(0))
 
@@ -189,7 +189,7 @@ def test_their_weight_is_what_it_is_multiplied_by(log):
 
 
 def test_what_is_taken_off_in_training_is_what_the_user_added(log):
-    """As if he had not been counted, but for the lengths of the items' rows."""
+    """As if the user had not been counted, except in the norms of the items' rows."""
     splits = split(log)
     layer = neighbors_of(splits, log.num_items)
     touched = touched_items(splits).toarray().astype(float)
@@ -201,7 +201,7 @@ def test_what_is_taken_off_in_training_is_what_the_user_added(log):
         others = np.delete(touched, user, axis=0)
         expected = scale * (others.T @ others) / lengths[:, None] / lengths[None]
         np.fill_diagonal(expected, 0)
-        # Every item is a history of its own, the last one the answer to all.
+        # Each item is a history by itself, and the last item is the answer to all of them.
         histories, answers = items[:, None], np.full((len(items), 1, 1), items[-1])
         actual = layer(histories, np.ones_like(histories), answers, training=True)
         actual = ops.convert_to_numpy(actual)[:, 0, 0]

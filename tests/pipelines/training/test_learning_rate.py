@@ -1,4 +1,4 @@
-"""The learning rate falls as it should, also after an interruption."""
+"""The learning rate follows its schedule, also after an interruption."""
 
 import math
 
@@ -32,7 +32,7 @@ def test_a_resumed_training_goes_on_at_its_rate(model, log, config, tmp_path, mo
     training.train(split(log), config, run, seed=0)
     whole = run.history()
 
-    # As it stood after the second epoch.
+    # The state after the second epoch.
     run.write_json("history.json", whole[:2])
     run.checkpoint(4).unlink()
     training.train(split(log), config, run, seed=0)
@@ -45,7 +45,7 @@ def test_a_resumed_training_goes_on_at_its_rate(model, log, config, tmp_path, mo
 
 @pytest.mark.slow
 def test_the_rate_matters_to_training(log, config, tmp_path):
-    """The first epoch is the same, the others are not."""
+    """The first epoch is the same; the others differ."""
     histories = []
     for schedule in ("constant", "cosine"):
         changed = config.replace(learning_rate_schedule=schedule, learning_rate=0.01)

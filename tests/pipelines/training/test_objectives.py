@@ -1,4 +1,4 @@
-"""What a batch asks, from both makers of batches, against the log itself."""
+"""The inputs and labels of batches, from both batch makers, against the log."""
 
 import dataclasses
 import types
@@ -35,7 +35,7 @@ LENGTH = 6
 
 
 def batches(way, log, objective, features, epochs=1, **settings):
-    """Batches of a training, as NumPy."""
+    """Returns the batches of a training, as NumPy."""
     config = NextItemConfig(log.num_items, log.behaviors, max_length=LENGTH, **settings)
     model = types.SimpleNamespace(config=config, features=features, objective=lambda: objective)
     data = way(split(log), model, TrainingConfig(batch_size=8), 3)
@@ -67,7 +67,7 @@ def test_masked_items_are_hidden_and_asked_for(way, log, shared):
         events += real.sum()
         rows += len(items)
         seen |= {tuple(row[row > 0].tolist()) for row in items}
-    # The newest is hidden where no other is: of short windows more than the share.
+    # The newest event is hidden if no other is, so short windows exceed the share.
     assert 0.3 < hidden_events / events < 0.42
     starts, ends = splits.train_starts, splits.train_ends
     windows = [log.item_ids[max(s, e - LENGTH) : e] for s, e in zip(starts, ends, strict=True)]
@@ -110,7 +110,7 @@ def test_a_history_is_asked_by_a_hidden_event_at_its_end(log):
 
 @pytest.mark.parametrize("order", ["time", "random"])
 def test_users_and_times_are_those_of_the_events(way, log, order):
-    """Times of 13 digits, as logs in milliseconds have them, to what float32 holds of a day."""
+    """Holds for times in milliseconds, of 13 digits, up to float32's precision within a day."""
     rng = np.random.default_rng(0)
     gaps = rng.integers(0, 10_000_000, log.num_events)
     times = 1_700_000_000_000 + np.cumsum(gaps)
@@ -146,14 +146,14 @@ def test_users_and_times_are_those_of_the_events(way, log, order):
 
 @pytest.fixture
 def cloze():
-    """A model with attention to both sides, as long as a test takes."""
+    """Registers a model with bidirectional attention for one test."""
 
     @register_model("cloze")
     class Cloze(SequentialRecommender):
         """Bidirectional attention over items, some of them hidden."""
 
         def __init__(self, config, dtype=None, **kwargs):
-            items = ItemEmbedding(config.num_items + 1, config.dim)  # one more, for hidden ones
+            items = ItemEmbedding(config.num_items + 1, config.dim)  # one more, for hidden items
             attention = keras.layers.MultiHeadAttention(1, config.dim)
             inputs = recommender_inputs(self.features, config.shared_negatives)
             states = PositionEmbedding(config.max_length)(items(inputs["item_ids"]))
@@ -201,7 +201,7 @@ def test_a_masked_item_model_trains_and_answers(cloze, log, tmp_path):
     np.testing.assert_allclose(catalog[:, 1:], ops.convert_to_numpy(direct), atol=1e-5)
     results = Evaluator(log, splits.test, 0)(model_scorer(model, log))
     assert 0 < results["full"]["ndcg@10"] < 1
-    # Stock validation asks the same way.
+    # Stock validation hides the item in the same way.
     inputs, _ = next(iter(evaluation_dataset(splits, splits.test, model, 4, 0)))
     assert (inputs["item_ids"].numpy()[:, -1] == log.num_items + 1).all()
 
@@ -214,7 +214,7 @@ def test_a_masked_item_model_trains_and_answers(cloze, log, tmp_path):
     ],
 )
 def test_a_graph_that_its_objective_does_not_fit_is_refused(log, graph, message):
-    """Keras would leave the negatives out, and find nothing to learn."""
+    """Keras would ignore the negatives, and train an output without a loss."""
 
     class Odd(SequentialRecommender):
         def __init__(self, config, dtype=None, **kwargs):

@@ -1,4 +1,4 @@
-"""One flat list of settings in files, each with one owner."""
+"""Settings are a flat list in files, and each has one owner."""
 
 import json
 
@@ -11,7 +11,7 @@ from pipelines.protocol.splits import SplitConfig
 from pipelines.training.run_config import RunConfig, owners
 
 SHOP = Behaviors(("view", "cart", "buy"), target="buy")
-# What an earlier version wrote for every model: one class had all settings.
+# Written by an earlier version for every model: one class had all settings.
 EARLIER = {
     "num_items": 30, "behaviors": {"names": ["view", "cart", "buy"], "target": "buy"},
     "model": "sasrec", "input_behaviors": "target", "holdout": "target", "dim": 8, "max_length": 6,
@@ -50,7 +50,7 @@ def test_another_model_keeps_what_both_have():
     changed = config.replace(model="sasrec")
     assert (changed.name, changed.model.dim, changed.model.num_sequence_blocks) == ("sasrec", 8, 3)
     assert changed.training == config.training
-    assert changed.replace(model="hmar").model.theta == 0.1  # the usual one again
+    assert changed.replace(model="hmar").model.theta == 0.1  # the default again
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_what_one_class_wrote_is_read():
         "epochs": 3,
     }
     assert config == RunConfig.of(30, SHOP, model="sasrec", **settings)
-    # Of a model that has them they are kept.
+    # They are kept for a model that has them.
     hmar = RunConfig.from_dict({**EARLIER, "model": "hmar", "theta": 0.4})
     assert hmar.model.theta == 0.4
-    # One name too many is a mistake in those, too.
+    # An unknown name is an error in those files too.
     with pytest.raises(ValueError, match="unknown setting 'tehta'; did you mean theta"):
         RunConfig.from_dict({**EARLIER, "model": "hmar", "tehta": 0.4})
 

@@ -1,4 +1,4 @@
-"""What a run keeps when something goes wrong: a damaged file, a second process, a full disk."""
+"""A run survives a damaged file, a second process and a full disk."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, log):
-    """A run of four epochs of which not the last is the best, and its settings."""
+    """Returns a run of three epochs and its configuration."""
 
     config = RunConfig.of(
         log.num_items, log.behaviors, dim=8, max_length=6, batch_size=16, epochs=3
@@ -39,13 +39,13 @@ def trained(tmp_path_factory, log):
 
 @pytest.fixture
 def copied(trained, tmp_path):
-    """A copy of it."""
+    """Returns a copy of the run."""
     shutil.copytree(trained[0].path, tmp_path / "run")
     return RunDirectory(tmp_path / "run")
 
 
 def read_everything(run):
-    """Reads what commands read of a run."""
+    """Reads everything that commands read from a run."""
     RunDirectory.open(run.path)
     run.settings()
     run.history()
@@ -54,7 +54,7 @@ def read_everything(run):
 
 
 def damages(content):
-    """Content cut, emptied, flipped and replaced."""
+    """Yields the content emptied, cut, flipped and replaced."""
     middle = len(content) // 2
     yield b""
     yield content[:middle]
@@ -151,7 +151,7 @@ def test_a_run_is_trained_by_one_process(copied, trained, log):
     finally:
         holder.kill()
         holder.communicate()
-    with copied.held(), copied.held():  # a killed process holds nothing
+    with copied.held(), copied.held():  # a killed process holds no lock
         pass
 
 
@@ -167,7 +167,7 @@ def test_a_run_killed_while_it_was_made_can_be_started(tmp_path, config):
             (shutil.copytree if source.is_dir() else shutil.copy)(source, path / name)
         assert RunDirectory.create(path, SETTINGS, config).settings() == SETTINGS
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "config.json").write_text("{}")  # not of a run
+    (tmp_path / "mine" / "config.json").write_text("{}")  # not from a run
     with pytest.raises(InputError, match="exists"):
         RunDirectory.create(tmp_path / "mine", SETTINGS, config)
 

@@ -1,4 +1,4 @@
-"""Both makers of batches, tf.data on the host and JAX on the device, against the log itself."""
+"""Both batch makers, tf.data on the host and JAX on the device, against the log itself."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def joined(batches, name):
 
 
 def padded(rows, length):
-    """Rows `[rows, steps]` with as much padding on the left as is missing to `length`."""
+    """Left-pads rows `[rows, steps]` to `length`."""
     return np.pad(rows, ((0, 0), (length - rows.shape[1], 0)))
 
 
@@ -51,7 +51,7 @@ def test_an_epoch_is_what_the_log_says(way, log, config, windows, batching):
         parts = (
             inputs["item_ids"],
             inputs["behavior_ids"],
-            # The first event of a window is no target: nothing precedes it.
+            # The first event of a window is not a label: nothing precedes it.
             np.where(inputs["item_ids"] > 0, inputs["candidate_ids"][..., 0], 0),
             targets["ranking"],
         )
@@ -107,7 +107,7 @@ def test_the_seed_and_the_epoch_decide_alone(way, log, config):
         assert not np.array_equal(first, second)
     other = epochs_of(data_of(way, splits, config, 6), 0, 1)
     assert not np.array_equal(joined(whole[:steps], "item_ids"), joined(other, "item_ids"))
-    # Steps of one epoch differ in their negatives, too.
+    # Steps of one epoch also differ in their negatives.
     assert not np.array_equal(
         whole[0][0]["candidate_ids"][:8, :, 1:], whole[1][0]["candidate_ids"][:8, :, 1:]
     )
@@ -155,7 +155,7 @@ def test_new_items_alone_are_ranked(way, datasets, config):
     config = config.replace(labels="new_items", max_length=10)
     ((inputs, targets),) = epochs_of(data_of(way, splits, config, 0), 0, 1)
     assert inputs["candidate_ids"][0, -5:, 0].tolist() == [2, 1, 3, 2, 4]
-    # What has been touched is no answer: the item that the position is on is a negative, too.
+    # Touched items are not answers, so the item of a position is also one of its negatives.
     assert inputs["candidate_ids"][0, -5:, 1].tolist() == [1, 2, 1, 3, 2]
     assert inputs["candidate_ids"].shape[-1] == 2 + config.model.num_negatives
     assert targets["ranking"][0, -5:].tolist() == [2, 0, 1, 0, 3]
@@ -197,7 +197,7 @@ def test_items_in_random_order_keep_their_events(way, log, config):
                 by_item = {}
                 for item, behavior in zip(items, behaviors, strict=True):
                     by_item.setdefault(item, []).append(behavior)
-                # The events on an item stand side by side and in their order.
+                # The events on an item are adjacent and keep their order.
                 assert len([1 for a, b in itertools.pairwise(items) if a != b]) == len(by_item) - 1
                 seen.append(frozenset((i, tuple(b)) for i, b in by_item.items()))
                 ranked = targets["ranking"][row, real].tolist()
@@ -215,7 +215,7 @@ def test_items_in_random_order_keep_their_events(way, log, config):
 
 
 def test_every_order_of_items_is_as_likely(way):
-    """Of three items, one of them with two events; 6 sigma."""
+    """All orders of three items, one with two events, within 6 sigma."""
     rows = 6000
     items = np.array([[0, 7, 5, 7, 9]] * rows, np.int32)
     if way is TrainingData:
@@ -237,9 +237,9 @@ def test_every_order_of_items_is_as_likely(way):
 
 
 def test_whom_a_window_meets_is_uniform_among_its_like(way, datasets, config):
-    """Ten windows of a length in two batches: each pair meets in 4 of 9 epochs."""
+    """Ten windows of the same length in two batches: each pair meets in 4 of 9 epochs."""
     users = [[(user, 1)] * 6 for user in range(1, 11)]
-    users.append([(12, 3), (13, 3), (14, 3)])  # asked, and trained on one event: no window
+    users.append([(12, 3), (13, 3), (14, 3)])  # evaluated; one training event gives no window
     splits = split(datasets["make"](users, num_items=14))
     config = config.replace(batch_size=5, max_length=5, num_negatives=1)
     data = data_of(way, splits, config, 0)
@@ -256,7 +256,7 @@ def test_whom_a_window_meets_is_uniform_among_its_like(way, datasets, config):
 
 
 def test_batches_of_all_lengths_come_in_an_order_of_chance(way, datasets, config):
-    """Each of four lengths, one batch each, comes first in a quarter of the epochs."""
+    """Four lengths with one batch each: each comes first in a quarter of the epochs."""
     users = [[(1, 1)] * count for count in (9, 17, 25, 33)]
     users.append([(12, 3), (13, 3), (14, 3)])
     splits = split(datasets["make"](users, num_items=14))
@@ -271,7 +271,7 @@ def test_batches_of_all_lengths_come_in_an_order_of_chance(way, datasets, config
 
 
 def test_every_batch_epoch_and_position_has_its_own_draw(way, datasets, config):
-    """Among users who are all alike only the draw can differ."""
+    """With identical users, only the draw can differ."""
     users = [[(1, 1), (2, 1), (3, 1), (4, 1)]] * 32 + [[(5, 3), (6, 3), (7, 3)]]
     splits = split(datasets["make"](users, num_items=10_000))
     config = config.replace(batch_size=16, max_length=3, num_negatives=2)
@@ -281,7 +281,7 @@ def test_every_batch_epoch_and_position_has_its_own_draw(way, datasets, config):
         for inputs, _ in epochs_of(data_of(way, splits, config, seed), 0, 2)
     ]
     assert len(drawn) == 8
-    # 96 numbers out of 9,996 a batch; two draws share one number in a hundred.
+    # 96 of 9,996 numbers per batch; two draws share about one number in a hundred.
     for one, other in itertools.combinations(drawn, 2):
         assert len(set(one) & set(other)) < 20
     assert all(len(set(each)) > 85 for each in drawn)
@@ -289,7 +289,7 @@ def test_every_batch_epoch_and_position_has_its_own_draw(way, datasets, config):
 
 @pytest.mark.backends
 def test_the_host_and_the_device_have_the_same_windows(log, config):
-    """But for their order: as many rows of every length, and the same ones."""
+    """Except for their order, the rows are the same, with as many of every length."""
     pytest.importorskip("jax")
     from pipelines.training.device_batches import DeviceBatches
 
@@ -311,7 +311,7 @@ def test_the_host_and_the_device_have_the_same_windows(log, config):
     [(12, 1, 1, 1), (12, 8, 6, 8), (12, 99, 12, 12), (7, 6, 1, 6), (4, 16, 4, 4)],
 )
 def test_an_execution_ends_with_the_epoch(way, datasets, config, steps, at_most, host, device):
-    """tf.data goes on with the next epoch, so there an execution has to divide it."""
+    """tf.data continues into the next epoch, so there an execution must divide the epoch."""
     users = [[(1, 1), (2, 1)] for _ in range(steps)] + [[(12, 3), (13, 3), (14, 3)]]
     splits = split(datasets["make"](users, num_items=14))
     data = data_of(way, splits, config.replace(batch_size=1))

@@ -1,4 +1,4 @@
-"""What the tests of searches share."""
+"""Fixtures for the tests of searches."""
 
 import functools
 
@@ -8,6 +8,6 @@ import scipy.optimize
 
 @pytest.fixture
 def hasty_bayesian(monkeypatch):
-    """One step for each of the 50 points from which a Bayesian oracle looks for its next trial."""
+    """Limits a Bayesian oracle to one step from each of its 50 starting points per trial."""
     minimize = functools.partial(scipy.optimize.minimize, options={"maxiter": 1})
     monkeypatch.setattr(scipy.optimize, "minimize", minimize)

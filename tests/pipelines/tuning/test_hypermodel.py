@@ -1,4 +1,4 @@
-"""HMAR under KerasTuner's own tuners, as a script uses it."""
+"""HMAR with KerasTuner's own tuners, as in a script."""
 
 import json
 
@@ -63,7 +63,7 @@ def test_fit_stops_early_and_goes_on_where_another_trial_ended(splits, base):
 @pytest.mark.slow
 @pytest.mark.usefixtures("hasty_bayesian")
 def test_values_of_the_bayesian_oracle_become_numbers_that_keras_takes(splits, base, tmp_path):
-    """It gives NumPy's, which `loss_weights` and JSON refuse."""
+    """It gives NumPy numbers, which `loss_weights` and JSON refuse."""
     hypermodel = HMARHyperModel(splits, SearchSpace.of(base, over=["alpha", "theta", "beta"]))
     tuner = keras_tuner.BayesianOptimization(
         hypermodel,
@@ -83,7 +83,7 @@ def test_values_of_the_bayesian_oracle_become_numbers_that_keras_takes(splits, b
 
 @pytest.mark.slow
 def test_a_tuner_writes_what_tensorboard_shows(splits, base, tmp_path):
-    """KerasTuner needs TensorBoard's package for it, which is one of ours, too."""
+    """KerasTuner needs the `tensorboard` package for it, which the project depends on too."""
     tuner = keras_tuner.RandomSearch(
         HMARHyperModel(splits, SearchSpace.of(base, over=["theta"])),
         keras_tuner.Objective("val_score", "max"),
@@ -97,7 +97,7 @@ def test_a_tuner_writes_what_tensorboard_shows(splits, base, tmp_path):
 
 @pytest.mark.slow
 def test_keras_names_the_metrics_by_output(splits, base):
-    """Of batches that `fit` validates on by itself: `val_<output>_<metric>`."""
+    """If `fit` itself validates, their names are `val_<output>_<metric>`."""
     hypermodel = HMARHyperModel(splits, SearchSpace.of(base, over=["theta"]))
     model = hypermodel.build(keras_tuner.HyperParameters())
     data = TrainingData(splits, model, base.training, seed=0)
@@ -109,5 +109,5 @@ def test_keras_names_the_metrics_by_output(splits, base):
         verbose=0,
     ).history
     assert {"val_ranking_ndcg@10", "val_ranking_hr@10", "val_behavior_accuracy"} <= set(history)
-    # Ten out of a hundred candidates, and one behaviour out of some: not each other's numbers.
+    # The metrics belong to the right outputs.
     assert history["val_ranking_hr@10"] >= history["val_ranking_ndcg@10"]

@@ -1,4 +1,4 @@
-"""Importance of settings against closed forms."""
+"""The importance of settings against closed forms."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ SPACE = SearchSpace(
 
 
 def trials_of(score, count, seed=0):
-    """Trials at random places whose scores are a function of them."""
+    """Returns trials at random places, with scores that are a function of the place."""
     rng = np.random.default_rng(seed)
     found = []
     for number in range(count):
@@ -46,7 +46,7 @@ def test_places_are_where_values_stand_in_their_ranges():
 
 
 def test_shares_of_a_sum_are_those_of_its_parts():
-    """Of 3 x + 4 c, x in [0, 1] and c four steps: variances 9 / 12 and 16 * 5 / 36."""
+    """3 x + 4 c, with x in [0, 1] and c in four steps, has variances 9 / 12 and 16 * 5 / 36."""
     found = importance(trials_of(lambda x, _, c: 3 * x + 4 * c, 800), SPACE)
     variances = np.array([9 / 12, 0, 16 * 5 / 36])
     expected = variances / variances.sum()

@@ -1,4 +1,4 @@
-"""Twenty trials in one process take the memory of one."""
+"""Twenty trials in one process take as much memory as one."""
 
 import json
 import subprocess
@@ -49,14 +49,14 @@ SEARCH = textwrap.dedent(
 
 
 def test_memory_does_not_grow_with_the_trials(tmp_path):
-    """A trial's graphs take some 50 MiB, and TensorFlow by itself gives none of it back."""
+    """The graphs of a trial take some 50 MiB, which TensorFlow does not free by itself."""
     command = [sys.executable, "-c", SEARCH, str(tmp_path)]
     process = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert process.returncode == 0, process.stderr
     found = json.loads(process.stdout.splitlines()[-1])
     assert len(found["memory"]) == 20
     assert max(found["memory"][10:]) - max(found["memory"][2:6]) < 50, found
-    assert found["graphs"] <= 6, found  # of the last trial
+    assert found["graphs"] <= 6, found  # those of the last trial
 
 
 def test_what_was_traced_goes_on_and_what_was_registered_before_stays():
@@ -85,5 +85,5 @@ def test_what_was_traced_goes_on_and_what_was_registered_before_stays():
         assert registered() > before
     assert registered() == before
     assert within_step(tf.constant(1.0)).numpy() == 3
-    assert within_step(tf.constant([1.0])).numpy() == 3  # traced anew
+    assert within_step(tf.constant([1.0])).numpy() == 3  # traced again
     assert registered() > before

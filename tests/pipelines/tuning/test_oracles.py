@@ -1,4 +1,4 @@
-"""What the oracles survive: kills between any two writes, workers that die, two at one trial."""
+"""Oracles survive kills between writes, workers that die, and two workers at one trial."""
 
 import json
 import shutil
@@ -9,13 +9,14 @@ from hmar_keras.schema import Behaviors
 from pipelines.training.run_config import RunConfig
 from pipelines.tuning.oracles import ALGORITHMS, make_oracle
 from pipelines.tuning.space import SearchSpace
+from pipelines.tuning.trials import completed, read_trials
 
 SHOP = Behaviors(("view", "cart", "buy"), target="buy")
 TRIALS = 6
 
 
 def oracle_in(path, algorithm="random"):
-    """As a process that has just started has it."""
+    """Returns the oracle of a process that has just started."""
     space = SearchSpace.of(RunConfig.of(30, SHOP, epochs=9), over=["theta", "dim"])
     oracle = make_oracle(algorithm, space, "val_score", TRIALS, seed=0)
     oracle._set_project_dir(path, "search")
@@ -37,13 +38,23 @@ def test_the_first_trial_is_where_the_search_begins(tmp_path):
     assert values == {"theta": 0.1, "dim": 64}
 
 
+def test_the_best_trials_have_the_highest_scores(tmp_path):
+    oracle = oracle_in(tmp_path)
+    for score in (0.3, 0.9, 0.1, 0.9):
+        end(oracle, oracle.create_trial("w"), score=score)
+    end(oracle, oracle.create_trial("w"), status="FAILED")
+    best = [trial.trial_id for trial in oracle.get_best_trials(2)]
+    assert best == ["1", "3"]
+    assert [trial.trial_id for trial in completed(read_trials(tmp_path))] == ["1", "3", "0", "2"]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("hasty_bayesian")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_killed_before_any_write_the_search_ends_with_as_many_trials(
     tmp_path, algorithm, monkeypatch
 ):
-    """Every write of a whole search is once the one that a kill prevents."""
+    """A kill prevents each write of a complete search once."""
     from pipelines.tuning import oracles
 
     write, states = oracles._write, []
@@ -66,14 +77,14 @@ def test_killed_before_any_write_the_search_ends_with_as_many_trials(
         finished = ended(path)
         again = run_to_end(oracle_in(path, algorithm))
         assert len(ended(path)) == TRIALS
-        assert not set(again) & set(finished), number  # nothing that had ended was run again
+        assert not set(again) & set(finished), number  # no finished trial runs again
         if algorithm == "random":
             assert values(path) == values(tmp_path / "live")
             assert state(path) == state(tmp_path / "live"), number
 
 
 def run_to_end(oracle):
-    """Runs all trials that are left; gives their ids."""
+    """Runs all remaining trials and returns their ids."""
     ran = []
     while (trial := oracle.create_trial("w")).status == "RUNNING":
         ran.append(trial.trial_id)
@@ -102,7 +113,7 @@ def test_a_worker_that_comes_back_gets_its_trial_again_and_the_second_time_anoth
     oracle = oracle_in(tmp_path)
     first = oracle.create_trial("w")
     assert oracle.create_trial("w").trial_id == first.trial_id
-    oracle = oracle_in(tmp_path)  # the chief's own end is not the trial's fault
+    oracle = oracle_in(tmp_path)  # a stopped chief does not count against the trial
     assert oracle.create_trial("w").trial_id == first.trial_id
     assert oracle.create_trial("w").trial_id != first.trial_id
     assert oracle.trials[first.trial_id].status == "FAILED"
@@ -111,7 +122,7 @@ def test_a_worker_that_comes_back_gets_its_trial_again_and_the_second_time_anoth
 def test_of_two_workers_at_one_trial_the_first_counts(tmp_path):
     oracle = oracle_in(tmp_path)
     slow = oracle.create_trial("slow")
-    oracle = oracle_in(tmp_path)  # the chief was killed, the worker `slow` goes on
+    oracle = oracle_in(tmp_path)  # the chief is killed, but the worker `slow` continues
     fast = oracle.create_trial("fast")
     assert fast.trial_id == slow.trial_id
     end(oracle, fast, score=0.7)

@@ -1,4 +1,4 @@
-"""`hmar tune` as a user runs it: whole, with the chief or a worker killed, and with bad trials."""
+"""`hmar tune` as a user runs it: to the end, with a killed chief or worker, with failed trials."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ TRIALS = 4
 
 
 def begin(home, *arguments):
-    """Starts the command in a process of its own."""
+    """Starts the command in a new process."""
     environment = {**os.environ, "HMAR_CACHE": str(home / "cache"), "COLUMNS": "200"}
     command = [sys.executable, "-c", "from pipelines.cli.app import main; main()"]
     return subprocess.Popen(
@@ -55,7 +55,7 @@ def finished_epochs(path):
 
 
 def workers_of(path):
-    """Processes of the search's workers, by their command lines."""
+    """Returns the process ids of the search's workers, found by their command lines."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -70,7 +70,7 @@ def workers_of(path):
 
 @pytest.fixture(scope="module")
 def killed(home):
-    """A search whose worker, and then whose chief, was killed in the middle, and that went on."""
+    """Resumes a search after killing a worker and then the chief in the middle."""
     path = home / "killed"
     options = [*SEARCH, "--epochs", 2, "--max-trials", TRIALS, "--output", path]
     process = begin(home, *options, "--workers", 2)
@@ -138,7 +138,7 @@ def test_the_best_configuration_is_the_best_trials_and_trains_as_it_is(killed, h
         json.loads((run / "history.json").read_text()) for run in (trained, hmar.home / "again")
     ]
     scores = [[epoch["val_score"] for epoch in history] for history in histories]
-    # Threads of two workers and of one process may add up in another order.
+    # The threads of two workers may add numbers in another order than those of one process.
     assert scores[1] == pytest.approx(scores[0], rel=0.05)
 
 
@@ -164,7 +164,7 @@ def test_a_finished_search_gets_more_trials_but_no_other_question(killed, hmar):
 
 @pytest.mark.slow
 def test_trials_that_fail_are_recorded_and_skipped(hmar):
-    """A learning rate that makes the loss no number, beside one that does not."""
+    """Tries a learning rate that makes the loss NaN, and one that does not."""
     space = hmar.home / "space.json"
     space.write_text(json.dumps({"learning_rate": {"choices": [1e-3, 1e30, 1e35, 1e36]}}))
     path = hmar.home / "failing"

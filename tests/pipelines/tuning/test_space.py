@@ -1,4 +1,4 @@
-"""The search space: what it admits, what values become, and what is refused."""
+"""The search space: what it allows, how it converts values, and what it refuses."""
 
 import json
 
@@ -36,11 +36,11 @@ def test_every_usual_value_of_a_preset_does(preset):
     space = SearchSpace(config)
     hp = keras_tuner.HyperParameters()
     space.declare(hp)
-    assert space.config(hp.values) == config  # the search begins there
+    assert space.config(hp.values) == config  # the search starts there
     rng = np.random.default_rng(0)
     for _ in range(300):
         values = {each.name: each.random_sample(int(rng.integers(1 << 30))) for each in hp.space}
-        space.config(values)  # or a ValueError
+        space.config(values)  # must not raise ValueError
 
 
 def test_what_a_model_does_not_read_is_not_searched():
@@ -52,7 +52,7 @@ def test_what_a_model_does_not_read_is_not_searched():
 @pytest.mark.usefixtures("hasty_bayesian")
 @pytest.mark.parametrize("algorithm", ["random", "bayesian", "hyperband"])
 def test_numpy_numbers_become_pythons(algorithm, tmp_path):
-    """The Bayesian oracle gives np.float64, which `loss_weights` do not take."""
+    """The Bayesian oracle gives np.float64, which `loss_weights` does not accept."""
     space = SearchSpace.of(base(epochs=4), over=["alpha", "theta", "dim"])
     oracle = make_oracle(algorithm, space, "val_score", 8, seed=0)
     oracle._set_project_dir(tmp_path, "search")
@@ -89,9 +89,9 @@ def test_a_file_gives_ranges_and_names_choose_among_them(tmp_path):
     assert list(SearchSpace.of(base(), path, ["dim"]).entries) == ["dim"]
     hp = keras_tuner.HyperParameters()
     space.declare(hp)
-    assert hp.values["dim"] == 16  # the base's 64 is not among them
+    assert hp.values["dim"] == 16  # the base's 64 is not among the values
     assert isinstance(hp.values["num_negatives"], int)
-    # What a tuning keeps of a space is a file of one.
+    # What a tuning stores is a valid file of a space.
     again = SearchSpace.of(base(), file_of(tmp_path, space.to_dict()))
     assert again.entries == space.entries
 
@@ -138,7 +138,7 @@ def test_whole_and_broken_choices_mix_and_booleans_come_back_as_such(tmp_path):
     hp = keras_tuner.HyperParameters()
     space.declare(hp)
     assert space.entries["dropout"].choices == (0.0, 0.1)
-    # KerasTuner's messages between processes hold booleans as 0 and 1.
+    # KerasTuner's messages between processes represent booleans as 0 and 1.
     values = space.values({"dropout": 0, "indicators": 1, "theta": 3})
     assert repr(values) == "{'dropout': 0.0, 'indicators': True}"
     assert [space.entries[name].place(value) for name, value in values.items()] == [0, 0]

@@ -1,4 +1,4 @@
-"""What a trial's errors mean to a search."""
+"""How a search handles the errors of a trial."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from pipelines.tuning.trial_runner import TrialRunner
 
 
 def run_trial(monkeypatch, tmp_path, error):
-    """Runs a trial whose training ends in an error."""
+    """Runs a trial whose training raises an error."""
 
     def train(*arguments):
         raise error
@@ -46,7 +46,7 @@ def no_room():
     ],
 )
 def test_a_full_disk_ends_the_search_and_no_trial(monkeypatch, tmp_path, error, words):
-    """KerasTuner counts any error as a failed trial, but for those that it calls fatal."""
+    """KerasTuner counts any error as a failed trial, except fatal ones."""
     with pytest.raises(keras_tuner.errors.FatalError, match=words) as raised:
         run_trial(monkeypatch, tmp_path, error)
     assert isinstance(raised.value, InputError)  # one sentence and exit status 2

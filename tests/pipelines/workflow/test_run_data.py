@@ -1,4 +1,4 @@
-"""A run knows its data: logs that change, grow, move and go after the training."""
+"""A run recognises its data when a log changes, grows, moves or disappears after training."""
 
 import json
 import re
@@ -20,7 +20,7 @@ SMALL = ["--set", "dim=8", "--set", "max_length=8"]
 
 @pytest.fixture(scope="module")
 def lines(home):
-    """The tiny shop as lines of a log, the header first."""
+    """Returns the tiny shop as lines of a log, the header first."""
     dataset = load_dataset("synthetic_shop/tiny", cache_dir=home / "cache")
     found = ["at,who,what,did"]
     for row in range(dataset.num_users):
@@ -33,7 +33,7 @@ def lines(home):
 
 @pytest.fixture(scope="module")
 def trained(hmar, home, lines):
-    """Directory of a run on the log, trained for an epoch."""
+    """Returns the directory of a run on the log, trained for an epoch."""
     (home / "log.csv").write_text("\n".join(lines))
     process = hmar("train", *LOG, *SMALL, "--epochs", 1, "--output", "run")
     assert process.returncode == 0, process.stderr
@@ -42,12 +42,12 @@ def trained(hmar, home, lines):
 
 @pytest.fixture(autouse=True)
 def whole(request, home, lines):
-    """The log as the run was started with, before and after every test."""
+    """Restores the log that the run was started with, before every test."""
     (home / "log.csv").write_text("\n".join(lines))
 
 
 def renamed(lines):
-    """As `sed 's/,i5,/,i99999,/'` does it: counts stay, most item ids move."""
+    """Renames an item like `sed 's/,i5,/,i99999,/'`: counts stay, most item ids change."""
     return [re.sub(",i5,", ",i99999,", line) for line in lines]
 
 
@@ -56,7 +56,7 @@ def grown(lines):
 
 
 def later(lines):
-    """All times later by one: the same events in the same order."""
+    """Adds one to all times: the same events in the same order."""
     return [lines[0], *(re.sub(r"^\d+", lambda at: str(int(at[0]) + 1), e) for e in lines[1:])]
 
 
@@ -70,7 +70,7 @@ def exported_items(home, name):
 
 @pytest.fixture(scope="module")
 def exported(hmar, home, trained):
-    """The vocabulary that is exported while the log is as it was."""
+    """Returns the vocabulary that is exported while the log is unchanged."""
     assert hmar("export", "run", "--name", "before").returncode == 0
     return exported_items(home, "before")
 
@@ -116,7 +116,7 @@ def test_a_moved_log_is_read_where_it_lies(hmar, home, lines, trained, tmp_path)
 
 @pytest.fixture
 def copy(home, trained):
-    """A copy of the run that may be continued."""
+    """Returns a copy of the run that tests may resume."""
     shutil.rmtree(home / "copy", ignore_errors=True)
     return shutil.copytree(trained, home / "copy")
 
@@ -132,7 +132,7 @@ def test_resuming_on_another_state_of_the_log_is_refused(change, hmar, home, lin
     fails(hmar("train", *LOG, *RESUME), "log/log has changed since copy was started", "leave out")
     assert (copy / "run.json").read_text() == before
     assert len(json.loads((copy / "history.json").read_text())) == 1
-    # On what it was started with it goes on.
+    # It resumes with the data that it was started with.
     process = hmar("train", *RESUME)
     assert process.returncode == 0, process.stderr
     assert len(json.loads((copy / "history.json").read_text())) == 2
@@ -189,7 +189,7 @@ def test_results_of_other_questions_are_not_reused(hmar, home, copy):
 
 
 def pretended(results):
-    """The results of a model that answers every question."""
+    """Returns the results of a model that answers every question correctly."""
     return {
         protocol: {name: 1.0 if "@" in name else value for name, value in metrics.items()}
         for protocol, metrics in results.items()

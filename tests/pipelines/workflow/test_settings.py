@@ -54,11 +54,11 @@ def test_a_model_keeps_the_datasets_other_settings(log, tmp_path, model):
     assert config == hmar.replace(**changes)
     assert config.name == ("hmar" if model == "hmar" else "sasrec")
     assert (model == "hmar") == (config == hmar)
-    # It is the model whatever a file says of another.
+    # The option sets the model even if a file names another.
     (tmp_path / "config.json").write_text(json.dumps(hmar.replace(dim=24).to_dict()))
     from_file = build_config(log, config_file=tmp_path / "config.json", model=model)
     assert from_file == hmar.replace(dim=24, **changes)
-    # What the user sets comes last.
+    # The user's settings have the last word.
     chosen = build_config(log, assignments=["num_sequence_blocks=3", "alpha.buy=2"], model=model)
     assert (chosen.model.num_sequence_blocks, chosen.model.alpha["buy"]) == (3, 2.0)
 
@@ -115,7 +115,7 @@ def test_unknown_presets_are_named(log):
 
 @dataclasses.dataclass(frozen=True)
 class OwnConfig(NextItemConfig):
-    """Names that defaults, presets and earlier versions have, too, with another meaning."""
+    """Settings whose names mean something else in defaults, presets and earlier versions."""
 
     variant: str = setting("small", choices=("small", "big"))
     layer_norm: bool = False
@@ -124,7 +124,7 @@ class OwnConfig(NextItemConfig):
 
 @pytest.fixture
 def own(monkeypatch):
-    """A model with such settings."""
+    """Registers a model with these settings."""
     model = type("Own", (SASRec,), {"Settings": OwnConfig})
     monkeypatch.setitem(MODELS, "own", model)
 
@@ -139,7 +139,7 @@ def test_settings_of_an_own_model_mean_what_it_says(own, log, preset):
     assert (changed.variant, changed.layer_norm, changed.dim) == ("big", True, 8)
     assert changed.alpha == {"view": 1.0, "cart": 1.0, "buy": 0.75}
     assert config.replace(dropout=0.1).model.layer_norm is True
-    # What it shares with HMAR it takes over.
+    # Settings shared with HMAR are taken over.
     assert changed.max_length == build_config(log, preset).model.max_length
 
 

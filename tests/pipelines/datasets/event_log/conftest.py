@@ -1,4 +1,4 @@
-"""Fixtures of the tests of own logs: files of rows, and a reader that shows everything."""
+"""Fixtures for the tests of users' logs: files of rows, and a reader that returns everything."""
 
 import csv
 import dataclasses
@@ -44,7 +44,7 @@ _WRITERS = {".csv": _write_csv, ".parquet": _write_parquet, ".jsonl": _write_jso
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """A log as it was prepared: the shards put together, and the report."""
+    """A prepared log: the shards put together, and the report."""
 
     users: list
     items: list
@@ -56,7 +56,7 @@ class Prepared:
 
 
 def histories_of(dataset: InteractionDataset):
-    """Each user's (item id, behaviour id, time), from the arrays."""
+    """Returns each user's list of (item id, behaviour id, time), from the arrays."""
     columns = (dataset.item_ids, dataset.behavior_ids, dataset.timestamps)
     spans = zip(dataset.offsets[:-1], dataset.offsets[1:], strict=True)
     return [
@@ -67,7 +67,7 @@ def histories_of(dataset: InteractionDataset):
 
 @pytest.fixture(scope="session")
 def write_log(tmp_path_factory):
-    """Function that writes rows in the form of the file's ending and returns the path."""
+    """Returns a function that writes rows in the format of the suffix and returns the path."""
 
     def write(name, rows, columns=COLUMNS, folder=None):
         path = (folder or tmp_path_factory.mktemp("log")) / name
@@ -80,7 +80,7 @@ def write_log(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def prepare(tmp_path_factory):
-    """Function that reads a log of the files given; the columns are called as in COLUMNS."""
+    """Returns a function that reads a log from files with the columns of COLUMNS."""
     parent = tmp_path_factory.mktemp("work")
 
     def read(*files, **options):

@@ -1,4 +1,4 @@
-"""What becomes of a log, in plain Python, row by row."""
+"""A reference for prepared logs, in plain Python, row by row."""
 
 import collections
 
@@ -8,10 +8,10 @@ def shortlex(ids):
 
 
 def prepared(rows, behaviors, min_item_count=1, min_user_events=1, keep_duplicates=False):
-    """Users, items and histories of `rows`, each (user, item, behaviour, time) in file order.
+    """Prepares `rows`, each (user, item, behaviour, time) in file order.
 
     Returns:
-        users, items, and for each user a list of (item id, behaviour id, whole time).
+        users, items, and for each user a list of (item id, behaviour id, integer time).
     """
     kept = list(rows) if keep_duplicates else list(dict.fromkeys(rows))
     while True:
@@ -25,7 +25,7 @@ def prepared(rows, behaviors, min_item_count=1, min_user_events=1, keep_duplicat
     users, items = shortlex(row[0] for row in kept), shortlex(row[1] for row in kept)
     histories = []
     for user in users:
-        # Python's sort is stable: equal times stay in the order of the rows.
+        # Python's sort is stable, so equal times stay in the order of the rows.
         own = sorted((row for row in kept if row[0] == user), key=lambda row: row[3])
         histories.append(
             [

@@ -1,4 +1,4 @@
-"""Rows and files that cannot be understood: one sentence with the place, or counted."""
+"""Malformed rows and files give one sentence with the place, or are counted."""
 
 import gzip
 
@@ -160,7 +160,7 @@ def test_a_bad_rating(tmp_path, prepare):
 
 
 def packed(keep):
-    # Without the time: tests are named by it, in two processes alike.
+    # Without a time stamp, because test names contain the bytes and must agree between processes.
     content = gzip.compress(GOOD.encode() * 1000, mtime=0)
     return content[: int(len(content) * keep)]
 

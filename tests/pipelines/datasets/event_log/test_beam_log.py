@@ -1,4 +1,4 @@
-"""Logs prepared on Apache Beam: nothing differs from what is prepared without it."""
+"""Logs prepared on Apache Beam equal those prepared without it."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ LOG = {"user": "user", "item": "item", "behavior": "kind", "time": "time", "targ
 
 
 def random_rows(seed, number, users=12, items=9):
-    """Rows with many ties and repeats."""
+    """Returns rows with many ties and repeats."""
     rng = random.Random(seed)
     return [
         (
@@ -53,7 +53,7 @@ def same_arrays(one, other):
 
 
 def read(parent, spec, beam=None):
-    """What `read_event_log` says of a log, and its users and histories, shard by shard."""
+    """Returns what `read_event_log` reports on a log, and its users and histories per shard."""
     try:
         with Workspace(parent, beam) as workspace:
             log = read_event_log("log", spec, workspace)
@@ -76,7 +76,7 @@ def read(parent, spec, beam=None):
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    """Reads a log with and without Beam; returns its report and the events in Beam's shards."""
+    """Compares logs read with and without Beam; gives the report and the events per Beam shard."""
     parent = tmp_path_factory.mktemp("day=1 [of] 'work'")
 
     def compare(*files, **options):
@@ -125,7 +125,7 @@ def test_ties_across_files_and_unicode_ids(write_log, tmp_path, both):
 
 
 def test_rules_that_take_several_rounds(write_log, tmp_path, both, small_shards):
-    # Every user has one item with the next one, and the last is one event short.
+    # Each user shares one item with the next user, and the last user is one event short.
     chain = [(f"u{n}", f"i{n + step}", "buy", n) for n in range(4) for step in (0, 1)][:-1]
     write_log("0.csv", random_rows(2, 200) + chain, folder=tmp_path)
     write_log("1.csv", random_rows(3, 100), folder=tmp_path)
@@ -157,7 +157,7 @@ def test_skipped_rows_are_reported_alike(tmp_path, both):
     head = "user,item,kind,time\n"
     (tmp_path / "0.csv").write_text(head + "u1,a,buy,2024-01-01\nu1,a,buy\nu1,,view,2024-01-02\n")
     (tmp_path / "1.csv").write_text(head + ",a,buy,soon\nu2,,buy,2024-01-01\nu2,b,view\n")
-    (tmp_path / "2.csv").write_text(head + "u3,b,view,later\n")  # shows no form of its times
+    (tmp_path / "2.csv").write_text(head + "u3,b,view,later\n")  # times in no known format
     (tmp_path / "3.csv").write_text(head + "u3,b,view,2024-01-01T10:00:00.5Z\nu3,b,view,never\n")
     report, _ = both(tmp_path, skip_bad_rows=True)
     assert len(report.dropped) == 6  # malformed twice, a missing item, user and time; duplicates
@@ -183,7 +183,7 @@ def test_refused_with_the_same_sentence(second, options, message, tmp_path, both
     head = "user,item,kind,time\n"
     (tmp_path / "0.csv").write_text(f"{head}u1,a,buy,1\n")
     (tmp_path / "1.csv").write_text(head + second)
-    if "line" in message:  # of the first file alone that has an error
+    if "line" in message:  # only the first file with an error is reported
         (tmp_path / "2.csv").write_text(f"{head}u2,,buy,x\n")
     assert message in both.refuse(tmp_path, **options)
 
@@ -238,7 +238,7 @@ def test_the_cache_does_not_tell_who_prepared(write_log, tmp_path, monkeypatch):
     assert {each.name.split("-")[0] for each in prepared.iterdir()} == {
         *("dataset_info.json", "features.json", "metadata.json", "own_log")
     }
-    # More than ten shards, so that their lengths are in order only where they are numbers.
+    # With more than ten shards, the lengths are in order only if shards are sorted as numbers.
     info = json.loads((prepared / "dataset_info.json").read_text())
     lengths = [int(length) for length in info["splits"][0]["shardLengths"]]
     records = sorted(prepared.glob("*.tfrecord*"))

@@ -1,4 +1,4 @@
-"""What tells the content of one prepared log from that of another."""
+"""The fingerprint distinguishes the contents of prepared logs."""
 
 import dataclasses
 import os
@@ -26,7 +26,7 @@ def spec(path):
 
 @pytest.fixture
 def load(write_log, tmp_path):
-    """Function that loads the log of rows, from a file of this name."""
+    """Returns a function that loads a log of rows from a file with the given name."""
 
     def from_rows(rows, name="log.csv"):
         return load_log(spec(write_log(name, rows)), tmp_path / "cache")

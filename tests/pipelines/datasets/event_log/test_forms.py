@@ -1,4 +1,4 @@
-"""One log in five forms gives the same records: CSV, Parquet, JSON lines, CSR pickles, text."""
+"""One log in five formats gives the same records: CSV, Parquet, JSON lines, CSR pickles, text."""
 
 import pickle
 
@@ -17,7 +17,7 @@ USERS, ITEMS = 60, 40
 
 @pytest.fixture(scope="module")
 def rows():
-    """(user, item, behaviour, time) in time order, each triple once, ties weak to strong."""
+    """Returns (user, item, behaviour, time) by time, each triple once, ties from weak to strong."""
     rng = np.random.default_rng(0)
     cells = rng.choice(USERS * ITEMS * 4, 1500, replace=False)
     triples = {(c // 4 // ITEMS, c // 4 % ITEMS, c % 4) for c in cells.tolist()}
@@ -60,7 +60,7 @@ def write_text(folder, rows):
 
 
 def records(cache):
-    """The bytes of the prepared records."""
+    """Returns the bytes of the prepared records."""
     files = sorted(cache.glob("**/*.tfrecord*"))
     assert files
     return b"".join(file.read_bytes() for file in files)
@@ -87,7 +87,7 @@ def test_five_forms_give_the_same_records(rows, write_log, tmp_path):
             left, right = getattr(dataset, field), getattr(first, field)
             assert left.dtype == right.dtype, (form, field)
             assert left.tobytes() == right.tobytes(), (form, field)
-    # The text has no times, so its records hold the places of the lines instead.
+    # The text has no times, so its records hold line numbers instead.
     assert len({content for form, content in written.items() if form != "text"}) == 1
     steps = np.diff(datasets["text"].timestamps)
     last = datasets["text"].offsets[1:-1] - 1

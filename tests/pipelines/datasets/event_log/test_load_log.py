@@ -1,4 +1,4 @@
-"""The cache of own logs: found again, noticed when changed, never half done."""
+"""The cache of users' logs: reused, updated after changes, never incomplete."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def spec(path, **options):
 
 @pytest.fixture
 def readings(monkeypatch):
-    """List that grows by one path whenever a file is read."""
+    """Returns a list that collects the path of every file that is read."""
     paths = []
     add = checked_rows.CheckedRows.add
 

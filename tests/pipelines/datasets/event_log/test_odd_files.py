@@ -1,4 +1,4 @@
-"""Files as other programs write them and people call them: read right, or refused."""
+"""Files with unusual contents and names are read correctly, or refused."""
 
 import contextlib
 import gzip
@@ -28,7 +28,7 @@ def write(path, content):
 
 
 def events(prepared):
-    """(user, item) of all events in order."""
+    """Returns (user, item) of all events in order."""
     return [
         (user, prepared.items[item - 1])
         for user, history in zip(prepared.users, prepared.histories, strict=True)
@@ -136,7 +136,7 @@ def test_ids_that_are_no_number_are_missing(value, tmp_path, prepare):
 
 
 def test_quotation_marks_in_tables_with_tabs(tmp_path, prepare):
-    """They mostly quote nothing there, and two of them would swallow what lies between."""
+    """There they rarely quote anything, and two of them would swallow the rows in between."""
     path = write(tmp_path / "log.tsv", 'user\ttitle\titem\nu1\t"abc\ta\nu2\tdef"\tb\nu3\tok\tc\n')
     with pytest.raises(InputError, match="line 2: a quotation mark joins this line"):
         prepare(path, **PLAIN)

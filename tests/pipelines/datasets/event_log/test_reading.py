@@ -1,4 +1,4 @@
-"""Whole logs: every form of file gives the same, and nothing is lost, invented or out of order."""
+"""Complete logs: all file formats agree, and no event is lost, invented or out of order."""
 
 import datetime
 
@@ -90,7 +90,7 @@ def test_no_event_is_lost_or_invented(rows, form, least, keep_duplicates, write_
 
 
 def test_files_come_one_after_the_other(write_log, prepare, tmp_path):
-    """Also of different forms; and a pattern and a directory find them by name."""
+    """Files may have different formats; patterns and directories find them by name."""
     parts = [ROWS[:2], ROWS[2:4], ROWS[4:]]
     names = ("a.csv", "b.parquet", "c.jsonl")
     paths = [
@@ -153,7 +153,7 @@ def test_ratings_become_behaviors(write_log, prepare):
 def test_a_log_without_time_is_in_the_order_of_its_rows(write_log, prepare):
     rows = [("u", "b", "buy"), ("u", "a", "view"), ("u", "b", "buy")]
     prepared = prepare(write_log("log.csv", rows, ("user", "item", "kind")), time=None)
-    # The same row again is another event where there is no time to tell.
+    # Without times, a repeated row is another event.
     assert prepared.histories == [[(2, 2, 0), (1, 1, 0), (2, 2, 0)]]
 
 
@@ -199,7 +199,7 @@ def test_nested_events(tmp_path, prepare):
 @pytest.mark.parametrize(
     ("texts", "expected"),
     [
-        # The order is that of the exact numbers, which are then rounded down.
+        # Exact times decide the order, before they are rounded down.
         (("1.5", "1.25", "-0.5", "1"), [(3, -1), (4, 1), (2, 1), (1, 1)]),
         (("9223372036854775807", "9223372036854775806"), [(2, 2**63 - 2), (1, 2**63 - 1)]),
         (("1e3", "999.000000001"), [(2, 999), (1, 1000)]),
@@ -233,7 +233,7 @@ def test_times(texts, expected, write_log, prepare):
 def test_times_of_parquet(values, kind, expected, tmp_path, prepare):
     table = pa.table(
         {
-            "user": pa.array([1.0, 1.0]),  # as pandas writes whole numbers beside missing ones
+            "user": pa.array([1.0, 1.0]),  # as pandas writes integers if some are missing
             "item": pa.array([20, 3], pa.int16()),
             "kind": pa.array(["buy", "buy"]).dictionary_encode(),
             "time": pa.array(values, kind),

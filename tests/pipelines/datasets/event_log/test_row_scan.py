@@ -1,4 +1,4 @@
-"""Every row of a text file is kept or dropped, and counted, wherever a malformed one stands."""
+"""Every row of a text file is kept, or dropped and counted, wherever malformed rows are."""
 
 import gzip
 import random
@@ -15,7 +15,7 @@ from pipelines.datasets.event_log.files import CSV, LogFile
 from pipelines.datasets.event_log.row_scan import scan_rows
 from pipelines.runtime.errors import InputError
 
-DUCKDB_CUT = 8_000_000  # bytes between two cuts of DuckDB's
+DUCKDB_CUT = 8_000_000  # bytes between DuckDB's cuts
 HEADER = b"user,item,kind,time,note\n"
 PLAIN = {"behavior": None, "time": None, "target": None}
 
@@ -33,7 +33,7 @@ BAD = {
 
 
 def log_with_bad_rows(place, bad):
-    """Rows to beyond a second cut, with the bad ones from the first row after a place."""
+    """Returns rows to beyond the second cut, with bad ones after a place, and how many are good."""
     rows, size, number, waiting = [HEADER], len(HEADER), 0, True
     while size < 2 * DUCKDB_CUT + 500_000:
         if waiting and size >= place:
@@ -109,7 +109,7 @@ def test_a_gzip_file_with_a_wrong_checksum_is_refused(tmp_path, prepare):
 @pytest.mark.parametrize("bad", [b"no object", b"[1]", b'{"user": "\xff"}', b"[" * 5000])
 def test_bad_objects_at_a_cut_lose_nothing(bad, tmp_path, prepare):
     row = b'{"user": "u%d", "item": "i%d", "note": "' + b"x" * 800 + b'"}\n'
-    rows = [row % (n % 97, n % 31) for n in range(40_000)]  # beyond DuckDB's 32 MB
+    rows = [row % (n % 97, n % 31) for n in range(40_000)]  # more than DuckDB's 32 MB
     place = 33_554_432 // len(rows[0])
     rows[place:place] = [bad + b"\n"] * 3
     path = tmp_path / "log.jsonl"
@@ -148,7 +148,7 @@ print(read(sys.argv[2]))
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_bad_rows(tmp_path):
-    """Before, each cost 1.4 kB: seven times the limit that is set here."""
+    """The limit is about 200 bytes per bad row; keeping the rows would take 1.4 kB each."""
     small, large = tmp_path / "small.csv", tmp_path / "large.csv"
     small.write_bytes(b"user,item\nu,i\n")
     large.write_bytes(b"user,item\nu,i\n" + b"x\n" * 5_000_000)
@@ -157,7 +157,7 @@ def test_memory_does_not_grow_with_bad_rows(tmp_path):
 
 
 def slow_rows(text, delimiter, quotes):
-    """(fields, first line) of every row that is not blank, character by character."""
+    """Returns (fields, first line) of every non-blank row, scanning character by character."""
     rows, place, line = [], 0, 1
     while place < len(text):
         first_line, start, fields = line, place, 1

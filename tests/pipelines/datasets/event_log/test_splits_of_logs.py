@@ -1,4 +1,4 @@
-"""From random rows to the windows of training: what is held out is never seen there."""
+"""From random rows to training windows: held-out events are never in them."""
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -45,7 +45,8 @@ def test_what_is_held_out_is_never_trained_on(rows, windows, length, write_log, 
     try:
         splits = split(dataset)
     except InputError:
-        assert max(buys.values()) < 4  # with four there is a history before the validation answer
+        # Four target events would leave a history before the validation answer.
+        assert max(buys.values()) < 4
         return
     assert len(splits.test) == sum(count >= 3 for count in buys.values())
 
@@ -55,7 +56,7 @@ def test_what_is_held_out_is_never_trained_on(rows, windows, length, write_log, 
     trained = np.zeros(dataset.num_events, int)
     for _, start, end in windows_of(splits, config):
         trained[start:end] += 1
-    # An answer stands right behind its history.
+    # An answer directly follows its history.
     answers = [*splits.validation.ends, *splits.test.ends]
     assert len(set(answers)) == len(answers)  # validation and test are disjoint
     assert not trained[answers].any()
@@ -68,11 +69,11 @@ def test_what_is_held_out_is_never_trained_on(rows, windows, length, write_log, 
             assert dataset.item_ids[end] == answer
             assert dataset.behavior_ids[end] == dataset.behaviors.target_id
             assert np.all(np.diff(dataset.timestamps[start : end + 1]) >= 0)
-    # Of an evaluated user nothing from the validation answer on is trained on.
+    # Training uses no event of an evaluated user from the validation answer on.
     for user, end in zip(splits.validation.users, splits.validation.ends, strict=True):
         assert not trained[end : dataset.offsets[user + 1]].any()
     if windows == "all":
         expected = sum(
             e - s for s, e in zip(splits.train_starts, splits.train_ends, strict=True) if e - s > 1
         )
-        assert (trained > 0).sum() == expected  # and of the rest, all
+        assert (trained > 0).sum() == expected  # and all other events

@@ -4,7 +4,7 @@ import pytest
 
 # Slow fixtures: every test that uses one gets its marker.
 EXPENSIVE = {"fresh_hmar": "process"}
-EXPENSIVE |= dict.fromkeys(("exports", "without_behaviors", "hostile"), "slow")
+EXPENSIVE |= dict.fromkeys(("exports", "hostile", "trained", "without_behaviors"), "slow")
 
 
 def pytest_configure(config):

@@ -40,6 +40,7 @@ def test_the_file_that_could_not_be_had_is_asked_for(path, real_data, tmp_path):
         load_dataset("yelp", real_data(path), tmp_path)
 
 
+@pytest.mark.slow
 def test_all_but_the_missing_file_fit_together(real_data, tmp_path):
     """Checks the counts and the test list, with a `trn_pos` of a single event."""
     for file in real_data("yelp").iterdir():

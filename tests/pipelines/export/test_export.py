@@ -9,7 +9,7 @@ import tensorflow as tf
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.cli.history_text import parse_history
 from pipelines.export import export
-from pipelines.export.loaded_export import Recommender
+from pipelines.export.loaded_export import Recommender, _version
 from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import item_popularity
 from pipelines.runtime.errors import InputError
@@ -301,6 +301,8 @@ def test_a_stranger_gets_what_is_popular(exported, log):
     items, scores = recommend(loaded, [[(0, 1)], [(0, 0), (0, 0)]])
     assert items.tolist() == [[f"i{item}" for item in popular]] * 2
     assert np.all(np.isfinite(scores))
+    everything, _ = recommend(loaded, [[(0, 1)]], k=log.num_items)
+    assert set(everything[0].tolist()) == {f"i{item}" for item in range(1, log.num_items + 1)}
 
 
 def test_more_than_there_is_can_be_asked_for(exported, log):
@@ -367,12 +369,19 @@ def test_the_recommender_needs_only_the_export(exported):
     _, version, loaded = exported
     metadata = json.loads((version / "assets.extra" / "hmar.json").read_text())
     assert metadata["config"]["behaviors"]["names"] == list(NAMES)
+    assert (metadata["retrieval"], metadata["seed"]) == ("product", 0)
     recommender = Recommender(version.parent)
     history = parse_history("i3:view, i7:view,i3:cart", recommender.behaviors)
     answer = recommender(history, k=4)
     items, scores = recommend(loaded, [[(3, 1), (7, 1), (3, 2)]], k=4)
     assert [item for item, _ in answer] == items[0].tolist()
     np.testing.assert_allclose([score for _, score in answer], scores[0], atol=1e-6)
+
+
+def test_the_latest_version_is_loaded(tmp_path):
+    for number in (9, 10):
+        (tmp_path / str(number)).mkdir()
+    assert _version(tmp_path) == tmp_path / "10"
 
 
 def test_no_export_is_an_error(tmp_path, exported):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipelines.export import export, make_temporary, saved_model
-from pipelines.export.checksums import check_export
+from pipelines.export.checksums import CHECKSUMS, check_export, write_checksums
 from pipelines.export.loaded_export import Recommender
 from pipelines.runtime.errors import InputError
 
@@ -19,6 +19,23 @@ Usage = namedtuple("Usage", "total used free")
 
 def write(model, log, directory):
     return export(model, log.items, np.zeros(log.num_items + 1), directory, {})
+
+
+def test_changed_and_missing_files_are_noticed(tmp_path):
+    (tmp_path / CHECKSUMS.parent).mkdir()
+    for name in ("saved_model.pb", "assets.extra/hmar.json"):
+        (tmp_path / name).write_text("whole")
+    write_checksums(tmp_path)
+    check_export(tmp_path)
+    for name in ("saved_model.pb", "assets.extra/hmar.json"):
+        (tmp_path / name).write_text("while")
+        with pytest.raises(InputError, match=name):
+            check_export(tmp_path)
+        (tmp_path / name).unlink()
+        with pytest.raises(InputError, match=name):
+            check_export(tmp_path)
+        (tmp_path / name).write_text("whole")
+    check_export(tmp_path)
 
 
 @pytest.mark.slow

@@ -68,6 +68,7 @@ def test_another_process_loads_the_file_again(hmar, fresh_hmar, run, file):
     tf.debugging.assert_near(best["scores"], 2 * ranked["scores"])
 
 
+@pytest.mark.slow
 def test_the_environment_names_files_too(hmar, run, tmp_path):
     files = [tmp_path / "a name.py", tmp_path / "mine.py"]
     files[0].write_text("")

@@ -3,7 +3,7 @@ import pytest
 
 from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
-from pipelines.training.examples import TrainingExamples
+from pipelines.training.examples import TrainingExamples, first_on_its_item
 
 from ..asked_models import asked, windows_of
 
@@ -27,6 +27,11 @@ def test_last_windows_are_each_users_newest(log, config):
     lengths = splits.train_ends - splits.train_starts
     assert windows[:, 0].tolist() == np.flatnonzero(lengths >= 2).tolist()
     assert windows[:, 2].tolist() == splits.train_ends[windows[:, 0]].tolist()
+
+
+def test_an_event_is_the_first_of_its_user_on_its_item(datasets):
+    dataset = datasets["make"]([[(1, 1), (2, 1), (1, 3)], [(2, 1), (2, 3), (1, 1)]])
+    assert first_on_its_item(dataset).tolist() == [True, True, False, True, False, True]
 
 
 def test_a_user_who_touched_everything_is_an_error(datasets, config):

@@ -17,7 +17,7 @@ from pipelines.training.fit import best_epoch, train
 from pipelines.training.host_batches import TrainingData, evaluation_dataset
 from pipelines.training.run_config import RunConfig
 from pipelines.training.run_directory import RunDirectory
-from pipelines.training.validation import MONITORED, LossOverEvents
+from pipelines.training.validation import MONITORED, LossOverEvents, Validation
 
 from ..asked_models import data_of
 from ..runs import kill_after, last_state, without_times
@@ -196,7 +196,22 @@ def test_a_killed_run_resumes_exactly(tmp_path, log):
     assert leftovers == []
 
 
-@pytest.mark.slow
+def test_the_seed_and_the_epoch_decide_the_dropout(log):
+    config, splits = small_config(log), split(log)
+    model = config.build_model()
+    layers = [each for each in model._flatten_layers() if isinstance(each, keras.layers.Dropout)]
+
+    def states(seed, epoch):
+        validation = Validation(splits, config, seed)
+        validation.set_model(model)
+        validation.on_epoch_begin(epoch)
+        return [tuple(np.asarray(each.seed_generator.state).tolist()) for each in layers]
+
+    found = [states(seed, epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    assert len({state for each in found for state in each}) == 3 * len(layers)
+    assert states(0, 1) == found[1]
+
+
 def test_training_stops_when_validation_does_not_improve(tmp_path, log):
     config = small_config(log).replace(learning_rate=1e-12, patience=2, epochs=50)
     run, _ = run_once(tmp_path / "run", log, config)
@@ -264,6 +279,8 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
     assert path.read_text() == "old"
-    with written_at_once(path) as temporary:
-        temporary.write_text("new")
+    with open(path) as reader:  # in the middle of the old file
+        with written_at_once(path) as temporary:
+            temporary.write_text("new")
+        assert reader.read() == "old"
     assert path.read_text() == "new"

@@ -62,7 +62,7 @@ def test_a_log_by_hand(form, write_log, prepare):
 
 
 @settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     rows=logs,

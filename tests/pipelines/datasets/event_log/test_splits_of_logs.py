@@ -26,7 +26,7 @@ ROWS = st.lists(
 
 
 @settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(rows=ROWS, windows=st.sampled_from(["all", "last"]), length=st.integers(1, 9))
 def test_what_is_held_out_is_never_trained_on(rows, windows, length, write_log, tmp_path_factory):

@@ -16,6 +16,8 @@ from pipelines.tuning.request import Tuning
 
 from ..commands import fails
 
+pytestmark = pytest.mark.process
+
 TINY = ["--dataset", "synthetic_shop/tiny", "--set", "dim=4", "--set", "max_length=6"]
 SEARCH = ["tune", *TINY, "--over", "alpha", "--over", "theta", "--algorithm", "random"]
 TRIALS = 4

@@ -26,9 +26,9 @@ def calls():
     model = HMAR(config)
     layers = [x for x in model._flatten_layers() if isinstance(x, SelfAttention)]
     assert len(layers) == 4
-    before = np.array(model.score_catalog(tensors()))
+    before = numpy(model.score_catalog(tensors()))
     with recorded_attention(layers) as calls:
-        np.testing.assert_array_equal(before, np.array(model.score_catalog(tensors())))
+        np.testing.assert_array_equal(before, numpy(model.score_catalog(tensors())))
     assert all("call" not in layer.__dict__ for layer in layers)
     return calls
 

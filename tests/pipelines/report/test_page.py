@@ -146,13 +146,8 @@ def test_the_user_is_answered_as_the_model_answers(parsed, opened):
         assert row[2] == (", ".join(parts) or "nothing")
 
 
-pages = pytest.mark.parametrize(
-    "which", ["page", pytest.param("hostile_page", marks=pytest.mark.slow)]
-)
-
-
 @pytest.mark.slow
-@pages
+@pytest.mark.parametrize("which", ["page", "hostile_page"])
 def test_the_page_needs_nothing_else(request, which):
     text = request.getfixturevalue(which)
     parsed = HTMLPage(text)
@@ -168,7 +163,8 @@ def test_the_page_needs_nothing_else(request, which):
     assert len(text.encode()) < 2_000_000
 
 
-@pages
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["page", "hostile_page"])
 def test_the_page_can_be_read_without_seeing_it(request, which):
     parsed = HTMLPage(request.getfixturevalue(which))
     assert parsed.all("html")[0].attributes["lang"] == "en"

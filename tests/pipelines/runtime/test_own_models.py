@@ -126,6 +126,7 @@ def test_a_start_that_needs_the_item_table_asks_for_it(hmar, tmp_path):
     fails_last(process, "Tableless must define item_table")
 
 
+@pytest.mark.slow
 def test_the_environment_may_name_no_file_or_a_missing_one(hmar, run, tmp_path):
     MODELS["mine"] = SASRec  # as if a file had registered it
     for nothing in ("", "[]"):
@@ -135,6 +136,7 @@ def test_the_environment_may_name_no_file_or_a_missing_one(hmar, run, tmp_path):
         fails(hmar("evaluate", run, HMAR_IMPORT=wrong), "HMAR_IMPORT", wrong, "not a Python file")
 
 
+@pytest.mark.slow
 def test_the_name_of_a_file_may_have_a_colon(hmar, run, tmp_path):
     (tmp_path / "a:b").mkdir()
     (tmp_path / "a:b" / "mi:ne.py").write_text(

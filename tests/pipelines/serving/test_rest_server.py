@@ -98,6 +98,7 @@ def test_a_new_connection_has_time_to_send_its_request(start, monkeypatch):
         assert ask(port) == (200, b"3")
 
 
+@pytest.mark.slow
 def test_without_descriptors_it_rests_says_so_once_and_recovers(start, said, monkeypatch):
     server, port = start()
     monkeypatch.setattr("pipelines.serving.rest_channel._BACK_OFF_SECONDS", 0.01)

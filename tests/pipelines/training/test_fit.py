@@ -212,6 +212,7 @@ def test_the_seed_and_the_epoch_decide_the_dropout(log):
     assert states(0, 1) == found[1]
 
 
+@pytest.mark.slow
 def test_training_stops_when_validation_does_not_improve(tmp_path, log):
     config = small_config(log).replace(learning_rate=1e-12, patience=2, epochs=50)
     run, _ = run_once(tmp_path / "run", log, config)

@@ -72,6 +72,7 @@ def perturbed(splits, where, seed=1):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("events", ["all", "target"])
 @pytest.mark.parametrize("name", NAMES)
 def test_held_out_events_cannot_reach_them(log, name, events):

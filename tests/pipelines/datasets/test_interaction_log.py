@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hmar_keras.schema import Behaviors
+from pipelines.datasets import interaction_dataset
 from pipelines.datasets.interaction_log import group_by_user
 from pipelines.runtime.errors import InputError
 
@@ -72,6 +73,15 @@ def test_negative_ids_against_reference(rows):
 def test_text_ids_against_reference(rows, id_type):
     dataset = group(rows, id_type)
     assert (dataset.users.tolist(), dataset.items.tolist(), histories_of(dataset)) == slowly(rows)
+
+
+def test_shards_hold_the_users_one_after_the_other(log, monkeypatch):
+    monkeypatch.setattr(interaction_dataset, "_EVENTS_PER_SHARD", 100)
+    shards = [read() for read in log.shards()]
+    assert len(shards) > 2
+    assert [user for each in shards for user in each.users] == log.users.tolist()
+    found = [events for each in shards for events in histories_of(each)]
+    assert found == histories_of(log)
 
 
 def test_types_and_defaults():

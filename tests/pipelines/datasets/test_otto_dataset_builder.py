@@ -75,6 +75,7 @@ def test_nowhere_to_be_found(tmp_path):
         load_dataset("otto", tmp_path / "bad.zip", tmp_path / "cache")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "message"),
     [

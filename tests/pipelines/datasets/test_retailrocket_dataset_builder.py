@@ -72,6 +72,7 @@ def test_nowhere_to_be_found(tmp_path):
         load_dataset("retailrocket", tmp_path, tmp_path / "cache")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "message"),
     [

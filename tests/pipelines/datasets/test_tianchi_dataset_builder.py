@@ -63,6 +63,7 @@ def test_an_archive_is_as_good_as_the_file(tmp_path, write_zip):
         assert events_of(load_dataset("tianchi/raw", source, tmp_path / "cache")) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -276,6 +276,7 @@ def test_a_log_without_events_is_refused(timed):
         describe(timed([[], []]))
 
 
+@pytest.mark.slow
 def test_movielens_1m(real_data, tmp_path):
     description = describe(load_dataset("movielens/1m", real_data("ml-1m/ml-1m.zip"), tmp_path))
     assert f"{description.ties.rate:.0%}" == "77%"  # as published with the data
@@ -285,6 +286,7 @@ def test_movielens_1m(real_data, tmp_path):
     assert description.evaluation.test == 6_035
 
 
+@pytest.mark.slow
 def test_ijcai15(real_data, tmp_path):
     description = describe(load_dataset("ijcai15", real_data("ijcai15"), tmp_path))
     assert f"{description.ties.rate:.0%}" == "82%"  # as published with the data

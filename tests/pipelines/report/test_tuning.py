@@ -17,6 +17,8 @@ from pipelines.tuning.space import Choices, Range, SearchSpace
 from ..commands import fails
 from .html_page import HTMLPage
 
+pytestmark = pytest.mark.slow
+
 OBJECTIVE = "val_sampled_ndcg@10"
 SPACE = {
     "alpha": Range(0.02, 1.0, log=True),
@@ -249,7 +251,6 @@ def test_broken_files_are_told(hmar, search, breaking):
     assert "estore" in process.stderr
 
 
-@pytest.mark.slow
 def test_the_best_trial_has_its_own_report_below(hmar, trained):
     directory = hmar.home / "tuning"
     directory.mkdir()

@@ -79,6 +79,7 @@ def test_the_same_seed_gives_the_same_run(whole, tmp_path, log):
     assert other.history()[0]["loss"] != run.history()[0]["loss"]
 
 
+@pytest.mark.slow
 def test_the_step_is_traced_once(tmp_path, log, monkeypatch):
     step, traces = HMAR.train_step, []
     monkeypatch.setattr(HMAR, "train_step", lambda *args: traces.append(1) or step(*args))

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from pipelines.protocol.negatives import ExcludedItems
 from pipelines.protocol.splits import split
 from pipelines.training import host_batches as input_pipeline
 from pipelines.training.host_batches import TrainingData
@@ -91,6 +92,19 @@ def test_negatives_are_uniform_outside_the_history(way, datasets, config):
     outside = [2, 3, 5, 6, 7, 8]
     assert share[outside].sum() == 1
     assert np.all(np.abs(share[outside] - 1 / 6) < 6 * np.sqrt(5 / 36 / negatives.size))
+
+
+def test_the_device_draws_all_items_outside_a_history_and_no_others():
+    jax = pytest.importorskip("jax")
+    from pipelines.training.device_batches import _negatives
+
+    excluded = ExcludedItems.from_pairs([0, 0, 0, 1], [1, 4, 5, 9], 2, 9)
+    held = {"below": excluded.below(), "outside": excluded.outside()}
+    held = jax.device_put({**held, "below_starts": excluded.starts})
+    users = np.arange(2)[:, None, None]
+    drawn = np.asarray(_negatives(held, 2, users, (2, 1, 1000), jax.random.key(0)))
+    assert np.unique(drawn[0]).tolist() == [2, 3, 6, 7, 8, 9]
+    assert np.unique(drawn[1]).tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_the_seed_and_the_epoch_decide_alone(way, log, config):

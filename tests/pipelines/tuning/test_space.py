@@ -30,6 +30,14 @@ def test_the_usual_space_has_all_ranges_and_an_alpha_for_each_behavior():
     assert names == {*RANGES} - {"alpha"} | {f"alpha.{name}" for name in SHOP.names}
 
 
+def test_ranges_and_choices_extend_to_the_value_to_begin_with():
+    dropout, theta = Range(0.1, 0.6), Range(0.01, 1.0, log=True)
+    values = [dropout.including(value) for value in (0.0, 0.3, 0.7)]
+    assert values == [Range(0.0, 0.6), dropout, Range(0.1, 0.7)]
+    assert theta.including(0.0) == theta  # no logarithmic range begins at 0
+    assert Choices((1, 4)).including(2) == Choices((1, 2, 4))
+
+
 @pytest.mark.parametrize("preset", ["taobao", "tianchi", "yelp", "movielens"])
 def test_every_usual_value_of_a_preset_does(preset):
     config = RunConfig.preset(preset, 30, SHOP)

@@ -29,9 +29,14 @@ ids = st.text(
     min_size=1,
     max_size=3,
 )
-logs = st.lists(
-    st.tuples(ids, ids, st.sampled_from(BEHAVIORS), st.integers(-4, 4)), min_size=1, max_size=40
-)
+
+
+@st.composite
+def logs(draw):
+    """Rows of few users, items and times, so that they repeat and the rules have work."""
+    users, items = (draw(st.lists(ids, min_size=1, max_size=4, unique=True)) for _ in range(2))
+    row = st.tuples(*map(st.sampled_from, (users, items, BEHAVIORS, range(-2, 3))))
+    return draw(st.lists(row, min_size=1, max_size=40))
 
 
 def same(prepared, rows, **rules):
@@ -65,7 +70,7 @@ def test_a_log_by_hand(form, write_log, prepare):
     deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    rows=logs,
+    rows=logs(),
     form=st.sampled_from(FORMS),
     least=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     keep_duplicates=st.booleans(),
@@ -127,11 +132,11 @@ def test_order_of_behaviors_from_their_frequency(write_log, prepare):
     assert prepared.report.inferred_order
 
 
-@pytest.mark.parametrize("repeated", [True, False])
-def test_whether_items_repeat_is_seen_from_the_target_events(repeated, write_log, prepare):
-    rows = [("u", f"i{n}", "buy", n) for n in range(99)]
+@pytest.mark.parametrize(("item", "repeated"), [("i0", True), ("seen", True), ("new", False)])
+def test_whether_items_repeat_is_seen_from_the_target_events(item, repeated, write_log, prepare):
+    rows = [("u", f"i{n}", "buy", n) for n in range(99)] + [("u", "seen", "view", 0)]
     rows += [("u", f"i{n}", "view", 1000 + n) for n in range(99)]  # later events prove nothing
-    rows += [("u", "i0" if repeated else "new", "buy", 500)]
+    rows += [("u", item, "buy", 500)]
     assert prepare(write_log("log.csv", rows)).repeats == repeated  # 1 of 100
     assert prepare(write_log("log.csv", rows), repeats=not repeated).repeats != repeated
 
@@ -267,3 +272,8 @@ def test_rare_items_and_short_users_take_turns(write_log, prepare):
         ("item with fewer than 2 events", 2),
         ("user with fewer than 2 events", 2),
     ]
+    # Dropping u3 leaves `a` too rare, which leaves u1 too short.
+    rows = [("u1", "a", "buy", 1), ("u1", "b", "buy", 2), ("u3", "a", "buy", 1)]
+    rows += [("u2", "b", "buy", 1), ("u2", "b", "buy", 2)]
+    prepared = prepare(write_log("log.csv", rows), min_item_count=2, min_user_events=2)
+    assert (prepared.users, prepared.items) == (["u2"], ["b"])

@@ -13,7 +13,7 @@ from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.hardware import Hardware
 from pipelines.storage.artefacts import written_at_once
-from pipelines.training.fit import best_epoch, train
+from pipelines.training.fit import _is_finished, best_epoch, train
 from pipelines.training.host_batches import TrainingData, evaluation_dataset
 from pipelines.training.run_config import RunConfig
 from pipelines.training.run_directory import RunDirectory
@@ -222,6 +222,21 @@ def test_training_stops_when_validation_does_not_improve(tmp_path, log):
     before = run.history()
     train(split(log), config, run, 0)
     assert run.history() == before
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([], False),
+        ([0.3, 0.1], False),
+        ([0.3, 0.1, 0.2], True),  # two epochs without a better score
+        ([0.1, 0.2, 0.3, 0.2], False),
+        ([0.1, 0.2, 0.3, 0.4, 0.5], True),  # all epochs
+    ],
+)
+def test_a_run_ends_where_patience_or_epochs_do(config, scores, expected):
+    training = config.training.replace(patience=2, epochs=5)
+    assert _is_finished([{MONITORED: score} for score in scores], training) is expected
 
 
 def test_the_best_epoch_is_the_earliest_of_equals():

@@ -11,6 +11,7 @@ import itertools
 import numpy as np
 
 from pipelines.datasets.interaction_dataset import InteractionDataset
+from pipelines.datasets.time_unit import time_unit
 from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
 
@@ -21,7 +22,6 @@ QUANTILES = {
 DISTINCT = "distinct time"  # `Timeline.bin` if each time that occurs has its own bin
 RAW = "raw"  # `Timeline.bin` if bins are ranges of raw numbers
 
-_YEARS = (631_152_000, 4_102_444_800)  # 1990 and 2100 in Unix seconds
 _WIDTHS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 _MONDAY = 345_600  # the first Monday in Unix seconds
 _MAX_BINS, _MAX_MONTHS, _MAX_RAW, _MAX_DISTINCT = 120, 240, 60, 400
@@ -284,11 +284,8 @@ def _ties(dataset):
 def _timeline(dataset):
     times, names = dataset.timestamps, dataset.behaviors.names
     first, last = int(times.min()), int(times.max())
-    low, high = _YEARS
-    scales = {"s": 1, "ms": 1_000}
-    unit = next((u for u, x in scales.items() if low * x <= first and last < high * x), None)
+    unit, scale = time_unit(first, last)
     if unit:
-        scale = scales[unit]
         bin_, starts = _date_bins(first // scale, last // scale)
         starts = starts * scale
         dates = [f"{np.datetime64(time // scale, 's')}".replace("T", " ") for time in (first, last)]

@@ -1,14 +1,20 @@
-"""Baselines that any model must beat to be worth serving. They learn from training events alone."""
+"""Simple rules that any model must beat to be worth serving.
+
+They count training events and learn nothing. Their few constants are the same for every log.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
-from scipy import sparse
 
 from pipelines.evaluation.evaluator import Scorer
+from pipelines.evaluation.session_cooccurrence import SessionCooccurrence
+from pipelines.evaluation.touched_rules import RecencyByBehavior, TouchedByConversion
 from pipelines.protocol.questions import history_items
 from pipelines.protocol.splits import EvaluationSet, Splits
-from pipelines.protocol.training_counts import item_popularity, touched_items
+from pipelines.protocol.training_counts import item_popularity
 
 
 def baselines(splits: Splits) -> dict[str, Scorer]:
@@ -16,8 +22,27 @@ def baselines(splits: Splits) -> dict[str, Scorer]:
     return {
         "popularity": Popularity(splits),
         "repeat your history": RepeatHistory(splits),
-        "item co-occurrence": ItemCooccurrence(splits),
+        "recency by behaviour": RecencyByBehavior(splits),
+        "touched, by conversion": TouchedByConversion(splits),
+        "session co-occurrence": SessionCooccurrence(splits),
     }
+
+
+def best_rule(
+    results: Mapping[str, Mapping[str, Mapping[str, float]]], protocol: str, metric: str = "ndcg@10"
+) -> str | None:
+    """Returns the rule that a model has to beat under a protocol; the first of equals.
+
+    Args:
+        results: `results[scorer][protocol][metric]`, the model first, then the rules.
+        protocol: the protocol.
+        metric: the metric.
+
+    Returns:
+        its name, or None if there are no rules.
+    """
+    rules = list(results)[1:]
+    return max(rules, key=lambda rule: results[rule][protocol][metric], default=None)
 
 
 class Popularity:
@@ -45,26 +70,3 @@ class RepeatHistory:
         # Later assignments win, so an item touched twice has the score of its last event.
         scores[rows, items] = 1 + np.arange(len(rows)) - np.searchsorted(rows, rows)
         return scores
-
-
-class ItemCooccurrence:
-    """Items whose users overlap with those of the items in the history (cosine)."""
-
-    def __init__(self, splits: Splits):
-        dataset, touched = splits.dataset, touched_items(splits)
-        length = np.sqrt(np.maximum(np.asarray(touched.sum(axis=0)).ravel(), 1))
-        touched = touched @ sparse.diags_array(1 / length).astype(np.float32)
-        similarity = (touched.T @ touched).tocsr()
-        similarity.setdiag(0)  # an item does not count as similar to itself
-        self._dataset = dataset
-        self._similarity = similarity
-        self._popularity = item_popularity(splits).astype(np.float32)
-
-    def __call__(self, questions: EvaluationSet) -> np.ndarray:
-        """Returns scores, float32 [questions, num_items + 1]."""
-        rows, items = history_items(self._dataset, questions)
-        shape = (len(questions), self._dataset.num_items + 1)
-        history = sparse.csr_array((np.ones(len(rows), np.float32), (rows, items)), shape)
-        history.data[:] = 1
-        scores = (history @ self._similarity).toarray()
-        return scores + 1e-6 * self._popularity  # orders items without any co-occurrence

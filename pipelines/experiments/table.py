@@ -23,6 +23,8 @@ _TITLES = {
 def experiment_tables(results: dict) -> Iterator[Table]:
     """Yields tables of every variant's test results, and of the reference's lead.
 
+    A star marks the best of the rules that are not trained.
+
     Args:
         results: what `Experiment.run` returns.
     """
@@ -30,23 +32,39 @@ def experiment_tables(results: dict) -> Iterator[Table]:
     first = results["variants"][0]["seeds"][0]["test"]
     for protocol, heading in _TITLES.items():
         asked = f"{first[protocol]['questions']:,} x {first[protocol]['candidates']:,.0f}"
-        table = Table(title=f"test, {heading} ({asked})", title_justify="left", box=box.SIMPLE)
+        title = f"test, {heading} ({asked}); * the best simple rule"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE)
         table.add_column("", no_wrap=True)
         for metric in METRICS:
             heading = f"{metric.upper()}\n{printable(reference)} ahead by (95 %)"
             table.add_column(Text(heading), justify="right", no_wrap=True)
+        best = {metric: _best_rule(results, protocol, metric) for metric in METRICS}
         for row in results["variants"]:
             differences = results["differences"].get(row["name"], {}).get(protocol, {})
-            cells = [_cell(row, protocol, metric, differences.get(metric)) for metric in METRICS]
+            cells = [
+                ("* " if row is best[metric] else "")
+                + _cell(row, protocol, metric, differences.get(metric))
+                for metric in METRICS
+            ]
             table.add_row(Text(printable(row["name"])), *cells)
         yield table
 
 
+def _best_rule(results, protocol, metric):
+    """Returns the row of the rule with the highest mean, None if no rule is evaluated."""
+    rules = [row for row in results["variants"] if not row["trained"]]
+    return max(rules, key=lambda row: _mean(row, protocol, metric)[0], default=None)
+
+
+def _mean(row, protocol, metric):
+    """Returns mean and deviation over the seeds."""
+    return mean_and_deviation([seed["test"][protocol][metric] for seed in row["seeds"]])
+
+
 def _cell(row, protocol, metric, difference):
     """Formats mean and deviation over the seeds and, below them, the reference's lead."""
-    values = [seed["test"][protocol][metric] for seed in row["seeds"]]
-    mean, deviation = mean_and_deviation(values)
-    text = f"{mean:.4f} ± {deviation:.4f}" if len(values) > 1 else f"{mean:.4f}"
+    mean, deviation = _mean(row, protocol, metric)
+    text = f"{mean:.4f} ± {deviation:.4f}" if len(row["seeds"]) > 1 else f"{mean:.4f}"
     if not difference:
         return text
     # Without leading zeros, two columns of them fit a terminal.

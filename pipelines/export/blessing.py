@@ -61,7 +61,7 @@ def bless(
     score = validation_score(candidate)
     others = {name: validation_score(results) for name, results in baselines.items()}
     best = max(others, key=others.__getitem__)
-    asked = [(f"the best baseline, {best}", others[best], 1 + gain)]
+    asked = [(f'the best baseline, "{best}"', others[best], 1 + gain)]
     if live is not None:
         asked.insert(0, ("the live version", validation_score(live), 1 - tolerance))
     passed = [score >= bar * factor for _, bar, factor in asked]

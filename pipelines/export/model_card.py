@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jinja2
 
+from pipelines.evaluation.baselines import best_rule
 from pipelines.storage.json_text import parse_json
 from pipelines.training.run_files import are_results
 
@@ -65,4 +66,6 @@ def _markdown(name, model, metadata):
     )
     results = {"validation": metadata.get("validation"), "test": metadata.get("test")}
     template = environment.get_template("model_card.md")
-    return template.render({**metadata, **results, "name": name, "model": model})
+    return template.render(
+        {**metadata, **results, "name": name, "model": model, "best_rule": best_rule}
+    )

@@ -71,6 +71,17 @@ def history_features(
     return {name: made[name]() for name in names}
 
 
+def history_events(questions: EvaluationSet) -> tuple[np.ndarray, np.ndarray]:
+    """Returns all (question, event) pairs of the full histories, oldest first: two int64 arrays.
+
+    Events are counted through the whole dataset.
+    """
+    lengths = questions.ends - questions.starts
+    rows = np.repeat(np.arange(len(questions)), lengths)
+    first = np.repeat(questions.starts - (np.cumsum(lengths) - lengths), lengths)
+    return rows, first + np.arange(len(rows))
+
+
 def history_items(
     dataset: InteractionDataset, questions: EvaluationSet
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -78,10 +89,8 @@ def history_items(
 
     Pairs may repeat.
     """
-    lengths = questions.ends - questions.starts
-    rows = np.repeat(np.arange(len(questions)), lengths)
-    first = np.repeat(questions.starts - (np.cumsum(lengths) - lengths), lengths)
-    return rows, dataset.item_ids[first + np.arange(len(rows))].astype(np.int64)
+    rows, events = history_events(questions)
+    return rows, dataset.item_ids[events].astype(np.int64)
 
 
 def evaluation_candidates(

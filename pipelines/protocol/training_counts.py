@@ -1,4 +1,4 @@
-"""Counts of the training events by item: who touched it, and how often."""
+"""Counts of the training events: who touched what and how often, and what users did next."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from scipy import sparse
 
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.protocol.splits import Splits, event_users
+
+# What is added to the users of an item before their ratio: few users prove little.
+_TARGET_USERS = 0.5
+_WEAK_USERS = 20
 
 
 def touched_items(splits: Splits) -> sparse.csr_array:
@@ -18,10 +22,15 @@ def touched_items(splits: Splits) -> sparse.csr_array:
     dataset: InteractionDataset = splits.dataset
     trained = splits.training_events()
     users, items = event_users(dataset)[trained], dataset.item_ids[trained]
-    shape = (dataset.num_users, dataset.num_items + 1)
-    touched = sparse.csr_array((np.ones(len(users), np.float32), (users, items)), shape)
-    touched.data[:] = 1
-    return touched
+    return ones_at(users, items, (dataset.num_users, dataset.num_items + 1))
+
+
+def ones_at(rows: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
+    """Returns a sparse matrix, float32 of `shape`, with 1 at `[rows, items]`; pairs may repeat."""
+    matrix = sparse.csr_array((np.ones(len(rows), np.float32), (rows, items)), shape)
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix
 
 
 def item_popularity(splits: Splits) -> np.ndarray:
@@ -40,3 +49,100 @@ def item_popularity(splits: Splits) -> np.ndarray:
     targets = np.bincount(dataset.item_ids[on_target], minlength=size)
     counts = targets + events / (events.max() + 1)
     return counts / (counts.max() + 1)
+
+
+def item_conversion(splits: Splits) -> np.ndarray:
+    """Returns how often each item is bought per view, smoothed.
+
+    That is (users with the target behaviour + 0.5) / (users with the weakest behaviour + 20), so an
+    item with few views does not come first for a single purchase.
+
+    Returns:
+        float64 [num_items + 1] by item id.
+    """
+    behaviors = splits.dataset.behaviors
+    targets, views = (_users_by_item(splits, id) for id in (behaviors.target_id, 1))
+    return (targets + _TARGET_USERS) / (views + _WEAK_USERS)
+
+
+def _users_by_item(splits, behavior):
+    """Returns how many users have an event of the behaviour on each item in training."""
+    dataset = splits.dataset
+    chosen = splits.training_events() & (dataset.behavior_ids == behavior)
+    size = dataset.num_items + 1
+    pairs = event_users(dataset)[chosen] * size + dataset.item_ids[chosen]
+    return np.bincount(np.unique(pairs) % size, minlength=size)
+
+
+def training_sessions(splits: Splits, width: int) -> tuple[sparse.csr_array, np.ndarray]:
+    """Returns which items stand together in the sessions of training.
+
+    A session is what a user touched in one bucket of time. Sessions of a single item are left out.
+
+    Args:
+        splits: the split dataset.
+        width: length of a bucket, in the unit of the log's times.
+
+    Returns:
+        float32 [sessions, num_items + 1], 1 at `[session, item id]`, however often; and int64
+        [sessions], the users' rows.
+    """
+    dataset = splits.dataset
+    trained = splits.training_events()
+    users, items = event_users(dataset)[trained], dataset.item_ids[trained]
+    buckets = dataset.timestamps[trained] // width
+    order = np.lexsort((items, buckets, users))
+    users, buckets, items = users[order], buckets[order], items[order]
+    opens = np.diff(users, prepend=-1) != 0
+    opens[1:] |= buckets[1:] != buckets[:-1]
+    sessions = np.cumsum(opens) - 1
+    touched = ones_at(sessions, items, (np.count_nonzero(opens), dataset.num_items + 1))
+    shared = np.diff(touched.indptr) > 1
+    return touched[shared], users[opens][shared]
+
+
+def target_rates(splits: Splits) -> np.ndarray:
+    """Returns how often an item is the user's next target, by what the user did to it before.
+
+    Every training event of the target behaviour asks: which share of the items on which the user's
+    strongest behaviour was `b` until then is the item of this event? In a shop where people buy
+    things again, that share is high for bought items; where nobody rates a film twice, it is 0.
+
+    Returns:
+        float64 [behaviors + 1] by behaviour id, that of untouched items first.
+    """
+    dataset = splits.dataset
+    trained = splits.training_events()
+    users, behaviors = event_users(dataset)[trained], dataset.behavior_ids[trained]
+    before = _strongest_before(users, dataset.item_ids[trained], behaviors)
+    after = np.maximum(before, behaviors)
+    asked = behaviors == dataset.behaviors.target_id
+    count = len(dataset.behaviors) + 1
+    hits = np.bincount(before[asked], minlength=count)
+    chances = np.zeros(count)
+    first = np.searchsorted(users, users)
+    for behavior in range(1, count):
+        change = (after == behavior).astype(np.int64) - (before == behavior)
+        until = np.cumsum(change) - change
+        chances[behavior] = (until - until[first])[asked].sum()
+    chances[0] = np.count_nonzero(asked) * dataset.num_items - chances.sum()
+    return hits / np.maximum(chances, 1)
+
+
+def _strongest_before(users, items, behaviors):
+    """Returns the strongest behaviour so far of each event's user on its item, 0 if there is none.
+
+    Args:
+        users: int [events], ascending; each user's events are in time order.
+        items: int [events].
+        behaviors: int [events].
+    """
+    order = np.lexsort((items, users))  # stable, so a pair's events stay in time order
+    users, items, behaviors = users[order], items[order], behaviors[order].astype(np.int64)
+    opens = np.ones(len(order), bool)
+    opens[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
+    base = np.cumsum(opens) * (behaviors.max(initial=0) + 1)
+    so_far = np.maximum.accumulate(base + behaviors) - base
+    before = np.empty(len(order), np.int64)
+    before[order] = np.where(opens, 0, np.concatenate([[0], so_far[:-1]]))
+    return before

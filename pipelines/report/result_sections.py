@@ -76,7 +76,7 @@ def headline(results: Results) -> list:
     for protocol, estimates in results.by_protocol.items():
         hits = estimates.of(answers.model, "hr@10")
         best, lead = results.lead(protocol)
-        note = f"HR@10; best baseline, {best}: {number(hits.mean - lead.mean, 3)}"
+        note = f"HR@10; best baseline, “{best}”: {number(hits.mean - lead.mean, 3)}"
         tiles.append((number(hits.mean, 3), title_of(protocol), note))
     return [Tiles(tiles), *map(Paragraph, map(_verdict(results), results.by_protocol))]
 
@@ -87,11 +87,11 @@ def _verdict(results):
         hits = estimates.of(answers.model, "hr@10")
         best, lead = results.lead(protocol)
         if lead.low > 0:
-            relation = f"more often than the best baseline, {best}"
+            relation = f"more often than the best baseline, “{best}”"
         elif lead.high < 0:
-            relation = f"less often than the best baseline, {best}"
+            relation = f"less often than the best baseline, “{best}”"
         else:
-            relation = f"not clearly more or less often than the best baseline, {best}"
+            relation = f"not clearly more or less often than the best baseline, “{best}”"
         return (
             f"{title_of(protocol).capitalize()}: {answers.model} has the answer in its top ten "
             f"for {percent(hits.mean)} of {counted(estimates.questions, 'test question')}, "

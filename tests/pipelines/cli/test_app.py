@@ -40,7 +40,8 @@ def test_run_trains_evaluates_exports_and_answers(hmar, finished):
     assert metrics["epochs"] == 2
     for part in ("validation", "test"):
         assert list(metrics[part]) == [
-            *("HMAR", "popularity", "repeat your history", "item co-occurrence"),
+            *("HMAR", "popularity", "repeat your history", "recency by behaviour"),
+            *("touched, by conversion", "session co-occurrence"),
         ]
         for protocols in metrics[part].values():
             assert set(protocols) == {"sampled", "full", "full_unseen"}

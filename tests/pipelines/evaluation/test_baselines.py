@@ -1,6 +1,6 @@
 import numpy as np
 
-from pipelines.evaluation.baselines import ItemCooccurrence, RepeatHistory
+from pipelines.evaluation.baselines import RepeatHistory
 from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import item_popularity
 
@@ -29,19 +29,3 @@ def test_repeat_history_goes_by_recency_then_popularity(datasets):
     order = np.argsort(-scores[0, 1:], kind="stable") + 1
     # The history of the validation question is 4 2 4 1 5, newest first: 5 1 4 2; then 7, bought.
     assert order[:5].tolist() == [5, 1, 4, 2, 7]
-
-
-def test_cooccurrence_equals_the_cosine(log):
-    splits = split(log)
-    scorer = ItemCooccurrence(splits)
-    touched = np.zeros((log.num_users, log.num_items + 1))
-    for user in range(log.num_users):
-        touched[user, log.item_ids[splits.train_starts[user] : splits.train_ends[user]]] = 1
-    norms = np.maximum(np.sqrt(touched.sum(axis=0)), 1)
-    cosine = touched.T @ touched / norms[:, None] / norms[None]
-    np.fill_diagonal(cosine, 0)
-    scores = scorer(splits.test)
-    for row in range(len(splits.test)):
-        history = set(log.item_ids[splits.test.starts[row] : splits.test.ends[row]].tolist())
-        expected = sum(cosine[item] for item in history)
-        np.testing.assert_allclose(scores[row], expected, atol=1e-4)

@@ -21,7 +21,10 @@ from ..commands import fails
 
 TINY = ["--dataset", "synthetic_shop/tiny", "--set", "dim=4", "--set", "max_length=6"]
 PROTOCOLS = {"sampled", "sampled_popular", "full", "full_unseen"}
-SIMPLE = ["popularity", "repeat your history", "item co-occurrence"]
+SIMPLE = [
+    *("popularity", "repeat your history", "recency by behaviour", "touched, by conversion"),
+    "session co-occurrence",
+]
 
 
 def results_of(path):
@@ -151,7 +154,7 @@ def test_a_killed_experiment_ends_with_the_same_table(fresh_hmar, home):
 def test_ranks_survive_the_file(tmp_path):
     ranks = {
         "test/full": Ranks(np.array([3, -1, 0]), np.array([9, 8, 9])),
-        "item co-occurrence/test/sampled": Ranks(np.array([1]), np.array([100])),
+        "session co-occurrence/test/sampled": Ranks(np.array([1]), np.array([100])),
     }
     save_ranks(tmp_path / "ranks.npz", ranks)
     loaded = load_ranks(tmp_path / "ranks.npz")

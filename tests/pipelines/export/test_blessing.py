@@ -33,7 +33,7 @@ def results(score):
     }
 
 
-BASELINES = {"popularity": results(0.1), "item co-occurrence": results(0.2)}
+BASELINES = {"popularity": results(0.1), "touched, by conversion": results(0.2)}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_reasons_name_what_failed_with_numbers():
     blessing = bless(results(0.15), BASELINES, results(0.1), gain=0.1)
     assert blessing.reasons == [
         "validation score 0.1500 is below the 0.2000 (times 1.1) of the best baseline, "
-        "item co-occurrence"
+        '"touched, by conversion"'
     ]
     both = bless(results(0.15), BASELINES, results(0.4)).sentence()
     assert both.startswith("not blessed, nothing was written: ")

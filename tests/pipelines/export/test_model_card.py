@@ -11,7 +11,8 @@ from pipelines.export.model_card import CARD, METADATA, write_card
 def metadata(config):
     metrics = {"hr@10": 0.51234, "ndcg@10": 0.25}
     results = dict.fromkeys(("sampled", "full", "full_unseen"), metrics)
-    scorers = {"HMAR": results, "popularity": results}
+    worse = dict.fromkeys(results, {"hr@10": 0.4, "ndcg@10": 0.1})
+    scorers = {"HMAR": results, "popularity": results, "repeat your history": worse}
     return {
         "config": config.to_dict(),
         "dataset": "shop",
@@ -33,7 +34,8 @@ def test_the_card_tells_data_results_settings_and_limits(metadata, tmp_path):
         *("# shop", "1,234 users, 30 items", "| view | 5,000 |", "| buy (target) | 3 |"),
         *("seed 5", "epoch 7", "latest 6 known events", '"dim": 8'),
         *("## Results", "| Test |", "| Validation |"),
-        "| popularity | 0.5123 / 0.2500 | 0.5123 / 0.2500 | 0.5123 / 0.2500 |",
+        "| popularity | **0.5123 / 0.2500** | **0.5123 / 0.2500** | **0.5123 / 0.2500** |",
+        "| repeat your history | 0.4000 / 0.1000 | 0.4000 / 0.1000 | 0.4000 / 0.1000 |",
     ):
         assert part in card, part
     # The rows of a table are consecutive lines.

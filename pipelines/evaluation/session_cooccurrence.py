@@ -1,0 +1,101 @@
+"""Items that share users and, more, sessions with the items of the history."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from pipelines.evaluation.sessions import choose_width
+from pipelines.protocol.questions import history_items
+from pipelines.protocol.splits import EvaluationSet, Splits
+from pipelines.protocol.training_counts import (
+    item_popularity,
+    ones_at,
+    touched_items,
+    training_sessions,
+)
+
+_HISTORY_POWER = 0.7  # frequent items of the history say less
+_CANDIDATE_POWER = 0.3  # frequent candidates stand beside everything
+_PAIRS_AT_ONCE = 1 << 24  # half a gigabyte
+_PAIRS_KEPT = 1 << 26  # half a gigabyte
+
+
+class SessionCooccurrence:
+    """Items that the training sessions put beside the items of the history.
+
+    The score of item i is the sum, over the different items j of the history and the sessions s
+    with both, of 1 / (len(s) n_j^0.7 n_i^0.3), where n is an item's number of users and len(s) the
+    number of different items. A user's training events are one long session; beside it stand the
+    sessions of `choose_width`, if there are any. An item is not beside itself. Items
+    beside none of the history go by popularity.
+
+    On a large log only the greatest terms of each j are kept, as many as fit into half a gigabyte.
+
+    Args:
+        splits: the split dataset.
+        width: length of a session's bucket of time, in the unit of the log's times; 0 for users
+            alone. By default it is measured in training.
+    """
+
+    def __init__(self, splits: Splits, width: int | None = None):
+        touched = touched_items(splits)
+        users = np.maximum(touched.sum(axis=0), 1)
+        factors = users**-_HISTORY_POWER, users**-_CANDIDATE_POWER
+        width = choose_width(splits, *factors) if width is None else width
+        sessions = [touched, training_sessions(splits, width)[0]] if width else [touched]
+        self._dataset = splits.dataset
+        self._terms = _terms(sparse.vstack(sessions, format="csr"), *factors)
+        # Far below all terms: popularity is less than 1.
+        self._popularity = (1e-9 * item_popularity(splits)).astype(np.float32)
+
+    def __call__(self, questions: EvaluationSet) -> np.ndarray:
+        """Returns scores, float32 [questions, num_items + 1]."""
+        size = len(self._popularity)
+        history = ones_at(*history_items(self._dataset, questions), (len(questions), size))
+        return (history @ self._terms).toarray() + self._popularity
+
+
+def _terms(sessions, by_history, by_candidate):
+    """Returns what each item of a history (rows) adds to the score of each other item (columns).
+
+    Args:
+        sessions: float32 [sessions, items], 1 for the items of a session.
+        by_history: float [items], factors of the rows.
+        by_candidate: float [items], factors of the columns.
+
+    Returns:
+        float32 [items, items], sparse.
+    """
+    lengths = sessions.sum(axis=1)
+    pairs = sessions.T @ lengths  # per item, over all sessions
+    blocks = (np.cumsum(pairs, dtype=np.float64) / _PAIRS_AT_ONCE).astype(int)
+    rows = (sessions @ _diagonal(by_history)).tocsc()
+    columns = _diagonal(1 / np.maximum(lengths, 1)) @ sessions @ _diagonal(by_candidate)
+    kept = max(_PAIRS_KEPT // sessions.shape[1], 1)
+    found = []
+    for block in np.unique(blocks):
+        start, end = np.searchsorted(blocks, [block, block + 1])
+        found.append(_greatest((rows[:, start:end].T @ columns).tocsr(), start, kept))
+    return sparse.vstack(found, format="csr")
+
+
+def _greatest(terms, start, kept):
+    """Keeps the `kept` greatest terms of each row, without an item's own.
+
+    Args:
+        terms: float32 [rows, items], sparse, in CSR form.
+        start: id of the first row's item.
+        kept: how many terms to keep per row.
+    """
+    rows = np.repeat(np.arange(terms.shape[0]), np.diff(terms.indptr))
+    terms.data[terms.indices == rows + start] = 0
+    for row in np.flatnonzero(np.diff(terms.indptr) > kept):
+        values = terms.data[terms.indptr[row] : terms.indptr[row + 1]]
+        values[np.argpartition(values, -kept)[:-kept]] = 0
+    terms.eliminate_zeros()
+    return terms
+
+
+def _diagonal(factors):
+    return sparse.diags_array(factors.astype(np.float32))

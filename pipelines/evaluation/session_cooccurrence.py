@@ -6,11 +6,12 @@ import numpy as np
 from scipy import sparse
 
 from pipelines.evaluation.sessions import choose_width
-from pipelines.protocol.questions import history_items
+from pipelines.evaluation.touched_rules import strongest_events
 from pipelines.protocol.splits import EvaluationSet, Splits
 from pipelines.protocol.training_counts import (
     item_popularity,
     ones_at,
+    target_rates,
     touched_items,
     training_sessions,
 )
@@ -28,7 +29,8 @@ class SessionCooccurrence:
     with both, of 1 / (len(s) n_j^0.7 n_i^0.3), where n is an item's number of users and len(s) the
     number of different items. A user's training events are one long session; beside it stand the
     sessions of `choose_width`, if there are any. An item is not beside itself. Items
-    beside none of the history go by popularity.
+    beside none of the history go by popularity. Touched items of a group that does not come back
+    (`touched_rules`) are last.
 
     On a large log only the greatest terms of each j are kept, as many as fit into half a gigabyte.
 
@@ -46,14 +48,19 @@ class SessionCooccurrence:
         sessions = [touched, training_sessions(splits, width)[0]] if width else [touched]
         self._dataset = splits.dataset
         self._terms = _terms(sparse.vstack(sessions, format="csr"), *factors)
+        rates = target_rates(splits)
+        self._comes_back = rates > rates[0]
         # Far below all terms: popularity is less than 1.
         self._popularity = (1e-9 * item_popularity(splits)).astype(np.float32)
 
     def __call__(self, questions: EvaluationSet) -> np.ndarray:
         """Returns scores, float32 [questions, num_items + 1]."""
-        size = len(self._popularity)
-        history = ones_at(*history_items(self._dataset, questions), (len(questions), size))
-        return (history @ self._terms).toarray() + self._popularity
+        rows, items, behaviors, _ = strongest_events(self._dataset, questions)
+        history = ones_at(rows, items, (len(questions), len(self._popularity)))
+        scores = (history @ self._terms).toarray() + self._popularity
+        gone = ~self._comes_back[behaviors]
+        scores[rows[gone], items[gone]] = -1
+        return scores
 
 
 def _terms(sessions, by_history, by_candidate):

@@ -28,7 +28,7 @@ class RecencyByBehavior:
     def __call__(self, questions: EvaluationSet) -> np.ndarray:
         """Returns scores, float32 [questions, num_items + 1]."""
         scores = np.tile(self._popularity, (len(questions), 1))
-        rows, items, behaviors, ages = _strongest_events(self._dataset, questions)
+        rows, items, behaviors, ages = strongest_events(self._dataset, questions)
         order = np.lexsort((*self._within(items, ages), self._places[behaviors], rows))
         rows, items, behaviors = rows[order], items[order], behaviors[order]
         first = np.searchsorted(rows, rows)
@@ -58,7 +58,7 @@ class TouchedByConversion(RecencyByBehavior):
         return -ages, self._conversion[items]
 
 
-def _strongest_events(dataset, questions):
+def strongest_events(dataset, questions):
     """Returns the last event of the strongest behaviour of each question on each touched item.
 
     Returns:

@@ -66,6 +66,5 @@ def _markdown(name, model, metadata):
     )
     results = {"validation": metadata.get("validation"), "test": metadata.get("test")}
     template = environment.get_template("model_card.md")
-    return template.render(
-        {**metadata, **results, "name": name, "model": model, "best_rule": best_rule}
-    )
+    known = {"name": name, "model": model, "best_rule": best_rule}
+    return template.render({**metadata, **results, **known})

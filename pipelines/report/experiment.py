@@ -49,6 +49,11 @@ class Variant:
     changes: dict
     trainings: list[Training]
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is a model rather than a simple rule."""
+        return any(training.epochs is not None for training in self.trainings)
+
     def values(self, protocol: str, metric: str) -> np.ndarray:
         """Returns a test metric of the seeds that have it: float [seeds]."""
         found = [t.test.get(protocol, {}).get(metric) for t in self.trainings]

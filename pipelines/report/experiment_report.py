@@ -109,6 +109,10 @@ def _ranking(experiment, protocol):
         parts.append(f"not clearly different from {counted(unclear, 'variant')}")
     text = f"{title_of(protocol).capitalize()}: “{shown(best)}” has the highest NDCG@10"
     text += f" ({number(means[best], 3)})."
+    rules = [v.name for v in experiment.variants if not v.is_trained and v.name in means]
+    if rules and best not in rules:
+        rule = max(rules, key=means.get)
+        text += f" The best simple rule is “{shown(rule)}” ({number(means[rule], 3)})."
     return f"{text} “{shown(experiment.reference)}” is {'; '.join(parts)}." if parts else text
 
 

@@ -11,7 +11,7 @@ from pipelines.export.model_card import CARD, METADATA, write_card
 def metadata(config):
     metrics = {"hr@10": 0.51234, "ndcg@10": 0.25}
     results = dict.fromkeys(("sampled", "full", "full_unseen"), metrics)
-    worse = dict.fromkeys(results, {"hr@10": 0.4, "ndcg@10": 0.1})
+    worse = {protocol: {"hr@10": 0.4, "ndcg@10": 0.1} for protocol in results}
     scorers = {"HMAR": results, "popularity": results, "repeat your history": worse}
     return {
         "config": config.to_dict(),

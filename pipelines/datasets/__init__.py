@@ -71,6 +71,11 @@ DATASETS = {
         default_config="csr",
         needs_files=True,
     ),
+    "taobao_sample": DatasetEntry(
+        description="a sample of Taobao without times: view, cart, buy, with official test items",
+        builder="pipelines.datasets.taobao_sample.taobao_sample_dataset_builder:TaobaoSample",
+        needs_files=True,
+    ),
     "tianchi": DatasetEntry(
         description="the paper's Tianchi log with official test items, or the contest's whole "
         "log: pv, fav, cart, buy",

@@ -72,6 +72,7 @@ DEFAULTS = {
         },
     ),
     "taobao": ("taobao", {}),
+    "taobao_sample": (None, _QUICK),
     "tianchi": ("tianchi", {}),
     "yelp": ("yelp", {}),
     "retailrocket": (None, _QUICK),

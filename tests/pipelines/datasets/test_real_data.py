@@ -50,6 +50,17 @@ def test_ijcai15(real_data, tmp_path):
     assert not np.isin(tested * 100_000 + dataset.held_out_items[tested], seen).any()
 
 
+def test_taobao_sample(real_data, tmp_path):
+    dataset = load_dataset("taobao_sample", real_data("taobao_mbcgcn"), tmp_path)
+    assert (dataset.num_users, dataset.num_items) == (15_449, 11_953)
+    assert dataset.events_by_behavior() == {"view": 858_505, "cart": 180_027, "buy": 92_180}
+    assert (dataset.held_out_items > 0).sum() == 15_449
+    users = np.repeat(np.arange(dataset.num_users), np.diff(dataset.offsets))
+    answers = dataset.held_out_items[users] == dataset.item_ids
+    shares = np.bincount(dataset.behavior_ids[answers], minlength=4)[1:] / dataset.num_users
+    assert np.round(shares, 3).tolist() == [0.797, 0.196, 0.0]
+
+
 def test_movielens_as_an_own_log(real_data, tmp_path):
     """On a million real rows with many ties, the streaming reader and the builder agree."""
     archive = real_data("ml-1m/ml-1m.zip")

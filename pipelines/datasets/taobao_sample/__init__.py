@@ -1,0 +1,1 @@
+"""The Taobao sample of MB-CGCN."""

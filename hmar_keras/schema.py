@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterable
 
 PADDING_ID = 0
+_MOST_BITS = 6
 
 # What a model may read about a user; its `features` name what it reads.
 ITEM_IDS = "item_ids"  # int [batch, length], the history, oldest first
@@ -82,3 +83,17 @@ class Behaviors:
                 f"unknown behaviour {name!r}; the behaviours are {', '.join(self.names)}."
             )
         return self.names.index(name) + 1
+
+
+def behavior_bits(num_behaviors: int) -> list[int]:
+    """Returns a bit for each behaviour id, from 0, so that a sum of bits stands for a set.
+
+    Sets have at most 64 values: with more than six behaviours, the weakest ones share a bit.
+
+    Example:
+
+    >>> behavior_bits(3), behavior_bits(8)
+    ([0, 1, 2, 4], [0, 1, 1, 1, 2, 4, 8, 16, 32])
+    """
+    shared = max(num_behaviors - _MOST_BITS, 0)
+    return [0, *(1 << max(id - 1 - shared, 0) for id in range(1, num_behaviors + 1))]

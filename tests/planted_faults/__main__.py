@@ -80,7 +80,8 @@ def _run_all(copy, faults, options) -> list[Outcome]:
         outcome = run_fault(copy, fault, options.whole)
         outcomes.append(outcome)
         row = f"{outcome.name:{_WIDTHS[0]}} {outcome.area:{_WIDTHS[1]}} {outcome.seconds:7.1f}"
-        print(f"{row}  {outcome.caught_by or 'NOT CAUGHT'}", flush=True)
+        missed = f"NOT CAUGHT {outcome.reason or ''}"
+        print(f"{row}  {outcome.caught_by or missed}", flush=True)
         if options.output:
             options.output.write_text(json.dumps(_content(outcomes), indent=2) + "\n")
     return outcomes

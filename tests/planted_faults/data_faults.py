@@ -11,7 +11,7 @@ _TIMES = (f"{_READING}::test_times", f"{_READING}::test_times_of_parquet")
 
 
 def _log(name: str, file: str, old: str, new: str, *likely: str) -> Fault:
-    return Fault(name, "event log", f"{_LOGS}/{file}.py", old, new, likely or (_BY_HAND, _ANY_LOG))
+    return Fault(name, "event_log", f"{_LOGS}/{file}.py", old, new, likely or (_BY_HAND, _ANY_LOG))
 
 
 def _dataset(name: str, file: str, old: str, new: str, *likely: str) -> Fault:

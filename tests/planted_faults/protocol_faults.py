@@ -96,7 +96,7 @@ PROTOCOL_FAULTS = (
         "test_the_device_draws_all_items_outside_a_history_and_no_others",
     ),
     Fault(
-        "shared_negatives_of_the_last_events",
+        "items_of_another_user_excluded",
         "negatives",
         "pipelines/training/examples.py",
         "        dataset.item_ids[trained],\n        dataset.num_users,",

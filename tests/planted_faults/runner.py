@@ -20,9 +20,10 @@ from .fault import ROOT, Fault
 from .process import import_libraries, run_forked, run_fresh
 
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
-_REASON = re.compile(r"^E +(\S.*)$", re.MULTILINE)
+_REASON = re.compile(r"^[ |]*E +(\S.*)$", re.MULTILINE)
 _WHERE = "import hmar_keras, pipelines; print(hmar_keras.__file__, pipelines.__file__, sep='\\n')"
-_PASSED, _FOUND = (0, 5), (1, 2)  # of pytest: 5 if markers leave no test, 2 for a broken import
+# What pytest ends with; 2 also where a module cannot be imported.
+_PASSED, _FAILURES, _NO_TEST = 0, (1, 2), 5
 _SHOWN = 3000  # characters of pytest's output in an error
 _BASELINE_SECONDS = 3 * 3600
 
@@ -40,7 +41,7 @@ class Outcome:
         area: of the fault.
         file: of the fault.
         caught_by: the first test that failed, `"timeout"`, `"crash"`, or None if all passed.
-        reason: the first line of its error, or None.
+        reason: the first line of its error, why none was caught, or None.
         seconds: that the tests took.
     """
 
@@ -100,7 +101,7 @@ class Copy:
         at_most: int = 0,
         more: str = "",
         timeout: float | None = None,
-    ) -> list[Failure]:
+    ) -> list[Failure] | None:
         """Runs tests.
 
         Args:
@@ -110,7 +111,8 @@ class Copy:
             timeout: seconds, None for that of the copy.
 
         Returns:
-            what failed, or one failure that is called `"timeout"` or `"crash"`.
+            what failed, or one failure that is called `"timeout"` or `"crash"`; None if the
+            markers leave no test.
 
         Raises:
             RunnerError: if pytest could not run them.
@@ -121,14 +123,16 @@ class Copy:
         chosen = [*tests] or ["tests", "--ignore=tests/planted_faults"]
         options = ["-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--maxfail={at_most}"]
         status, output = self._pytest([*options, "-m", markers, *chosen], timeout or self._timeout)
-        if status in _PASSED:
+        if status == _PASSED:
             return []
+        if status == _NO_TEST:
+            return None
         if status is None:
             return [Failure("timeout")]
         if status < 0:  # killed by a signal, as a segmentation fault is
             return [Failure("crash")]
         failed = _FAILED.findall(output)
-        if status not in _FOUND or not failed:
+        if status not in _FAILURES or not failed:
             raise RunnerError(f"pytest ended with status {status}:\n{output[-_SHOWN:]}")
         reason = _REASON.search(output)  # of the first test
         reasons = [reason[1] if reason else None, *[None] * (len(failed) - 1)]
@@ -141,7 +145,7 @@ class Copy:
     def _check_imports(self):
         """Checks that tests import the copy, as the package may be installed from elsewhere."""
         self._clear()
-        _, output = run_fresh(["-c", _WHERE], self._root, self._scratch, self._timeout)
+        _, output = run_fresh(["-c", _WHERE], self._root, self._scratch, _BASELINE_SECONDS)
         for line in output.strip().splitlines()[-2:] or [""]:
             if not Path(line).is_relative_to(self._root):
                 raise RunnerError(f"the copy in {self._root} is not what is imported:\n{output}")
@@ -179,11 +183,13 @@ def run_fault(copy: Copy, fault: Fault, whole: bool) -> Outcome:
     start = time.monotonic()
     with copy.with_fault(fault):
         found = copy.failures(fault.likely, 1, fault.marker)
+        none_ran = found is None
         if not found and whole:
             found = copy.failures((), 1)
     seconds = round(time.monotonic() - start, 1)
-    test, reason = (found[0].test, found[0].reason) if found else (None, None)
-    return Outcome(fault.name, fault.area, fault.file, test, reason, seconds)
+    first = found[0] if found else Failure("", "no likely test ran" if none_ran else None)
+    caught_by = first.test or None
+    return Outcome(fault.name, fault.area, fault.file, caught_by, first.reason, seconds)
 
 
 def check_baseline(copy: Copy, faults: Sequence[Fault], whole: bool) -> None:
@@ -198,10 +204,10 @@ def check_baseline(copy: Copy, faults: Sequence[Fault], whole: bool) -> None:
     failed = [
         failure.test
         for marker, tests in likely.items()
-        for failure in copy.failures([*tests], more=marker, timeout=_BASELINE_SECONDS)
+        for failure in copy.failures([*tests], more=marker, timeout=_BASELINE_SECONDS) or ()
     ]
     if whole:
-        failed += [each.test for each in copy.failures((), timeout=_BASELINE_SECONDS)]
+        failed += [each.test for each in copy.failures((), timeout=_BASELINE_SECONDS) or ()]
     if failed:
         raise RunnerError(
             "these tests fail without any fault, so faults would prove nothing:\n"
@@ -225,3 +231,4 @@ def _copy_repository(target):
         if source.is_file():  # others may have been deleted since
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target / name)
+    subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)  # some tests list files

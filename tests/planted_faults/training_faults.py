@@ -85,7 +85,7 @@ TRAINING_FAULTS = (
     ),
     _trained(
         "lengths_rounded_down",
-        "batch plan",
+        "batch_plan",
         "batch_plan",
         "return np.minimum(-(-lengths // steps) * steps, max_length)",
         "return np.minimum(np.maximum(lengths // steps, 1) * steps, max_length)",
@@ -93,7 +93,7 @@ TRAINING_FAULTS = (
     ),
     _trained(
         "shortest_windows_first",
-        "batch plan",
+        "batch_plan",
         "batch_plan",
         "longest_first = np.sort(padded)[::-1]",
         "longest_first = np.sort(padded)",
@@ -101,7 +101,7 @@ TRAINING_FAULTS = (
     ),
     _trained(
         "batches_of_as_many_windows",
-        "batch plan",
+        "batch_plan",
         "batch_plan",
         "round(budget / longest_first[starts[-1]])",
         "training.batch_size",
@@ -249,11 +249,11 @@ TRAINING_FAULTS = (
         f"{_FIT}::test_the_best_epoch_is_the_earliest_of_equals",
     ),
     _trained(
-        "resumed_at_the_first_epoch",
+        "resumed_with_the_first_batches",
         "resume",
-        "fit",
-        "data.fit_arguments(callbacks, initial_epoch=len(scores))",
-        "data.fit_arguments(callbacks)",
+        "host_batches",
+        '"x": self.dataset(initial_epoch),',
+        '"x": self.dataset(),',
         f"{_FIT}::test_resuming_is_exact[1]",
     ),
     _trained(

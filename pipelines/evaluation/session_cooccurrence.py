@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from pipelines.evaluation.sessions import choose_width
-from pipelines.evaluation.touched_rules import strongest_events
+from pipelines.evaluation.touched_rules import touched_sets
 from pipelines.protocol.splits import EvaluationSet, Splits
 from pipelines.protocol.training_counts import (
     item_popularity,
@@ -55,10 +55,10 @@ class SessionCooccurrence:
 
     def __call__(self, questions: EvaluationSet) -> np.ndarray:
         """Returns scores, float32 [questions, num_items + 1]."""
-        rows, items, behaviors, _ = strongest_events(self._dataset, questions)
+        rows, items, sets, _ = touched_sets(self._dataset, questions)
         history = ones_at(rows, items, (len(questions), len(self._popularity)))
         scores = (history @ self._terms).toarray() + self._popularity
-        gone = ~self._comes_back[behaviors]
+        gone = ~self._comes_back[sets]
         scores[rows[gone], items[gone]] = -1
         return scores
 

@@ -1,7 +1,7 @@
 """Rules that rank what the user has touched, and after it the popular items.
 
-Both group items by the user's strongest behaviour on them, and order the groups by how often one of
-their items was the next target in training (`target_rates`). That puts carts before views, and
+Both group items by the set of the user's behaviours on them, and order the groups by how often one
+of their items was the next target in training (`target_rates`). That puts carts before views, and
 bought items first where people buy the same things again. A group whose items come back less often
 than untouched ones, such as the films that a user has rated, goes behind the untouched items.
 """
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from hmar_keras.schema import behavior_bits
 from pipelines.protocol.questions import history_events
 from pipelines.protocol.splits import EvaluationSet, Splits
 from pipelines.protocol.training_counts import item_conversion, item_popularity, target_rates
 
 
 class RecencyByBehavior:
-    """Newest first among the items of the first behaviour, then of the next, then the popular."""
+    """Newest first among the items of the first group, then of the next, then the popular."""
 
     def __init__(self, splits: Splits):
         self._dataset = splits.dataset
@@ -28,23 +29,23 @@ class RecencyByBehavior:
     def __call__(self, questions: EvaluationSet) -> np.ndarray:
         """Returns scores, float32 [questions, num_items + 1]."""
         scores = np.tile(self._popularity, (len(questions), 1))
-        rows, items, behaviors, ages = strongest_events(self._dataset, questions)
-        order = np.lexsort((*self._within(items, ages), self._places[behaviors], rows))
-        rows, items, behaviors = rows[order], items[order], behaviors[order]
+        rows, items, sets, ages = touched_sets(self._dataset, questions)
+        order = np.lexsort((*self._within(items, ages), self._places[sets], rows))
+        rows, items, sets = rows[order], items[order], sets[order]
         first = np.searchsorted(rows, rows)
         counts = np.bincount(rows, minlength=len(questions))[rows]
         places = np.arange(len(rows)) - first  # the best is the last
         # Popularity is at least 0 and less than 1.
-        scores[rows, items] = np.where(self._comes_back[behaviors], 1 + places, places - counts)
+        scores[rows, items] = np.where(self._comes_back[sets], 1 + places, places - counts)
         return scores
 
     def _within(self, items, ages):
-        """Returns the sort keys within a behaviour, the least important first."""
+        """Returns the sort keys within a group, the least important first."""
         return (-ages,)
 
 
 class TouchedByConversion(RecencyByBehavior):
-    """The first behaviour's items that are bought most often per view, then the next behaviour's.
+    """The first group's items that are bought most often per view first, then the next group's.
 
     Equals go by recency. After what the user has touched come the popular items. Conversion is
     smoothed: (users with the target + 0.5) / (users with the weakest behaviour + 20).
@@ -58,11 +59,12 @@ class TouchedByConversion(RecencyByBehavior):
         return -ages, self._conversion[items]
 
 
-def strongest_events(dataset, questions):
-    """Returns the last event of the strongest behaviour of each question on each touched item.
+def touched_sets(dataset, questions):
+    """Returns the set of behaviours of each question on each touched item.
 
     Returns:
-        rows of the questions, item ids, behaviour ids, and ages in events from 0, the newest.
+        rows of the questions; item ids; sets, see `target_rates`; and ages of the last event of
+        the strongest behaviour, in events from 0, the newest.
     """
     rows, events = history_events(questions)
     items, behaviors = dataset.item_ids[events], dataset.behavior_ids[events]
@@ -70,5 +72,8 @@ def strongest_events(dataset, questions):
     rows, items, behaviors, events = rows[order], items[order], behaviors[order], events[order]
     last = np.ones(len(rows), bool)
     last[:-1] = (rows[1:] != rows[:-1]) | (items[1:] != items[:-1])
-    rows, items, behaviors, events = rows[last], items[last], behaviors[last], events[last]
-    return rows, items, behaviors, questions.ends[rows] - 1 - events
+    first = np.flatnonzero(np.append(True, last[:-1])) if len(rows) else np.zeros(0, np.int64)
+    bits = np.array(behavior_bits(len(dataset.behaviors)))[behaviors]
+    sets = np.bitwise_or.reduceat(bits, first) if len(rows) else bits
+    rows, items, events = rows[last], items[last], events[last]
+    return rows, items, sets, questions.ends[rows] - 1 - events

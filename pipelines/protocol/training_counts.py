@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from hmar_keras.schema import behavior_bits
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.protocol.splits import Splits, event_users
 
 # What is added to the users of an item before their ratio: few users prove little.
 _TARGET_USERS = 0.5
 _WEAK_USERS = 20
+_USUAL_CHANCES = 100  # of a set, at the rate of its strongest behaviour
 
 
 def touched_items(splits: Splits) -> sparse.csr_array:
@@ -104,45 +106,54 @@ def training_sessions(splits: Splits, width: int) -> tuple[sparse.csr_array, np.
 def target_rates(splits: Splits) -> np.ndarray:
     """Returns how often an item is the user's next target, by what the user did to it before.
 
-    Every training event of the target behaviour asks: which share of the items on which the user's
-    strongest behaviour was `b` until then is the item of this event? In a shop where people buy
-    things again, that share is high for bought items; where nobody rates a film twice, it is 0.
+    Every training event of the target behaviour asks: which share of the items on which the user
+    had this set of behaviours is the item of this event? In a shop where people buy things again,
+    that share is high for bought items; where nobody rates a film twice, it is 0. Sets are sums of
+    `hmar_keras.schema.behavior_bits`. Rare sets have about the rate of all sets with the same
+    strongest behaviour.
 
     Returns:
-        float64 [behaviors + 1] by behaviour id, that of untouched items first.
+        float64 [sets] by set, that of untouched items first.
     """
     dataset = splits.dataset
     trained = splits.training_events()
     users, behaviors = event_users(dataset)[trained], dataset.behavior_ids[trained]
-    before = _strongest_before(users, dataset.item_ids[trained], behaviors)
-    after = np.maximum(before, behaviors)
+    bits = np.array(behavior_bits(len(dataset.behaviors)))
+    before = _sets_before(users, dataset.item_ids[trained], bits[behaviors])
+    after = before | bits[behaviors]
     asked = behaviors == dataset.behaviors.target_id
-    count = len(dataset.behaviors) + 1
+    count = 2 * bits.max()
     hits = np.bincount(before[asked], minlength=count)
     chances = np.zeros(count)
     first = np.searchsorted(users, users)
-    for behavior in range(1, count):
-        change = (after == behavior).astype(np.int64) - (before == behavior)
+    for found in range(1, count):
+        change = (after == found).astype(np.int64) - (before == found)
         until = np.cumsum(change) - change
-        chances[behavior] = (until - until[first])[asked].sum()
+        chances[found] = (until - until[first])[asked].sum()
     chances[0] = np.count_nonzero(asked) * dataset.num_items - chances.sum()
-    return hits / np.maximum(chances, 1)
+    sets = np.arange(count)
+    strongest = np.where(sets, np.frexp(sets)[1], 0)  # the place of the highest bit
+    prior = np.bincount(strongest, hits) / np.maximum(np.bincount(strongest, chances), 1)
+    return (hits + _USUAL_CHANCES * prior[strongest]) / (chances + _USUAL_CHANCES)
 
 
-def _strongest_before(users, items, behaviors):
-    """Returns the strongest behaviour so far of each event's user on its item, 0 if there is none.
+def _sets_before(users, items, bits):
+    """Returns the set so far of each event's user on its item, 0 if there is none.
 
     Args:
         users: int [events], ascending; each user's events are in time order.
         items: int [events].
-        behaviors: int [events].
+        bits: int [events], the bit of each event's behaviour.
     """
     order = np.lexsort((items, users))  # stable, so a pair's events stay in time order
-    users, items, behaviors = users[order], items[order], behaviors[order].astype(np.int64)
+    users, items, bits = users[order], items[order], bits[order]
     opens = np.ones(len(order), bool)
     opens[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
-    base = np.cumsum(opens) * (behaviors.max(initial=0) + 1)
-    so_far = np.maximum.accumulate(base + behaviors) - base
+    base = 2 * np.cumsum(opens)
+    sets = np.zeros(len(order), np.int64)
+    for bit in np.unique(bits):
+        so_far = np.maximum.accumulate(base + (bits == bit)) - base
+        sets[1:] |= bit * so_far[:-1]
     before = np.empty(len(order), np.int64)
-    before[order] = np.where(opens, 0, np.concatenate([[0], so_far[:-1]]))
+    before[order] = np.where(opens, 0, sets)
     return before

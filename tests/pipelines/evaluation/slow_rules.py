@@ -22,18 +22,30 @@ def history_of(splits, questions, row):
     return [(int(log.item_ids[event]), int(log.behavior_ids[event])) for event in events]
 
 
+def set_of(behaviors, num_behaviors):
+    """The number of a set: one bit for each of the strongest behaviours, one for all others."""
+    kinds = {max(behavior - max(num_behaviors - 6, 0), 1) for behavior in behaviors}
+    return sum(2 ** (kind - 1) for kind in kinds)
+
+
 def target_rates(splits):
     log = splits.dataset
-    hits, chances = [0] * (len(log.behaviors) + 1), [0] * (len(log.behaviors) + 1)
+    count = 2 ** min(len(log.behaviors), 6)
+    hits, chances = [0] * count, [0] * count
     for events in training_log(splits):
-        strongest = dict.fromkeys(range(1, log.num_items + 1), 0)
+        did = {item: [] for item in range(1, log.num_items + 1)}
         for item, behavior, _ in events:
             if behavior == log.behaviors.target_id:
-                hits[strongest[item]] += 1
-                for each in strongest.values():
-                    chances[each] += 1
-            strongest[item] = max(strongest[item], behavior)
-    return [hit / max(chance, 1) for hit, chance in zip(hits, chances, strict=True)]
+                hits[set_of(did[item], len(log.behaviors))] += 1
+                for each in did.values():
+                    chances[set_of(each, len(log.behaviors))] += 1
+            did[item].append(behavior)
+    rates = []
+    for number, (hit, chance) in enumerate(zip(hits, chances, strict=True)):
+        alike = [n for n in range(count) if n.bit_length() == number.bit_length()]
+        prior = sum(hits[n] for n in alike) / max(sum(chances[n] for n in alike), 1)
+        rates.append((hit + 100 * prior) / (chance + 100))
+    return rates
 
 
 def conversion(splits, item):
@@ -48,18 +60,19 @@ def touched_order(splits, questions, row, by_conversion):
     """The touched items that come back, best first, and those that do not."""
     rates = target_rates(splits)
     history = history_of(splits, questions, row)
-    strongest, newest = {}, {}
+    did, newest = {}, {}
     for place, (item, behavior) in enumerate(history):
-        if behavior >= strongest.get(item, 0):
-            strongest[item], newest[item] = behavior, place
+        if behavior >= max(did.get(item, [0])):
+            newest[item] = place
+        did.setdefault(item, []).append(behavior)
+    sets = {item: set_of(did[item], len(splits.dataset.behaviors)) for item in did}
 
     def key(item):
-        behavior = strongest[item]
         own = conversion(splits, item) if by_conversion else 0
-        return rates[behavior], behavior, own, newest[item]
+        return rates[sets[item]], sets[item], own, newest[item]
 
-    best_first = sorted(strongest, key=key, reverse=True)
-    back = [item for item in best_first if rates[strongest[item]] > rates[0]]
+    best_first = sorted(did, key=key, reverse=True)
+    back = [item for item in best_first if rates[sets[item]] > rates[0]]
     return back, best_first[len(back) :]
 
 

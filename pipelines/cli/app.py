@@ -15,7 +15,7 @@ from pipelines.cli.data import data_app
 from pipelines.cli.experiment import experiment_command
 from pipelines.cli.history_text import format_history, parse_history, parse_times
 from pipelines.cli.interrupted import if_interrupted, preparing, repeat_lost_interrupts
-from pipelines.cli.kept import say_what_was_kept
+from pipelines.cli.kept import say_traits, say_what_was_kept
 from pipelines.cli.options import (
     DataDir,
     ExcludeSeen,
@@ -275,6 +275,7 @@ def _train_on(run, data, request):
     from pipelines.workflow import runs as workflow
 
     say_what_was_kept(data)
+    say_traits(workflow.split_of(run, data))
     say(f"run directory: {run.path}")
 
     def going_on():

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from pipelines.cli.interrupted import if_interrupted, preparing
-from pipelines.cli.kept import say_what_was_kept
+from pipelines.cli.kept import say_traits, say_what_was_kept
 from pipelines.cli.options import new_output
 from pipelines.cli.training_options import TrainingOptions, takes_training
 from pipelines.runtime.terminal import prepare_keras, say
@@ -59,6 +59,7 @@ def experiment_command(
     prepare_keras(training.hardware)
     from pipelines.experiments.request import create, resumed
     from pipelines.experiments.table import experiment_tables
+    from pipelines.protocol.splits import split
 
     request = training.request(is_resumed=resume)
     suites = list(dict.fromkeys(suite)) if suite else None
@@ -69,6 +70,7 @@ def experiment_command(
             directory = output or new_output("experiments", request)
             experiment, data = create(request, directory, suites, seeds)
     say_what_was_kept(data)
+    say_traits(split(data, experiment.variants[0].config.split.holdout))
     say(f"experiment: {experiment.path}")
     going_on = f"; continue with the same command and --output {experiment.path} --resume"
     with if_interrupted(lambda: going_on):

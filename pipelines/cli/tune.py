@@ -14,7 +14,7 @@ from rich.text import Text
 
 from pipelines.cli.added_options import add_options
 from pipelines.cli.interrupted import if_interrupted, preparing
-from pipelines.cli.kept import say_what_was_kept
+from pipelines.cli.kept import say_traits, say_what_was_kept
 from pipelines.cli.options import Model, Seed, new_output
 from pipelines.cli.training_options import TrainingOptions, takes_training
 from pipelines.runtime.errors import InputError
@@ -118,6 +118,7 @@ def tune_command(
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them.")
     prepare_keras()
+    from pipelines.protocol.splits import split
     from pipelines.tuning.request import FILE, Asked, create, resumed
     from pipelines.tuning.search import Search, role
 
@@ -140,6 +141,7 @@ def tune_command(
             output = output or new_output("tunings", request)
             tuning, data = create(request, asked, output, overwrite)
     say_what_was_kept(data)
+    say_traits(split(data, tuning.space.base.split.holdout))
     say(f"tuning: {tuning.path}")
     going_on = f"; continue with the same command and --output {tuning.path} --resume"
     with if_interrupted(lambda: going_on):

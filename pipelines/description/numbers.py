@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 
 import numpy as np
 
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.datasets.time_unit import time_unit
+from pipelines.protocol.log_traits import LogTraits, log_traits, tie_sizes
+from pipelines.protocol.pair_counts import count_pairs
 from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
 
@@ -29,7 +32,6 @@ _WIDEST_COUNTED = 1_000_000  # raw times within a span of this length are counte
 _GROUPS = {"alone": 1, "2": 2, "3-4": 3, "5-9": 5, "10+": 10}  # the smallest size of each group
 _RANKS = 80
 _FINE_FROM = 16  # from here on, a quarter of an octave holds several whole numbers
-_BLOCK = 1 << 20  # events sorted at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +149,7 @@ class Description:
         ties: events of equal time.
         timeline: events over time.
         evaluation: how many users can be evaluated.
+        traits: what its training events are like; None if it cannot be split.
     """
 
     name: str
@@ -165,10 +168,11 @@ class Description:
     ties: Ties
     timeline: Timeline
     evaluation: Evaluation
+    traits: LogTraits | None
 
     def to_dict(self) -> dict:
         """Returns the description as plain JSON."""
-        return dataclasses.asdict(self)
+        return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
 def describe(dataset: InteractionDataset) -> Description:
@@ -182,6 +186,7 @@ def describe(dataset: InteractionDataset) -> Description:
     targets = np.flatnonzero(dataset.behavior_ids == dataset.behaviors.target_id)
     popularity = np.bincount(dataset.item_ids, minlength=dataset.num_items + 1)[1:]
     popularity = np.sort(popularity)[::-1]
+    splits, problem = _split(dataset)
     ranks = np.unique(np.geomspace(1, dataset.num_items, _RANKS).round().astype(int))
     return Description(
         name=dataset.name,
@@ -199,7 +204,13 @@ def describe(dataset: InteractionDataset) -> Description:
         repeats=_repeats(dataset),
         ties=_ties(dataset),
         timeline=_timeline(dataset),
-        evaluation=_evaluation(dataset),
+        evaluation=Evaluation(
+            validation=len(splits.validation) if splits else 0,
+            test=len(splits.test) if splits else 0,
+            official=int(np.count_nonzero(dataset.held_out_items > 0)),
+            problem=problem,
+        ),
+        traits=log_traits(splits) if splits else None,
     )
 
 
@@ -243,36 +254,16 @@ def _top_share(popularity, percent):
 
 
 def _repeats(dataset):
-    """Sorts events by user and item, in blocks: small sorts are fast and need little memory."""
-    names = dataset.behaviors.names
-    touched, preceded, targets = 0, np.zeros(len(names), np.int64), 0
-    blocks = np.searchsorted(dataset.offsets, np.arange(0, dataset.num_events, _BLOCK))
-    blocks = np.unique([*blocks, dataset.num_users])
-    for first, last in itertools.pairwise(blocks):
-        offsets = dataset.offsets[first : last + 1]
-        events = slice(offsets[0], offsets[-1])
-        users = np.repeat(np.arange(last - first), np.diff(offsets))
-        pairs = users * (dataset.num_items + 1) + dataset.item_ids[events]
-        order = np.argsort(pairs, kind="stable")
-        pairs, behaviors = pairs[order], dataset.behavior_ids[events][order]
-        rows = np.flatnonzero(behaviors == dataset.behaviors.target_id)
-        starts = np.flatnonzero(np.diff(pairs, prepend=-1))
-        starts = starts[np.searchsorted(starts, rows, side="right") - 1]  # starts of rows' pairs
-        targets += len(rows)
-        touched += np.count_nonzero(rows > starts)
-        for row in range(len(names)):
-            before = np.concatenate([[0], np.cumsum(behaviors == row + 1)])
-            preceded[row] += np.count_nonzero(before[rows] > before[starts])
-    shares = [int(count) / targets if targets else None for count in (touched, *preceded)]
-    return Repeats(shares[0], dict(zip(names, shares[1:], strict=True)))
+    counts = count_pairs(dataset)
+    shares = [
+        int(count) / counts.targets if counts.targets else None
+        for count in (counts.returned.sum(), *counts.preceded)
+    ]
+    return Repeats(shares[0], dict(zip(dataset.behaviors.names, shares[1:], strict=True)))
 
 
 def _ties(dataset):
-    """Counts ties: a user's events are in time order, so those of equal time are adjacent."""
-    different = np.ones(dataset.num_events + 1, bool)
-    np.not_equal(dataset.timestamps[1:], dataset.timestamps[:-1], out=different[1:-1])
-    different[dataset.offsets] = True
-    sizes = np.diff(np.flatnonzero(different))
+    sizes = tie_sizes(dataset.timestamps, np.diff(dataset.offsets))
     groups = np.searchsorted(list(_GROUPS.values()), sizes, side="right") - 1
     events = np.bincount(groups, weights=sizes, minlength=len(_GROUPS)).astype(int)
     return Ties(
@@ -329,10 +320,9 @@ def _raw_bins(times, first, last):
     return RAW, np.concatenate([[first], later])
 
 
-def _evaluation(dataset):
-    official = int(np.count_nonzero(dataset.held_out_items > 0))
+def _split(dataset):
+    """Returns the splits and None, or None and why there are none."""
     try:
-        splits = split(dataset)
+        return split(dataset), None
     except InputError as error:
-        return Evaluation(0, 0, official, str(error))
-    return Evaluation(len(splits.validation), len(splits.test), official, None)
+        return None, str(error)

@@ -8,11 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.description.numbers import QUANTILES, Description, compact, counted
+from pipelines.description.traits_text import percent, trait_lines
 from pipelines.runtime.printable import printable
 
 
 def description_table(description: Description) -> Group:
-    """Returns tables of behaviours, quantiles and facts, 80 columns wide.
+    """Returns tables of behaviours, quantiles, facts and traits, 80 columns wide.
 
     Names come from the log; as `Text` they are not parsed as markup, and their control characters
     are made visible.
@@ -27,6 +28,7 @@ def description_table(description: Description) -> Group:
         _behavior_table(description),
         _quantile_table(description),
         _fact_table(description),
+        *_trait_parts(description.traits),
     )
 
 
@@ -39,9 +41,9 @@ def _behavior_table(description):
         table.add_row(
             Text(printable(f"{name} (target)" if name == description.target else name)),
             f"{count:,}",
-            _percent(count / description.events),
+            percent(count / description.events),
             f"{count / description.users:,.1f}",
-            _percent(description.repeats.preceded_by[name]),
+            percent(description.repeats.preceded_by[name]),
         )
     return table
 
@@ -72,13 +74,13 @@ def _fact_table(description):
     else:
         span = f"{timeline.first} to {timeline.last} (the source's own numbers, unit unknown)"
     table.add_row("time", span)
-    ties = _percent(description.ties.rate)
+    ties = percent(description.ties.rate)
     table.add_row("ties", f"{ties} of events share their time with another of the same user")
-    rate = _percent(description.repeats.rate)
+    rate = percent(description.repeats.rate)
     repeats = f"{rate} of {description.target} events on an item the user had touched before"
     table.add_row("repeats", Text(printable(repeats)))
     shares = description.top_items.items()
-    top = ", ".join(f"top {percent} of items: {_percent(share)}" for percent, share in shares)
+    top = ", ".join(f"top {part} of items: {percent(share)}" for part, share in shares)
     table.add_row("popularity", f"{top} of events")
     occurring = f"{description.items_with_events:,} of {description.items:,} items"
     table.add_row("catalogue", f"{occurring} occur in the events")
@@ -91,5 +93,12 @@ def _fact_table(description):
     return table
 
 
-def _percent(share):
-    return "-" if share is None else f"{share:.1%}"
+def _trait_parts(traits):
+    if traits is None:
+        return ()
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in trait_lines(traits).items():
+        table.add_row(name, Text(printable(text)))
+    return Text("\ntraining events", style="bold"), table

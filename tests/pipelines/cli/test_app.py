@@ -12,6 +12,11 @@ from unittest import mock
 import pytest
 import tensorflow as tf
 
+from pipelines.datasets import load_dataset
+from pipelines.description.traits_text import trait_lines
+from pipelines.protocol.log_traits import log_traits
+from pipelines.protocol.splits import split
+
 from ..commands import fails
 
 SMALL = ["--set", "dim=8", "--set", "max_length=8", "--epochs", "2"]
@@ -79,6 +84,14 @@ def test_recommend_tells_what_it_does_not_know(hmar, finished):
     seen = hmar("recommend", "--model", model, "--history", "5:cart", "--exclude-seen", "-k", 99)
     assert len(seen.stdout.splitlines()) == 99
     assert "5" not in [line.split("\t")[0] for line in seen.stdout.splitlines()]
+
+
+def test_training_begins_with_what_the_log_is_like(finished, tmp_path):
+    traits = log_traits(split(load_dataset("synthetic_shop/tiny", None, tmp_path)))
+    printed = finished.stderr.splitlines()
+    first = next(row for row, line in enumerate(printed) if line.startswith("returns: "))
+    expected = [f"{name}: {text}" for name, text in trait_lines(traits).items()]
+    assert printed[first : first + len(expected)] == expected
 
 
 def test_evaluate_and_export_a_run(hmar, finished):

@@ -32,7 +32,7 @@ def test_describe_prints_a_table_and_draws(hmar, home):
     process = hmar("data", "describe", "synthetic_shop/tiny")
     assert process.returncode == 0
     assert process.stdout.startswith("synthetic_shop/tiny: 200 users, 100 items")
-    for word in ("buy (target)", "came before", "per user", "per item", "ties", "repeats"):
+    for word in ("buy (target)", "came before", "per user", "per item", "ties", "no returns"):
         assert word in process.stdout
     assert process.stderr.splitlines()[-1] == "picture: synthetic_shop-tiny.png"
     assert (home / "synthetic_shop-tiny.png").read_bytes().startswith(b"\x89PNG")

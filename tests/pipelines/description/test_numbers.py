@@ -18,9 +18,11 @@ from rich.console import Console
 
 from hmar_keras.schema import Behaviors
 from pipelines.datasets import load_dataset
-from pipelines.description import numbers as module
 from pipelines.description.numbers import QUANTILES, compact, counted, describe
 from pipelines.description.table import description_table
+from pipelines.description.traits_text import trait_lines
+from pipelines.protocol import pair_counts
+from pipelines.protocol.log_traits import log_traits
 from pipelines.protocol.splits import split
 from pipelines.runtime.errors import InputError
 
@@ -126,7 +128,7 @@ def slow_ties(users):
 def test_every_statistic_against_the_slow_way(timed, log, block, begin):
     log = [[(item, behavior, begin + time) for item, behavior, time in user] for user in log]
     dataset = timed(log)
-    with mock.patch.object(module, "_BLOCK", block):
+    with mock.patch.object(pair_counts, "_BLOCK", block):
         description = describe(dataset)
     users = user_lists(dataset)
     events = [event for user in users for event in user]
@@ -258,6 +260,14 @@ def test_questions_are_those_of_the_split(log):
     assert (evaluation.official, evaluation.problem) == (0, None)
 
 
+def test_traits_are_those_of_the_training_events(log):
+    description = describe(log)
+    assert description.traits == log_traits(split(log))
+    table = " ".join(shown(description).split())
+    for name, text in trait_lines(description.traits).items():
+        assert f"{name} {text}" in table
+
+
 def test_official_items_are_counted(datasets):
     users = [[(1, BUY), (2, BUY)], [(1, BUY), (2, BUY)], [(1, VIEW)]]
     evaluation = describe(datasets["make"](users, held_out=[7, 8, 0], num_items=9)).evaluation
@@ -269,6 +279,8 @@ def test_what_cannot_be_split_is_described(timed):
     assert description.evaluation.test == 0
     assert "no user has 3 events of the target behaviour 'buy'" in description.evaluation.problem
     assert "no user has 3 events" in " ".join(shown(description).split())
+    assert description.traits is None
+    assert "training events" not in shown(description)
 
 
 def test_a_log_without_events_is_refused(timed):
@@ -284,6 +296,9 @@ def test_movielens_1m(real_data, tmp_path):
     assert description.events_per_user.quantiles["50%"] == 96
     assert description.timeline.first_date == "2000-04-25 23:05:32"
     assert description.evaluation.test == 6_035
+    traits = description.traits
+    assert traits.never_returns == ("dislike", "neutral", "like")
+    assert (traits.new_items, traits.times, traits.users_per_item) == (1, "second", 117)
 
 
 @pytest.mark.slow
@@ -295,6 +310,18 @@ def test_ijcai15(real_data, tmp_path):
     assert description.timeline.unit is None
     assert (description.timeline.first, description.timeline.last) == (511, 1112)
     assert description.evaluation.official == 6_102
+    traits = description.traits
+    assert (traits.never_returns, traits.times) == (("buy",), "unknown")
+    assert traits.returning["click"].share > 0.7
+    assert traits.returning["click"].times_chance > 1_000
+
+
+@pytest.mark.slow
+def test_taobao_sample(real_data, tmp_path):
+    data = load_dataset("taobao_sample", real_data("taobao_mbcgcn"), tmp_path)
+    traits = describe(data).traits
+    assert (traits.never_returns, traits.times, traits.ties) == (("buy",), "none", 1)
+    assert 0.79 < traits.leading["view"].preceding < 0.8  # as its README says of the test answers
 
 
 def shown(description, width=80):

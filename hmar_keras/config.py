@@ -159,11 +159,9 @@ class TransformerConfig(NextItemConfig):
     Args:
         num_heads: attention heads H of each encoder; must divide `dim`.
         num_sequence_blocks: number of stacked sequence encoders.
-        num_neighbors: add to a candidate's score its similarity to the items of the history. Items
-            are similar if they share users; this many neighbours are kept per item, see
-            `hmar_keras.layers.ItemNeighbors`. 0 turns it off. The model's `prepare` counts them.
-        neighbor_weight: initial weight of the similarities. 1 is the weight at which they alone
-            predict the log best; more leaves less for the rest of the model to learn.
+        memory: add to the scores what simple rules know, and train on touched items as candidates,
+            too; see `hmar_keras.layers.LogMemory`. The model's `prepare` counts the log. Needs
+            `loss="sampled_softmax"` and `shared_negatives`.
         item_buckets: for catalogues too large for one row per item: hash each item to two rows out
             of twice this many, see `hmar_keras.layers.HashedItemTable`. 0 keeps one row per item.
         item_start: initial item embeddings: `"random"`, or `"cooccurrence"`, the leading singular
@@ -178,8 +176,7 @@ class TransformerConfig(NextItemConfig):
 
     num_heads: int = setting(1, above=0)
     num_sequence_blocks: int = setting(1, above=0)
-    num_neighbors: int = setting(0, at_least=0)
-    neighbor_weight: float = setting(1.0, above=0)
+    memory: bool = False
     item_buckets: int = setting(0, at_least=0)
     item_start: str = setting("random", choices=("random", "cooccurrence"))
 
@@ -190,6 +187,11 @@ class TransformerConfig(NextItemConfig):
             raise ValueError(
                 f"num_heads must divide dim, got num_heads={self.num_heads} and dim={self.dim}; "
                 f"choose a divisor of {self.dim}."
+            )
+        if self.memory and not (self.loss == "sampled_softmax" and self.shared_negatives):
+            raise ValueError(
+                "memory needs loss=sampled_softmax and shared_negatives=true; set both, or set "
+                "memory=false."
             )
         if self.item_buckets and self.item_start == "cooccurrence":
             raise ValueError(

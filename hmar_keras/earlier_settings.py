@@ -29,10 +29,10 @@ _TRAINING = (
 _MODELS = (
     *("num_items", "behaviors", "input_behaviors", "dim", "max_length", "num_heads"),
     *("num_behavior_blocks", "num_sequence_blocks", "dropout", "indicators", "variant"),
-    "num_neighbors",
-    *("neighbor_weight", "item_buckets", "item_start", "loss", "gbce_calibration", "alpha", "beta"),
-    *("theta", "num_negatives", "shared_negatives", "labels", "training_windows", "training_order"),
+    *("item_buckets", "item_start", "loss", "gbce_calibration", "alpha", "beta", "theta"),
+    *("num_negatives", "shared_negatives", "labels", "training_windows", "training_order"),
 )
+_NEIGHBORS = {"num_neighbors", "neighbor_weight"}  # a layer that `memory` replaces
 
 
 class EarlierVersionError(ValueError):
@@ -55,7 +55,7 @@ def translate(settings: Mapping[str, Any], known: Iterable[str] = ()) -> dict[st
     {'dim': 8, 'holdout': 'target', 'variant': 'paper'}
     """
     known = set(known)
-    settings = _renamed(settings, known)
+    settings = _without_neighbors(_renamed(settings, known), known)
     if "variant" in settings:  # files with the four switches do not have it
         return settings
     retired = {"history_sum", *_PAPER} - known
@@ -63,7 +63,7 @@ def translate(settings: Mapping[str, Any], known: Iterable[str] = ()) -> dict[st
     if found.pop("history_sum", False):
         raise EarlierVersionError(
             "history_sum=True comes from an earlier version and has no equivalent in this one; "
-            "train again with num_neighbors instead."
+            "train again with memory=true instead."
         )
     if settings.get("optimizer") == "rowwise_adam":
         raise EarlierVersionError(
@@ -117,7 +117,7 @@ def saved_settings(settings: Mapping[str, Any], known: Iterable[str]) -> dict[st
     """
     known = set(known)
     if "epochs" not in settings:  # from a version with one settings class per model
-        return _renamed(settings, known)
+        return _without_neighbors(_renamed(settings, known), known)
     return in_this_version(settings, known)
 
 
@@ -127,6 +127,25 @@ def _renamed(settings: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
     if not old or not set(settings) >= {"num_items", "behaviors", *old}:
         return dict(settings)
     return {RENAMED[name] if name in old else name: value for name, value in settings.items()}
+
+
+def _without_neighbors(settings: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+    """Replaces the settings of neighbours in a complete set of an earlier version.
+
+    Raises:
+        EarlierVersionError: if the model has neighbours.
+    """
+    old, given = _NEIGHBORS - known, set(settings)
+    is_complete = given >= {"num_items", "behaviors", *_NEIGHBORS} or given >= _FIRST
+    if "memory" in settings or not is_complete:  # in a partial set, an old name is a mistake
+        return dict(settings)
+    if "num_neighbors" in old and (count := settings.get("num_neighbors", 0)):
+        raise EarlierVersionError(
+            f"num_neighbors={count} comes from an earlier version and has no equivalent in this "
+            "one; train again with memory=true instead."
+        )
+    kept = {name: value for name, value in settings.items() if name not in old}
+    return {**kept, "memory": False} if "memory" in known else kept
 
 
 def _variant(network, model):

@@ -328,3 +328,20 @@ def scores_shape(candidate_ids_shape, negative_ids_shape=None):
     """
     widths = [candidate_ids_shape[2], negative_ids_shape[1] if negative_ids_shape else 0]
     return (*candidate_ids_shape[:2], None if None in widths else sum(widths))
+
+
+def scatter_rows(table, columns, values, reduction=None):
+    """Writes values at columns of each row.
+
+    Args:
+        table: float `[batch, width]`.
+        columns: int `[batch, n]`.
+        values: float `[batch, n]`.
+        reduction: None to replace what is there, `"add"` to add to it.
+
+    Returns:
+        `[batch, width]`.
+    """
+    rows = ops.broadcast_to(ops.arange(ops.shape(columns)[0])[:, None], ops.shape(columns))
+    where = ops.reshape(ops.stack([rows, columns], axis=-1), (-1, 2))
+    return ops.scatter_update(table, where, ops.reshape(values, (-1,)), reduction=reduction)

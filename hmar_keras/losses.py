@@ -167,6 +167,8 @@ class SampledSoftmaxLoss(EventLoss):
         alpha: as in `WeightedRankingLoss`.
         sampling_rate: negatives per position divided by the items to draw from; above 1 if
             items are drawn several times.
+        num_drawn: how many of the negatives are drawn, the last ones; those before, such as items
+            of the history, stand for themselves alone. None if all are drawn.
         name: name of the loss.
         **kwargs: as in `keras.losses.Loss`.
 
@@ -184,6 +186,7 @@ class SampledSoftmaxLoss(EventLoss):
         self,
         alpha: Sequence[float],
         sampling_rate: float = 1.0,
+        num_drawn: int | None = None,
         name: str = "sampled_softmax_loss",
         **kwargs: Any,
     ) -> None:
@@ -192,11 +195,17 @@ class SampledSoftmaxLoss(EventLoss):
             raise ValueError(f"sampling_rate must be greater than 0, got {sampling_rate}.")
         self.alpha = [float(weight) for weight in alpha]
         self.sampling_rate = float(sampling_rate)
+        self.num_drawn = num_drawn
 
     def call(self, y_true, y_pred):
         """Returns the loss of each position, `[batch, steps]`."""
         y_pred = ops.cast(y_pred, "float32")
-        negatives = y_pred[..., 1:] - math.log(self.sampling_rate)
+        rates = math.log(self.sampling_rate)
+        if self.num_drawn is not None:
+            count = ops.shape(y_pred)[-1] - 1
+            is_drawn = ops.arange(count) >= count - self.num_drawn
+            rates = rates * ops.cast(is_drawn, "float32")
+        negatives = y_pred[..., 1:] - rates
         # log(1 + sum of e^(negative - positive)), which large logits do not overflow.
         differences = ops.logsumexp(negatives, axis=-1) - y_pred[..., 0]
         return _weights_of(y_true, self.alpha) * ops.softplus(differences)
@@ -204,7 +213,7 @@ class SampledSoftmaxLoss(EventLoss):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         settings = {"alpha": self.alpha, "sampling_rate": self.sampling_rate}
-        return {**super().get_config(), **settings}
+        return {**super().get_config(), **settings, "num_drawn": self.num_drawn}
 
 
 @keras.saving.register_keras_serializable(package="hmar_keras")

@@ -18,10 +18,13 @@ from hmar_keras.config import NextItemConfig
 from hmar_keras.losses import GBCELoss, SampledSoftmaxLoss, WeightedRankingLoss
 from hmar_keras.metrics import NDCG, HitRate
 from hmar_keras.schema import (
+    ANSWER_BEHAVIORS,
+    ANSWER_SHARES,
     BEHAVIOR_IDS,
     CANDIDATE_IDS,
     ITEM_IDS,
     NEGATIVE_IDS,
+    OWN_SHARES,
     RANKING,
     TIMESTAMPS,
     USER_IDS,
@@ -45,6 +48,8 @@ class TrainingWindows:
             the items that the user has not touched; with shared negatives
             `[rows, 1, num_negatives]`.
         uniform: returns float32 `[rows, events]`, drawn at random from [0, 1).
+        own_shares: float32 `[rows, events, sessions]`, 1 / sqrt(len(session)) for the sessions of
+            the user with the item of the event, else 0; None unless the objective reads them.
     """
 
     xp: Any
@@ -56,6 +61,7 @@ class TrainingWindows:
     timestamps: Any
     negatives: Callable[[], Any]
     uniform: Callable[[], Any]
+    own_shares: Any = None
 
     def inputs(self, leave_out: int = 0) -> dict[str, Any]:
         """Returns what the model reads of the windows, by name.
@@ -102,9 +108,11 @@ class Objective:
 
     Attributes:
         lookahead: how many events a window has in addition to those that the model reads.
+        reads_shares: whether it reads the `own_shares` of windows.
     """
 
     lookahead = 0
+    reads_shares = False
 
     def __init__(
         self,
@@ -176,6 +184,8 @@ class NextItem(Objective):
         loss: loss of the output `ranking`.
         only_new: learn to rank only items that the user touches for the first time; touched items
             are then negatives.
+        memory_target: id of the target behaviour if the model has a memory, see
+            `hmar_keras.layers.LogMemory`; else None.
         **kwargs: as in `Objective`.
 
     Example:
@@ -187,9 +197,17 @@ class NextItem(Objective):
 
     lookahead = 1
 
-    def __init__(self, loss: keras.losses.Loss, only_new: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        loss: keras.losses.Loss,
+        only_new: bool = False,
+        memory_target: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__({RANKING: Output(loss, metrics=_ranking_metrics)}, **kwargs)
         self.only_new = only_new
+        self.memory_target = memory_target
+        self.reads_shares = memory_target is not None
 
     @classmethod
     def of(cls, config: NextItemConfig) -> Self:
@@ -197,6 +215,7 @@ class NextItem(Objective):
         return cls(
             ranking_loss(config),
             only_new=config.labels == "new_items",
+            memory_target=config.behaviors.target_id if _has_memory(config) else None,
             num_negatives=config.num_negatives,
             shared_negatives=config.shared_negatives,
             windows=config.training_windows,
@@ -210,14 +229,29 @@ class NextItem(Objective):
         """
         xp, items = windows.xp, windows.item_ids
         inputs, candidates = items[:, :-1], items[:, 1:, None]
-        if self.only_new:
+        if self.only_new and not self.reads_shares:
             # A touched item is never a label, and no other negative teaches the model that.
             candidates = xp.stack([items[:, 1:], inputs], axis=-1)
         # Before the first event there is nothing to predict from.
         following = xp.where(inputs > 0, windows.behavior_ids[:, 1:], 0)
         ranked = xp.where(windows.is_first[:, 1:], following, 0) if self.only_new else following
         asked = self._candidates(xp, candidates, windows.negatives())
+        if self.reads_shares:
+            asked[NEGATIVE_IDS] = xp.concat([inputs, asked[NEGATIVE_IDS]], axis=1)
+            asked[ANSWER_BEHAVIORS] = windows.behavior_ids[:, 1:]
+            asked[OWN_SHARES] = windows.own_shares[:, :-1]
+            asked[ANSWER_SHARES] = windows.own_shares[:, 1:]
         return windows.inputs(leave_out=1) | asked, self._truths(windows, ranked, following)
+
+    def question(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Asks a model with a memory for an item of the target behaviour."""
+        if not self.reads_shares:
+            return inputs
+        items = inputs[ITEM_IDS]
+        none = ops.zeros((*ops.shape(items), 0))
+        target = ops.full_like(items[:, :1], self.memory_target)
+        shares = {OWN_SHARES: none, ANSWER_SHARES: none[:, :1]}
+        return {**inputs, ANSWER_BEHAVIORS: target, **shares}
 
 
 class MaskedItems(Objective):
@@ -283,6 +317,10 @@ class MaskedItems(Objective):
         return asked
 
 
+def _has_memory(config):
+    return getattr(config, "memory", False)
+
+
 def _ranking_metrics():
     return HitRate(10), NDCG(10)
 
@@ -293,5 +331,6 @@ def ranking_loss(config: NextItemConfig) -> keras.losses.Loss:
         rate, calibration = config.sampling_rate, config.gbce_calibration
         return GBCELoss(config.alpha_by_id, config.beta, rate, calibration)
     if config.loss == "sampled_softmax":
-        return SampledSoftmaxLoss(config.alpha_by_id, config.sampling_rate)
+        drawn = config.num_negatives if _has_memory(config) else None
+        return SampledSoftmaxLoss(config.alpha_by_id, config.sampling_rate, drawn)
     return WeightedRankingLoss(config.alpha_by_id, config.beta)

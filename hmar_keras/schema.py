@@ -22,9 +22,15 @@ FEATURES = (ITEM_IDS, BEHAVIOR_IDS, USER_IDS, TIMESTAMPS)
 
 # What a model scores.
 CANDIDATE_IDS = "candidate_ids"  # int [batch, steps, candidates], items to score
-# int [batch, negatives], more items to score at every step, none of which is in the history; only
-# for models whose objective has shared negatives
+# int [batch, negatives], more items to score at every step, only for models whose objective has
+# shared negatives: with a memory first the history itself, and then items outside the history
 NEGATIVE_IDS = "negative_ids"
+
+# What a memory of the log reads in addition, see `hmar_keras.layers.LogMemory`.
+ANSWER_BEHAVIORS = "answer_behaviors"  # int [batch, steps], the behaviour to predict the item of
+OWN_SHARES = "own_shares"  # float [batch, length, sessions], in training only
+ANSWER_SHARES = "answer_shares"  # float [batch, steps, sessions], in training only
+MEMORY_INPUTS = (ANSWER_BEHAVIORS, OWN_SHARES, ANSWER_SHARES)
 
 # Model outputs; the output layers carry exactly these names.
 RANKING = "ranking"  # float [batch, steps, candidates], logits

@@ -27,6 +27,8 @@ RENAMED = {
     "windows": "training_windows",
     "order": "training_order",
 }
+# Settings of earlier versions that are gone, and the one to use instead.
+RETIRED = {"num_neighbors": "memory", "neighbor_weight": "memory"}
 _Value = TypeVar("_Value")
 _Own = TypeVar("_Own", bound="Settings")
 
@@ -172,10 +174,12 @@ def is_number(value: Any) -> bool:
 
 
 def unknown_setting(name: str, known: Iterable[str]) -> str:
-    """Returns the message about an unknown setting, with its new name or the closest names."""
+    """Returns the message about an unknown setting, with what replaces it or the closest names."""
     known = list(known)
     if RENAMED.get(name) in known:
         return f"the setting {name!r} is now called {RENAMED[name]!r}; use the new name."
+    if RETIRED.get(name) in known:
+        return f"the setting {name!r} no longer exists; use {RETIRED[name]!r} instead."
     close = difflib.get_close_matches(str(name), known)
     advice = f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(known)}."
     return f"unknown setting {name!r}; {advice}"

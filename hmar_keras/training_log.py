@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from hmar_keras.layers import LogCounts
 from hmar_keras.schema import Behaviors
 
 
@@ -45,17 +46,9 @@ class TrainingLog(Protocol):
             float32 of the same shape.
         """
 
-    def item_neighbors(
-        self, count: int, max_length: int, weight: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Finds, for each item, the items that share the most users with it.
+    def counts(self, num_places: int) -> LogCounts:
+        """Returns what `hmar_keras.layers.LogMemory.assign` takes.
 
         Args:
-            count: neighbours per item.
-            max_length: how many of a user's most recent events the model sees.
-            weight: weight of the similarities; 1 is the weight at which they alone predict the log
-                best.
-
-        Returns:
-            what `ItemNeighbors.assign_neighbors` takes: ids, similarities and user shares.
+            num_places: pairs to keep per item.
         """

@@ -27,9 +27,10 @@ from hmar_keras.models.sequential_recommender import (
     as_config,
     config_of,
     history_inputs,
-    item_neighbors,
+    log_memory,
     prepare_items,
     recommender_inputs,
+    remembered,
     revived,
 )
 from hmar_keras.objectives import Objective, Output
@@ -259,12 +260,12 @@ class HMAR(SequentialRecommender):
         config = as_config(HMARConfig, config)
         # Layers
         backbone = HMARBackbone(config, dtype, name="backbone")
-        neighbors = item_neighbors(config, config.num_behaviors)
+        memory = log_memory(config)
         ranking_head = keras.layers.Identity(dtype="float32", name=RANKING)
         classifier = BehaviorClassifier(config.num_behaviors, name=BEHAVIOR)
 
         # Functional graph
-        inputs = recommender_inputs(self.features, config.shared_negatives)
+        inputs = recommender_inputs(self.features, config.shared_negatives, config.memory)
         history = {name: inputs[name] for name in (ITEM_IDS, BEHAVIOR_IDS)}
         item_ids, behavior_ids = history.values()
         states = backbone(history)
@@ -273,20 +274,17 @@ class HMAR(SequentialRecommender):
         scores = backbone.item_encoder(  # Eq. 14
             inputs[CANDIDATE_IDS], counts, states, inputs.get(NEGATIVE_IDS), items
         )
-        if neighbors is not None:
-            asked = inputs[CANDIDATE_IDS], inputs.get(NEGATIVE_IDS)
-            scores = scores + neighbors(item_ids, behavior_ids, *asked)
         following = backbone.item_encoder(
             inputs[CANDIDATE_IDS][:, :, 0], counts[:, :, 0], items=first
         )
         outputs = {
-            RANKING: ranking_head(scores),
+            RANKING: ranking_head(remembered(memory, inputs, scores)),
             BEHAVIOR: classifier(states, following),  # Eq. 16
         }
         super().__init__(config, dtype, inputs=inputs, outputs=outputs, **kwargs)
 
         self.backbone = backbone
-        self.neighbors = neighbors
+        self.memory = memory
 
     @property
     def item_table(self):
@@ -294,7 +292,7 @@ class HMAR(SequentialRecommender):
         return self.backbone.item_encoder.item_table
 
     def prepare(self, log: TrainingLog) -> None:
-        """Initialises items and neighbours from the log as the settings say."""
+        """Initialises items and memory from the log as the settings say."""
         prepare_items(self, log)
 
     def objective(self) -> Objective:
@@ -307,24 +305,19 @@ class HMAR(SequentialRecommender):
 
         Eq. 14 with Eq. 1 to 3 is linear in a candidate's indicators. One product with the encodings
         of all items without history is therefore enough, corrected at the few items that a user has
-        touched and at their neighbours.
+        touched and, with a memory, at those that go together with them.
         """
         item_ids, behavior_ids = features[ITEM_IDS], features[BEHAVIOR_IDS]
         states = self.backbone({ITEM_IDS: item_ids, BEHAVIOR_IDS: behavior_ids}, training=False)
         last = ops.cast(states[:, -1], "float32")
         vectors, offsets, by_behavior = self.backbone.item_encoder.catalog_query(last)
-        found = []
-        if self.config.indicators:
+        gains = None
+        if self.config.indicators and self.memory is None:  # which scores touched items alone
             # What each event of the history adds to its item's score.
             by_behavior = ops.pad(by_behavior, [[0, 0], [1, 0]])
             gains = ops.take_along_axis(by_behavior, ops.cast(behavior_ids, "int32"), axis=1)
-            found.append((ops.cast(item_ids, "int32"), gains))
-        if self.neighbors is not None:
-            found.append(self.neighbors.catalog_gains(item_ids, behavior_ids))
-        if not found:
-            return Query(vectors, offsets)
-        ids, gains = (ops.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
-        return Query(vectors, offsets, (ids, gains))
+            gains = ops.cast(item_ids, "int32"), gains
+        return Query(vectors, offsets, gains=gains).remembered(self.memory, features)
 
     def behavior_logits(self, features: Mapping[str, Any], candidate_ids):
         """Returns the `behavior` output for each candidate: what the user would do to it.

@@ -21,11 +21,12 @@ from hmar_keras.models.sequential_recommender import (
     SequentialRecommender,
     as_config,
     history_inputs,
-    item_neighbors,
+    log_memory,
     prepare_items,
     recommender_inputs,
+    remembered,
 )
-from hmar_keras.schema import CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
+from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
 from hmar_keras.settings import setting
 from hmar_keras.training_log import TrainingLog
 
@@ -66,7 +67,7 @@ class SASRec(SequentialRecommender):
     """
 
     Settings = SASRecConfig
-    features = (ITEM_IDS,)
+    features: tuple[str, ...] = (ITEM_IDS,)
 
     def __init__(
         self,
@@ -100,30 +101,29 @@ class SASRec(SequentialRecommender):
             )
             for i in blocks
         ]
-        neighbors = item_neighbors(config, num_behaviors=1)
+        memory = log_memory(config)
         ranking_head = keras.layers.Identity(dtype="float32", name=RANKING)
 
         # Functional graph
-        history = history_inputs(self.features)
+        history = history_inputs((ITEM_IDS,))
         item_ids = history[ITEM_IDS]
         states = dropout(positions(items(item_ids)))
         for norm, encoder in zip(norms, encoders, strict=True):
             states = norm(states)
             states = encoder(states, states, item_ids)
         backbone = keras.Model(history, last_norm(states), name="backbone")
-        inputs = recommender_inputs(self.features, config.shared_negatives)
+        features = (ITEM_IDS,) if memory is None else (ITEM_IDS, BEHAVIOR_IDS)
+        inputs = recommender_inputs(features, config.shared_negatives, config.memory)
         history = {name: inputs[name] for name in history}
         states = backbone(history)
         scores = items(inputs[CANDIDATE_IDS], states, inputs.get(NEGATIVE_IDS))
-        if neighbors is not None:
-            asked = inputs[CANDIDATE_IDS], inputs.get(NEGATIVE_IDS)
-            scores = scores + neighbors(*_of_one_kind(history[ITEM_IDS]), *asked)
-        outputs = {RANKING: ranking_head(scores)}
+        outputs = {RANKING: ranking_head(remembered(memory, inputs, scores))}
         super().__init__(config, dtype, inputs=inputs, outputs=outputs, **kwargs)
 
+        self.features = features
         self.backbone = backbone
         self.items = items
-        self.neighbors = neighbors
+        self.memory = memory
 
     @property
     def item_table(self):
@@ -131,19 +131,12 @@ class SASRec(SequentialRecommender):
         return self.items.item_table
 
     def prepare(self, log: TrainingLog) -> None:
-        """Initialises items and neighbours from the log as the settings say."""
+        """Initialises items and memory from the log as the settings say."""
         prepare_items(self, log)
 
     def query(self, features: Mapping[str, Any]) -> Query:
-        """Returns the newest states as `vectors`, and the neighbours' scores as `gains`."""
+        """Returns the newest states as `vectors`, with what the memory adds."""
         item_ids = features[ITEM_IDS]
         states = self.backbone({ITEM_IDS: item_ids}, training=False)
-        gains = None
-        if self.neighbors is not None:
-            gains = self.neighbors.catalog_gains(*_of_one_kind(item_ids))
-        return Query(ops.cast(states[:, -1], "float32"), gains=gains)
-
-
-def _of_one_kind(item_ids):
-    """Returns the item ids and behaviour ids of a history with a single behaviour."""
-    return item_ids, ops.minimum(item_ids, 1)
+        query = Query(ops.cast(states[:, -1], "float32"))
+        return query.remembered(self.memory, features)

@@ -11,13 +11,16 @@ import numpy as np
 from keras import ops
 
 from hmar_keras.config import ModelConfig, NextItemConfig, TransformerConfig
-from hmar_keras.layers import ItemNeighbors
+from hmar_keras.kernels import scatter_rows
+from hmar_keras.layers import LogMemory, Remembered
 from hmar_keras.objectives import NextItem, Objective
 from hmar_keras.presets import preset_settings
 from hmar_keras.schema import (
+    ANSWER_BEHAVIORS,
     BEHAVIOR_IDS,
     CANDIDATE_IDS,
     ITEM_IDS,
+    MEMORY_INPUTS,
     NEGATIVE_IDS,
     PADDING_ID,
     RANKING,
@@ -97,13 +100,16 @@ def history_inputs(features: Sequence[str] = (ITEM_IDS, BEHAVIOR_IDS)) -> dict[s
 
 
 def recommender_inputs(
-    features: Sequence[str] = (ITEM_IDS, BEHAVIOR_IDS), shared_negatives: bool = False
+    features: Sequence[str] = (ITEM_IDS, BEHAVIOR_IDS),
+    shared_negatives: bool = False,
+    memory: bool = False,
 ) -> dict[str, Any]:
     """Creates all graph inputs of a model, by name; see `SequentialRecommender`.
 
     Args:
         features: the model's features.
         shared_negatives: whether the model's objective has shared negatives.
+        memory: whether the model has a `LogMemory`.
     """
     inputs = {
         **history_inputs(features),
@@ -111,34 +117,48 @@ def recommender_inputs(
     }
     if shared_negatives:
         inputs[NEGATIVE_IDS] = keras.Input((None,), dtype="int32", name=NEGATIVE_IDS)
+    if memory:
+        for name in MEMORY_INPUTS:
+            is_ids = name == ANSWER_BEHAVIORS
+            shape, dtype = ((None,), "int32") if is_ids else ((None, None), "float32")
+            inputs[name] = keras.Input(shape, dtype=dtype, name=name)
     return inputs
 
 
-def item_neighbors(config: TransformerConfig, num_behaviors: int) -> ItemNeighbors | None:
-    """Creates the `ItemNeighbors` layer if the settings ask for one, else returns None."""
-    if not config.num_neighbors:
+def log_memory(config: TransformerConfig) -> LogMemory | None:
+    """Creates the `LogMemory` layer if the settings ask for one, else returns None."""
+    if not config.memory:
         return None
-    count = min(config.num_neighbors, config.num_items)
-    return ItemNeighbors(config.num_items, count, num_behaviors, name="item_neighbors")
+    return LogMemory(config.num_items, config.behaviors, config.max_length, name="memory")
+
+
+def remembered(memory: LogMemory | None, inputs: Mapping[str, Any], scores):
+    """Adds the scores of a memory, if there is one, to those of a network.
+
+    Args:
+        memory: the layer, or None.
+        inputs: all graph inputs of the model.
+        scores: float32 `[batch, steps, candidates + negatives]`.
+    """
+    if memory is None:
+        return scores
+    names = (ITEM_IDS, BEHAVIOR_IDS, ANSWER_BEHAVIORS, CANDIDATE_IDS, NEGATIVE_IDS)
+    return memory(scores, *(inputs[name] for name in (*names, *MEMORY_INPUTS[1:])))
 
 
 def prepare_items(model: Any, log: TrainingLog) -> None:
-    """Initialises items and neighbours as `item_start` and `num_neighbors` say.
+    """Initialises items and memory from the log as `item_start` and `memory` say.
 
     Args:
-        model: a model with `item_table`, `neighbors` (may be None) and a `TransformerConfig`.
+        model: a model with `item_table`, `memory` (may be None) and a `TransformerConfig`.
         log: the training events.
     """
-    config = model.config
-    if config.item_start == "cooccurrence":
+    if model.config.item_start == "cooccurrence":
         embeddings = model.item_table.embeddings
         start = log.cooccurrence_start(np.array(ops.convert_to_numpy(embeddings)))
         embeddings.assign(start)
-    if model.neighbors is not None:
-        found = log.item_neighbors(
-            model.neighbors.num_neighbors, config.max_length, config.neighbor_weight
-        )
-        model.neighbors.assign_neighbors(*found)
+    if model.memory is not None:
+        model.memory.assign(log.counts(model.memory.pairs.num_places))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,18 +166,34 @@ class Query:
     """A query to the item table that scores every item as the next one.
 
     The score of item i is `vectors . embedding(i) + offsets`, plus `gains` at some items, such as
-    those of the history.
+    those of the history, and what a memory adds; touched items have the score of the memory alone.
 
     Args:
         vectors: float32 `[batch, dim]`.
         offsets: float32 `[batch, 1]`, or None for none.
         gains: None, or a pair `(item_ids, gains)`, int32 and float32 `[batch, n]`. An item that
             occurs several times gets the sum.
+        memory: what a `LogMemory` adds, or None.
     """
 
     vectors: Any
     offsets: Any = None
     gains: tuple[Any, Any] | None = None
+    memory: Remembered | None = None
+
+    def remembered(self, memory: LogMemory | None, features: Mapping[str, Any]) -> Query:
+        """Adds the scores of a memory, if there is one.
+
+        Args:
+            memory: the layer, or None.
+            features: tensors with the history, by name.
+        """
+        if memory is None:
+            return self
+        found = memory.catalog(features[ITEM_IDS], features[BEHAVIOR_IDS])
+        offsets = None if self.offsets is None else found.gate * self.offsets
+        gains = None if self.gains is None else (self.gains[0], found.gate * self.gains[1])
+        return Query(found.gate * self.vectors, offsets, gains, found)
 
 
 def hide_padding(scores):
@@ -184,8 +220,9 @@ class SequentialRecommender(keras.Model):
         `candidate_ids`: int `[batch, steps, candidates]`, items that may follow each of the last
             `steps` positions; in training candidate 0 is the item that did follow.
         `negative_ids`: int `[batch, negatives]`, only if the objective has shared negatives: more
-            candidates for every step, none of which is in the history. Outside training there are
-            none, `[batch, 0]`.
+            candidates for every step, none of which is in the history; with a memory, the history
+            comes first. Outside training there are none, `[batch, 0]`.
+        those in `hmar_keras.schema.MEMORY_INPUTS`, only with a memory, see `LogMemory`.
 
     Outputs, a dict:
         `ranking`: float32 `[batch, steps, candidates + negatives]`, logits.
@@ -302,10 +339,11 @@ class SequentialRecommender(keras.Model):
         if query.offsets is not None:
             scores = scores + query.offsets
         if query.gains is not None:
-            ids, gains = query.gains
-            rows = ops.broadcast_to(ops.arange(ops.shape(ids)[0])[:, None], ops.shape(ids))
-            where = ops.reshape(ops.stack([rows, ids], axis=-1), (-1, 2))
-            scores = ops.scatter_update(scores, where, ops.reshape(gains, (-1,)), reduction="add")
+            scores = scatter_rows(scores, *query.gains, "add")
+        if query.memory is not None:
+            scores, touched = scores + query.memory.scores, query.memory.touched_ids
+            alone = ops.take_along_axis(query.memory.scores, touched, axis=1)
+            scores = scatter_rows(scores, touched, alone)
         return hide_padding(scores)
 
     def read(self, features: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,14 @@ def results_table(part: str, results: dict) -> Table:
         results: `results[scorer][protocol][metric]`, see `evaluation.Evaluator`.
     """
     title = f"{part}: HR@10 / NDCG@10 (questions x candidates); * the best simple rule"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE)
+    # Narrow enough for a terminal of 80 columns.
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     table.add_column("", no_wrap=True)
     first = next(iter(results.values()))
     for protocol, heading in _TITLES.items():
@@ -35,5 +42,5 @@ def results_table(part: str, results: dict) -> Table:
 
 
 def _cell(metrics, is_best):
-    mark = "* " if is_best else ""
-    return f"{mark}{metrics['hr@10']:.4f} / {metrics['ndcg@10']:.4f}"
+    mark = "*" if is_best else " "
+    return f"{metrics['hr@10']:.4f} / {metrics['ndcg@10']:.4f}{mark}"

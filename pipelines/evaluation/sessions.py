@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from scipy import sparse
 
@@ -14,7 +16,29 @@ _USERS_ASKED = 500
 _USERS_AT_ONCE = 16
 
 
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """How well co-occurrence answers some training users, whose own sessions are not counted.
+
+    Args:
+        width: length of the buckets of time, in the unit of the log's times, 0 for none.
+        answers: int64 [questions], item ids.
+        history: float32 [questions, num_items + 1], sparse, above 0 for the items of the history.
+        scores: float32 [questions, num_items + 1].
+    """
+
+    width: int
+    answers: np.ndarray
+    history: sparse.csr_array
+    scores: np.ndarray
+
+
 def choose_width(splits: Splits, by_history: np.ndarray, by_candidate: np.ndarray) -> int:
+    """Returns the `width` of `session_evidence`."""
+    return session_evidence(splits, by_history, by_candidate).width
+
+
+def session_evidence(splits: Splits, by_history: np.ndarray, by_candidate: np.ndarray) -> Evidence:
     """Chooses the length of the buckets of time that make up sessions.
 
     Up to 500 users, at most a tenth, are asked for their last new training item of the target
@@ -28,11 +52,11 @@ def choose_width(splits: Splits, by_history: np.ndarray, by_candidate: np.ndarra
         by_candidate: float [num_items + 1], factors of the candidates.
 
     Returns:
-        the length in the unit of the log's times, 0 for none.
+        the bucket with the users' questions and the scores of its sessions.
     """
     asked, answers, history = _questions(splits)
     if not len(asked):
-        return 0
+        return Evidence(0, answers, history, np.zeros(history.shape, np.float32))
     history = history @ sparse.diags_array(by_history.astype(np.float32))
     is_other = np.ones(splits.dataset.num_users, bool)
     is_other[asked] = False
@@ -41,11 +65,13 @@ def choose_width(splits: Splits, by_history: np.ndarray, by_candidate: np.ndarra
         return _scores(history, sessions[is_other[users]], by_candidate)
 
     by_user = scores(touched_items(splits), np.arange(splits.dataset.num_users))
-    gains = {0: _mean_gain(by_user, history, answers)}
+    best, best_gain = Evidence(0, answers, history, by_user), _mean_gain(by_user, history, answers)
     for width in _widths(splits.dataset.timestamps[splits.training_events()]):
         both = by_user + scores(*training_sessions(splits, width))
-        gains[width] = _mean_gain(both, history, answers)
-    return max(gains, key=gains.__getitem__)
+        gain = _mean_gain(both, history, answers)
+        if gain > best_gain:
+            best, best_gain = Evidence(width, answers, history, both), gain
+    return best
 
 
 def _widths(times):

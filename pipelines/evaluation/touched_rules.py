@@ -1,9 +1,9 @@
 """Rules that rank what the user has touched, and after it the popular items.
 
-Both group items by the set of the user's behaviours on them, and order the groups by how often one
-of their items was the next target in training (`target_rates`). That puts carts before views, and
-bought items first where people buy the same things again. A group whose items come back less often
-than untouched ones, such as the films that a user has rated, goes behind the untouched items.
+Both group items by the set of the user's behaviours on them, such as viewed and carted, and order
+the groups by how often one of their items was the next target in training (`target_rates`). Bought
+items come first where people buy the same things again. A group whose items are targets no more
+often than untouched ones, such as the films that a user has rated, goes behind the untouched items.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class RecencyByBehavior:
 
 
 class TouchedByConversion(RecencyByBehavior):
-    """The first group's items that are bought most often per view first, then the next group's.
+    """Most purchases per view first among the items of the first group, then of the next.
 
-    Equals go by recency. After what the user has touched come the popular items. Conversion is
+    Ties go by recency. After what the user has touched come the popular items. Conversion is
     smoothed: (users with the target + 0.5) / (users with the weakest behaviour + 20).
     """
 
@@ -60,11 +60,11 @@ class TouchedByConversion(RecencyByBehavior):
 
 
 def touched_sets(dataset, questions):
-    """Returns the set of behaviours of each question on each touched item.
+    """Returns what the user of each question has done to each item of the history, and when.
 
     Returns:
-        rows of the questions; item ids; sets, see `target_rates`; and ages of the last event of
-        the strongest behaviour, in events from 0, the newest.
+        int [pairs] each: rows of the questions; item ids; sets of behaviours, see `target_rates`;
+        and ages of the last event of the strongest behaviour, in events from 0, the newest.
     """
     rows, events = history_events(questions)
     items, behaviors = dataset.item_ids[events], dataset.behavior_ids[events]

@@ -116,6 +116,6 @@ def _ablations(config):
         ablations["without multi-task"] = {"theta": 0.0}
     ablations["without indicators"] = {"indicators": False}
     ablations["without behaviour encoder"] = {"num_behavior_blocks": 0}
-    if config.model.num_neighbors:
-        ablations["without item neighbours"] = {"num_neighbors": 0}
+    if config.model.memory:
+        ablations["without memory"] = {"memory": False}
     return ablations

@@ -13,10 +13,11 @@ from hmar_keras.models import SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from hmar_keras.schema import ITEM_IDS
 
-# Maps vectors `[batch, dim]` and a number k, both tensors, to the k items of the greatest products
-# with them: scores and ids `[batch, k]`, the best first. There are fewer if the catalogue is
-# smaller, and the padding id 0 may be among them.
-Nearest = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+# Maps vectors `[batch, dim]`, a number k and a bias `[num_items + 1]`, all tensors, to the k items
+# of the greatest products with the vectors plus bias: scores and ids `[batch, k]`, the best first.
+# The bias may be None. There are fewer items if the catalogue is smaller, and the padding id 0 may
+# be among them.
+Nearest = Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None], tuple[tf.Tensor, tf.Tensor]]
 
 
 class OneProduct:
@@ -51,10 +52,10 @@ class OneProduct:
 class TwoStages:
     """Takes the items with the best products with the item table, then adds the bonuses.
 
-    An item's score is a product with its embedding plus, for some items such as those in the
-    history, a bonus (`Query.gains`). So the best k are among the items with a bonus and the best
-    products, of which the first stage must find as many more as can have a bonus or be hidden. With
-    an exact first stage the answer is that of `OneProduct`.
+    An item's score is a product with its embedding plus a bias and, for some items such as those in
+    the history, a bonus (`Query.gains` and `Query.memory`). So the best k are among the items with
+    a bonus and the best products, of which the first stage must find as many more as can have a
+    bonus or be hidden. With an exact first stage the answer is that of `OneProduct`.
 
     Args:
         model: the trained model, with a `query`.
@@ -74,18 +75,22 @@ class TwoStages:
         """Returns scores and item ids, `[batch, k]`, the best first."""
         item_ids, query = features[ITEM_IDS], self._model.query(self._model.question(features))
         vectors, offsets = query.vectors, query.offsets
-        gaining, gained = _gained(item_ids, query.gains)
+        gaining, gained = _gained(item_ids, query.gains, query.memory)
+        bias = None if query.memory is None else query.memory.bias
         # The padding id 0 is always hidden.
         hidden = tf.pad(hidden, [[0, 0], [1, 0]])
         # A table may have rows that belong to no item.
         count = self._model.config.num_items
         others = self._model.item_table.input_dim - count
         spare = _most(gaining > 0) + _most(hidden > 0) + others
-        scores, ids = self._nearest(vectors, k + spare)
+        scores, ids = self._nearest(vectors, k + spare, bias)
         scores, ids = tf.where(ids > count, LOWEST_SCORE, scores), tf.where(ids > count, 0, ids)
         corrected = self._model.item_table.dot(vectors[:, None], gaining[:, None])[:, 0] + gained
         if offsets is not None:
             scores, corrected = scores + offsets, corrected + offsets
+        if query.memory is not None:
+            alone = tf.gather(query.memory.scores, gaining, batch_dims=1)
+            corrected = tf.where(_contains(query.memory.touched_ids, gaining), alone, corrected)
         scores, ids = self._popular(_is_stranger(item_ids), scores, ids)
         scores = tf.where(_contains(tf.concat([hidden, gaining], 1), ids), LOWEST_SCORE, scores)
         corrected = tf.where(_contains(hidden, gaining), LOWEST_SCORE, corrected)
@@ -115,21 +120,31 @@ def _hide(scores, ids):
     return tf.tensor_scatter_nd_min(scores, tf.stack([rows, ids], axis=-1), lowest)
 
 
-def _gained(item_ids, gains):
-    """Returns every item with a bonus once, otherwise 0, and the sum of its bonuses, `[batch, n]`.
+def _gained(item_ids, gains, memory):
+    """Returns every item with a bonus once, otherwise 0, and what is added to its product.
 
-    Without `gains` there are no items.
+    Args:
+        item_ids: int32 `[batch, events]`.
+        gains: as in `Query`.
+        memory: as in `Query`.
+
+    Returns:
+        int32 and float32 `[batch, n]`.
     """
-    if gains is None:
-        return item_ids[:, :0], tf.zeros_like(item_ids[:, :0], tf.float32)
-    ids, gains = gains
+    ids, gains = gains or (item_ids[:, :0], tf.zeros_like(item_ids[:, :0], tf.float32))
+    if memory is not None:
+        ids = tf.concat([ids, memory.item_ids], axis=1)
+        gains = tf.pad(gains, [[0, 0], [0, tf.shape(memory.item_ids)[1]]])
     order = tf.argsort(ids, axis=1, stable=True)
     ids, gains = (tf.gather(values, order, batch_dims=1) for values in (ids, gains))
     is_first = ids != tf.pad(ids[:, :-1], [[0, 0], [1, 0]], constant_values=-1)
     # Numbers the items of the whole batch.
     places = tf.reshape(tf.cumsum(tf.cast(tf.reshape(is_first, [-1]), tf.int32)) - 1, tf.shape(ids))
     sums = tf.math.unsorted_segment_sum(gains, places, tf.size(ids))
-    return tf.where(is_first, ids, 0), tf.gather(sums, places)
+    ids, sums = tf.where(is_first, ids, 0), tf.gather(sums, places)
+    if memory is not None:
+        sums += tf.gather(memory.scores, ids, batch_dims=1)
+    return ids, sums
 
 
 def _most(is_true):

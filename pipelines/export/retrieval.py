@@ -52,7 +52,13 @@ factorized_top_k = _imported()
 
 
 class TableBruteForce(factorized_top_k.BruteForce):
-    """Brute force over an item table, without the copy that TensorFlow Recommenders' own makes."""
+    """Brute force over an item table, without the copy that TensorFlow Recommenders' own makes.
+
+    Attributes:
+        bias: float32 `[rows]`, added to every score; None for none.
+    """
+
+    bias = None
 
     def index(self, candidates, identifiers=None):
         """Uses an item table in place of an index.
@@ -66,7 +72,8 @@ class TableBruteForce(factorized_top_k.BruteForce):
         return self
 
     def _compute_score(self, queries, candidates):
-        return candidates.dot_all_items(queries)
+        scores = candidates.dot_all_items(queries)
+        return scores if self.bias is None else scores + self.bias
 
 
 def nearest_items(name: str, table: ItemTable) -> Nearest:
@@ -85,7 +92,8 @@ def nearest_items(name: str, table: ItemTable) -> Nearest:
 def _brute_force(table):
     layer = TableBruteForce()
 
-    def nearest(vectors, k):
+    def nearest(vectors, k, bias):
+        layer.bias = _for_all_rows(bias, table)
         # Made in the graph, so that the file stores no list of ids.
         layer.index(table, tf.range(table.input_dim))
         return layer(vectors, k=tf.minimum(k, table.input_dim))
@@ -96,14 +104,25 @@ def _brute_force(table):
 def _streaming(table):
     layer = factorized_top_k.Streaming()
 
-    def nearest(vectors, k):
+    def nearest(vectors, k, bias):
+        bias = _for_all_rows(bias, table)
+
+        def block(start):
+            ids = tf.range(start, tf.minimum(start + _STREAMED_ITEMS, table.input_dim))
+            if bias is None:
+                return ids, table(ids)
+            return ids, tf.concat([table(ids), tf.gather(bias, ids)[:, None]], axis=1)
+
         # Made in the graph, where it reads the table instead of copying it.
         starts = tf.data.Dataset.range(1, table.input_dim, _STREAMED_ITEMS, output_type=tf.int32)
         layer.index_from_dataset(starts.map(block))
+        if bias is not None:
+            vectors = tf.pad(vectors, [[0, 0], [0, 1]], constant_values=1.0)
         return layer(vectors, k=k)
 
-    def block(start):
-        ids = tf.range(start, tf.minimum(start + _STREAMED_ITEMS, table.input_dim))
-        return ids, table(ids)
-
     return nearest
+
+
+def _for_all_rows(bias, table):
+    """Pads a bias `[num_items + 1]` with 0 for rows of the table that belong to no item."""
+    return None if bias is None else tf.pad(bias, [[0, table.input_dim - tf.shape(bias)[0]]])

@@ -106,11 +106,14 @@ def training_sessions(splits: Splits, width: int) -> tuple[sparse.csr_array, np.
 def target_rates(splits: Splits) -> np.ndarray:
     """Returns how often an item is the user's next target, by what the user did to it before.
 
-    Every training event of the target behaviour asks: which share of the items on which the user
-    had this set of behaviours is the item of this event? In a shop where people buy things again,
-    that share is high for bought items; where nobody rates a film twice, it is 0. Sets are sums of
-    `hmar_keras.schema.behavior_bits`. Rare sets have about the rate of all sets with the same
-    strongest behaviour.
+    At each training event of the target behaviour, every item of the catalogue is a chance for the
+    set of behaviours that the user has done to it so far, and the item of the event is a hit. The
+    rate of a set is hits per chance. In a shop where people buy things again, it is high for bought
+    items; where nobody rates a film twice, it is 0 for rated ones.
+
+    A set is the sum of the different `hmar_keras.schema.behavior_bits` of its behaviours, so with
+    more than six behaviours the weakest ones count as one. Every set gets 100 additional chances at
+    the rate of all sets with the same strongest behaviour, because few chances prove little.
 
     Returns:
         float64 [sets] by set, that of untouched items first.
@@ -118,20 +121,17 @@ def target_rates(splits: Splits) -> np.ndarray:
     dataset = splits.dataset
     trained = splits.training_events()
     users, behaviors = event_users(dataset)[trained], dataset.behavior_ids[trained]
-    bits = np.array(behavior_bits(len(dataset.behaviors)))
-    before = _sets_before(users, dataset.item_ids[trained], bits[behaviors])
-    after = before | bits[behaviors]
-    asked = behaviors == dataset.behaviors.target_id
-    count = 2 * bits.max()
-    hits = np.bincount(before[asked], minlength=count)
-    chances = np.zeros(count)
-    first = np.searchsorted(users, users)
-    for found in range(1, count):
-        change = (after == found).astype(np.int64) - (before == found)
-        until = np.cumsum(change) - change
-        chances[found] = (until - until[first])[asked].sum()
-    chances[0] = np.count_nonzero(asked) * dataset.num_items - chances.sum()
-    sets = np.arange(count)
+    all_bits = np.array(behavior_bits(len(dataset.behaviors)))
+    bits, size = all_bits[behaviors], 2 * all_bits.max()
+    before = _sets_before(users, dataset.item_ids[trained], bits)
+    targets = behaviors == dataset.behaviors.target_id
+    hits = np.bincount(before[targets], minlength=size)
+    # An event moves its item to another set for all later targets of the user.
+    so_far = np.cumsum(targets)
+    later = so_far[np.searchsorted(users, users, side="right") - 1] - so_far
+    chances = np.bincount(before | bits, later, size) - np.bincount(before, later, size)
+    chances[0] += np.count_nonzero(targets) * dataset.num_items
+    sets = np.arange(size)
     strongest = np.where(sets, np.frexp(sets)[1], 0)  # the place of the highest bit
     prior = np.bincount(strongest, hits) / np.maximum(np.bincount(strongest, chances), 1)
     return (hits + _USUAL_CHANCES * prior[strongest]) / (chances + _USUAL_CHANCES)
@@ -149,7 +149,7 @@ def _sets_before(users, items, bits):
     users, items, bits = users[order], items[order], bits[order]
     opens = np.ones(len(order), bool)
     opens[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
-    base = 2 * np.cumsum(opens)
+    base = np.cumsum(opens)
     sets = np.zeros(len(order), np.int64)
     for bit in np.unique(bits):
         so_far = np.maximum.accumulate(base + (bits == bit)) - base

@@ -1,11 +1,10 @@
-"""Sections about the model: training, behaviour head, skip connections, item neighbours."""
+"""Sections about the model: training, behaviour head, skip connections."""
 
 from __future__ import annotations
 
 import numpy as np
 from keras import ops
 
-from hmar_keras.layers.item_neighbors import ItemNeighbors
 from hmar_keras.layers.rezero import ReZero
 from pipelines.description.numbers import counted
 from pipelines.report.behavior_head import BehaviorPredictions
@@ -27,7 +26,6 @@ from pipelines.report.result_sections import title_of
 from pipelines.training.fit import best_epoch
 from pipelines.training.validation import MONITORED
 
-_SHOWN_ITEMS, _SHOWN_NEIGHBORS = 5, 3
 _LOSSES = {"loss": "loss", "ranking_loss": "ranking", "behavior_loss": "behaviour"}
 
 
@@ -207,66 +205,3 @@ def gates_section(run: OpenedRun) -> Section | None:
     )
     picture = Picture(title, svg, sentence, Table(title, ["", "gamma"], cells))
     return Section("gates", "Skip connections", [Paragraph(text), Pictures([picture])])
-
-
-def neighbors_section(run: OpenedRun) -> Section | None:
-    """Builds the section about item neighbours; None if the model does not use them."""
-    layers = run.layers_of(ItemNeighbors)
-    if not layers:
-        return None
-    layer = layers[0]
-    text = (
-        "A candidate's similarity to each item of the history is added to its score, weighted by "
-        f"the behaviour of the event. Each item has up to {layer.num_neighbors} neighbours: the "
-        "items that share the most users with it in training."
-    )
-    title = "Weights of an event for its item's neighbours"
-    pictures = Pictures([_gains_picture(run, layer, "neighbor-gains", title)])
-    return Section(
-        "neighbors", "Similar items", [Paragraph(text), pictures, _neighbors_table(run, layer)]
-    )
-
-
-def _neighbors_table(run, layer):
-    ids, similarities = (
-        ops.convert_to_numpy(weight) for weight in (layer.neighbor_ids, layer.similarities)
-    )
-    trained = run.dataset.item_ids[run.splits.training_events()]
-    counts = np.bincount(trained, minlength=len(ids))
-    rows = []
-    for item in np.argsort(-counts, kind="stable")[:_SHOWN_ITEMS]:
-        best = np.argsort(-similarities[item], kind="stable")[:_SHOWN_NEIGHBORS]
-        alike = [
-            f"{_name(run, ids[item, place])} ({number(float(similarities[item, place]), 3)})"
-            for place in best
-            if ids[item, place]
-        ]
-        told = listed(alike) if alike else "none"
-        rows.append([_name(run, item), f"{counts[item]:,}", told])
-    caption = "Neighbours of the items with the most events, and their similarity"
-    return Table(caption, ["", "events", "neighbours"], rows, words=True)
-
-
-def _name(run, item_id):
-    return shown(run.dataset.items[item_id - 1])
-
-
-def _gains_picture(run, layer, anchor, title):
-    gains = ops.convert_to_numpy(layer.gain)
-    names = [shown(name) for name in run.behavior_names] if len(gains) > 1 else ["any behaviour"]
-    rows = [
-        Interval(name, float(gain), series=series)
-        for series, (name, gain) in enumerate(zip(names, gains, strict=True))
-    ]
-    sentence = (
-        f"The weight starts at 1 and ends at {gains[0]:+.3f}."
-        if len(gains) == 1
-        else (
-            f"Weights start at 1; the largest is that of {names[gains.argmax()]} "
-            f"({gains.max():+.3f}), the smallest that of {names[gains.argmin()]} "
-            f"({gains.min():+.3f})."
-        )
-    )
-    svg = intervals(anchor, (title, sentence), rows, "weight", zero=True)
-    cells = [[name, number(float(gain), 4)] for name, gain in zip(names, gains, strict=True)]
-    return Picture(title, svg, sentence, Table(title, ["", "weight"], cells))

@@ -12,7 +12,6 @@ from pipelines.report.elements import Paragraph, Section, shown
 from pipelines.report.model_sections import (
     behavior_section,
     gates_section,
-    neighbors_section,
     training_section,
 )
 from pipelines.report.one_user import choose_question, find_question, walk_through
@@ -99,7 +98,7 @@ def run_sections(run: OpenedRun, user: str | None = None) -> tuple[list, list[Se
     sections.append(training_section(run.history))
     if run.predicts_behavior:
         sections.append(behavior_section(run, predict_behaviors(run)))
-    sections += [gates_section(run), neighbors_section(run)]
+    sections += [gates_section(run)]
     sections.append(user_section(run, test, walk_through(run, question), user is not None))
     sections += [data_section(describe(run.source)), settings_section(run)]
     return headline(parts["test"]), [section for section in sections if section]

@@ -86,11 +86,16 @@ class DeviceBatches(keras.utils.PyDataset):
         small = {n: v if v.dtype == bool else v.astype(np.int32) for n, v in held.items()}
         if TIMESTAMPS in examples.features:
             small |= _halved(examples.timestamps)
+        sizes = None
+        if examples.own_shares is not None:
+            small |= examples.own_shares.arrays()
+            small["share_starts"] = small["share_starts"].astype(np.int32)
+            sizes = examples.own_shares.sizes()
         self._held = _on_device(small)
         # On the device as well; otherwise each would be sent when its batch is requested.
         self._batch_ids = jax.device_put(list(np.arange(plan.num_batches, dtype=np.int32)))
         halvings = int(np.diff(excluded.starts).max()).bit_length()
-        make = functools.partial(_batch, examples.objective, examples.features, halvings)
+        make = functools.partial(_batch, examples.objective, examples.features, halvings, sizes)
         self._make = jax.jit(make, static_argnames=("rows", "length"))
         self._shuffle = jax.jit(_shuffled)
         self.begin(0)
@@ -156,16 +161,17 @@ def _halved(times):
     return {"times_high": high, "times_low": (times - high.astype(np.float64)).astype(np.float32)}
 
 
-def _batch(objective: Objective, features, halvings, held, order, key, number, rows, length):
+def _batch(objective: Objective, features, halvings, sizes, held, order, key, number, rows, length):
     windows = jax.lax.dynamic_slice_in_dim(order, held["batch_starts"][number], rows)
     users, starts, ends = (held[name][windows] for name in ("users", "starts", "ends"))
     ages = jnp.arange(length + objective.lookahead, 0, -1)
-    events = _events(held, features, *newest_events(jnp, starts, ends, ages))
+    events = _events(held, features, sizes, *newest_events(jnp, starts, ends, ages))
     negatives_key, order_key = jax.random.split(jax.random.fold_in(key, number))
     if objective.order == "random":
         order, is_first = in_random_order(events["item_ids"], order_key)
         events["is_first"] = is_first
-        events = {n: jnp.take_along_axis(each, order, axis=1) for n, each in events.items()}
+        rows_of = jnp.arange(rows)[:, None]
+        events = {name: each[rows_of, order] for name, each in events.items()}
     shape = (rows, 1 if objective.shared_negatives else length, objective.num_negatives)
     return objective.batch(
         TrainingWindows(
@@ -183,7 +189,7 @@ def _batch(objective: Objective, features, halvings, held, order, key, number, r
     )
 
 
-def _events(held, features, events, real):
+def _events(held, features, sizes, events, real):
     """Returns the features of the events by name, `[rows, length]` each."""
     ids = ("item_ids", "behavior_ids")
     found = {name: jnp.where(real, held[name][events], 0) for name in ids}
@@ -192,7 +198,25 @@ def _events(held, features, events, real):
         parts = (held[name][events] for name in ("times_high", "times_low"))
         times = sum(part - part[:, :1] for part in parts)
         found["timestamps"] = jnp.where(real, times, 0.0)
+    if sizes is not None:
+        found["own_shares"] = _own_shares(
+            held, *sizes, jnp.where(real, held["share_pairs"][events], 0)
+        )
     return found
+
+
+def _own_shares(held, most, sessions, pairs):
+    """Returns the shares of (user, item) pairs, `[rows, length, sessions]`."""
+    first = held["share_starts"][pairs][..., None]
+    places = jnp.arange(most)
+    real = places < held["share_starts"][pairs + 1][..., None] - first
+    places = jnp.where(real, first + places, 0)
+    shares = jnp.where(real, held["share_shares"][places], 0.0)
+    found = jnp.zeros((pairs.size, sessions))
+    rows = jnp.arange(pairs.size)[:, None]
+    columns = held["share_sessions"][places].reshape(pairs.size, most)
+    found = found.at[rows, columns].add(shares.reshape(pairs.size, most))
+    return found.reshape(*pairs.shape, sessions)
 
 
 def _negatives(held, halvings, users, shape, key):

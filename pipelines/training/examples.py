@@ -18,6 +18,7 @@ from pipelines.protocol.negatives import ExcludedItems
 from pipelines.protocol.splits import Splits, event_users
 from pipelines.runtime.errors import InputError
 from pipelines.training.batch_plan import BatchPlan
+from pipelines.training.own_shares import OwnShares
 
 
 def training_windows(splits: Splits, objective: Objective, max_length: int) -> np.ndarray:
@@ -82,6 +83,7 @@ class TrainingExamples:
         plan: which windows share a batch.
         objective: turns windows into inputs and labels.
         features: names of the inputs that the model reads.
+        own_shares: the users' own sessions; None unless the objective reads them.
     """
 
     windows: np.ndarray
@@ -93,6 +95,7 @@ class TrainingExamples:
     plan: BatchPlan
     objective: Objective
     features: tuple[str, ...]
+    own_shares: OwnShares | None = None
 
     @classmethod
     def of(
@@ -142,4 +145,5 @@ class TrainingExamples:
             plan,
             objective,
             tuple(model.features),
+            OwnShares.of(splits) if objective.reads_shares else None,
         )

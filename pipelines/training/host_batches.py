@@ -88,6 +88,8 @@ class TrainingData:
         if TIMESTAMPS in self._features:
             self._timestamps = tf.constant(examples.timestamps)
         self._is_first = tf.constant(examples.is_first)
+        shares = examples.own_shares
+        self._shares = shares and {n: tf.constant(x) for n, x in shares.arrays().items()}
         self._keys = tf.constant(examples.excluded.keys)
         self._key_starts = tf.constant(examples.excluded.starts)
         self._outside = tf.constant(examples.excluded.outside())
@@ -184,7 +186,28 @@ class TrainingData:
         if TIMESTAMPS in self._features:
             times = tf.gather(self._timestamps, events)
             found["timestamps"] = tf.cast(since_first(tf, times, real), tf.float32)
+        if self._shares is not None:
+            pairs = tf.where(real, tf.gather(self._shares["share_pairs"], events), 0)
+            found["own_shares"] = self._own_shares(pairs)
         return found
+
+    def _own_shares(self, pairs):
+        """Returns the shares of (user, item) pairs, `[rows, length, sessions]`."""
+        shape = tf.shape(pairs)
+        pairs = tf.reshape(pairs, [-1])
+        starts = tf.gather(self._shares["share_starts"], pairs)
+        counts = tf.gather(self._shares["share_starts"], pairs + 1) - starts
+        places = tf.range(tf.reduce_sum(counts))
+        places += tf.repeat(starts - tf.cumsum(counts, exclusive=True), counts)
+        sessions = tf.gather(self._shares["share_sessions"], places)
+        most = tf.reduce_max(tf.concat([sessions, [0]], 0)) + 1
+        rows = tf.repeat(tf.range(tf.size(pairs)), counts)
+        shares = tf.scatter_nd(
+            tf.stack([rows, sessions], axis=-1),
+            tf.gather(self._shares["share_shares"], places),
+            [tf.size(pairs), most],
+        )
+        return tf.reshape(shares, [shape[0], shape[1], most])
 
     def _stream(self, use, epoch, number):
         """Returns the seed of a use in a batch, hashed from the epoch, the number and the use."""

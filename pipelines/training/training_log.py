@@ -6,10 +6,12 @@ import functools
 
 import numpy as np
 
+from hmar_keras.layers import LogCounts
 from hmar_keras.schema import Behaviors
 from pipelines.protocol.splits import Splits, event_users
 from pipelines.protocol.training_counts import item_popularity
-from pipelines.training.item_initialization import cooccurrence_embeddings, find_neighbors
+from pipelines.training.item_initialization import cooccurrence_embeddings
+from pipelines.training.memory_counts import log_counts
 
 
 class SplitLog:
@@ -73,8 +75,6 @@ class SplitLog:
         """Returns embeddings whose products tell which items have users in common."""
         return cooccurrence_embeddings(embeddings, self._splits)
 
-    def item_neighbors(
-        self, count: int, max_length: int, weight: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns ids, similarities and user shares for `ItemNeighbors.assign_neighbors`."""
-        return find_neighbors(self._splits, count, max_length, weight)
+    def counts(self, num_places: int) -> LogCounts:
+        """Returns what `hmar_keras.layers.LogMemory.assign` takes."""
+        return log_counts(self._splits, num_places)

@@ -156,26 +156,6 @@ def row_states(item_ids, behavior_ids, w, num_heads, residual, scale_embeddings)
     return stage
 
 
-def neighbor_score(items, behaviors, t, candidate, weights):
-    """Returns the neighbour score of a candidate from the events up to t; not from the paper."""
-    score = 0.0
-    for s in range(t + 1):
-        if items[s] != 0:
-            gain = weights["gain"][behaviors[s] - 1]
-            score += gain * weights["alike"][items[s]].get(candidate, 0.0)
-    return score
-
-
-def own_share(items, behaviors, t, answer, weights):
-    """Returns the part of the answer's neighbour score that the user's own events contribute."""
-    score = 0.0
-    for s in range(t + 1):
-        if items[s] != 0 and answer in weights["alike"][items[s]]:
-            gain = weights["gain"][behaviors[s] - 1]
-            score += gain * weights["shares"][items[s]] * weights["shares"][answer]
-    return score
-
-
 # --- The two heads (Eq. 14 and 16) ----------------------------------------------------------------
 
 
@@ -216,10 +196,6 @@ def hmar(
                 counts = candidate_indicators(items, behaviors, t, candidate, K)
                 q = encode(candidate, counts, w, scale_embeddings=scale_embeddings)
                 ranking[row, s, c] = z @ q  # Eq. 14, before the sigmoid
-                if w.get("neighbors") is not None:
-                    ranking[row, s, c] += neighbor_score(
-                        items, behaviors, t, candidate, w["neighbors"]
-                    )
                 if c == 0:  # Eq. 16, before the softmax
                     hidden = np.concatenate([z, q]) @ head["W_1"] + head["B_1"]
                     behavior[row, s] = hidden @ head["W_2"] + head["B_2"]
@@ -279,13 +255,11 @@ def random_weights(
     projection,
     *,
     norm=False,
-    neighbors=0,
 ):
     """Returns random weights, none of them zero.
 
     `projection` is the form of Eq. 5: "shared" (one for all behaviours) or "none". With `norm`, the
-    sequence blocks have a layer normalisation. `neighbors` is the maximum number of neighbours per
-    item; the last item has none.
+    sequence blocks have a layer normalisation.
     """
     if projection not in ("shared", "none"):
         raise ValueError(f"unknown projection {projection!r}")
@@ -314,12 +288,4 @@ def random_weights(
     w["behavior_blocks"] = [draw_behavior_block() for _ in range(behavior_blocks)]
     w["sequence_blocks"] = [draw_sequence_block() for _ in range(sequence_blocks)]
     w["classifier"] = {"W_1": draw(2 * d, d), "B_1": draw(d), "W_2": draw(d, K), "B_2": draw(K)}
-    if neighbors:
-        alike = [{} for _ in range(num_items + 1)]
-        for item in range(1, num_items):
-            others = rng.permutation([other for other in range(1, num_items + 1) if other != item])
-            chosen = others[: rng.integers(1, neighbors + 1)]
-            alike[item] = {int(other): float(draw()) for other in chosen}
-        shares = np.abs(draw(num_items + 1))
-        w["neighbors"] = {"alike": alike, "gain": draw(K), "shares": shares}
     return w

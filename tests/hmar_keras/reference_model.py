@@ -2,6 +2,7 @@
 
 import numpy as np
 import reference
+import slow_memory
 from keras import ops
 
 from hmar_keras import HMAR, Behaviors
@@ -11,9 +12,14 @@ NAMES = ("view", "like", "share", "cart", "buy")
 
 
 def make_config(num_behaviors=3, model="hmar", **changes):
-    """Returns the settings of a tiny model with the given number of behaviours."""
+    """Returns the settings of a tiny model with the given number of behaviours.
+
+    With `memory=True` they include what a memory needs.
+    """
     behaviors = Behaviors(NAMES[-num_behaviors:], target="buy")
     settings = {"num_items": 7, "dim": 4, "max_length": 6, "dropout": 0.0}
+    if changes.get("memory"):
+        settings |= {"loss": "sampled_softmax", "shared_negatives": True}
     return MODELS[model].Settings(behaviors=behaviors, **{**settings, **changes})
 
 
@@ -29,14 +35,18 @@ def make_weights(config, seed=0):
         config.num_sequence_blocks,
         "none" if config.variant == "release" else "shared",
         norm=config.variant == "release",
-        neighbors=config.num_neighbors,
     )
 
 
 def make_pair(config, seed=0):
-    """Returns a model and the reference weights that are loaded into it."""
+    """Returns a model and the reference weights that are loaded into it.
+
+    A memory gets counts and weights of its own.
+    """
     model, w = HMAR(config), make_weights(config, seed)
     load_reference_weights(model, w)
+    if model.memory is not None:
+        slow_memory.fill(model.memory, seed)
     return model, w
 
 
@@ -57,8 +67,6 @@ def load_reference_weights(model, w, padding_row=0.0):
         load_behavior_block(backbone.get_layer(f"behavior_encoder_{number}"), block)
     for number, block in enumerate(w["sequence_blocks"]):
         load_sequence_block(backbone.get_layer(f"sequence_encoder_{number}"), block)
-    if w.get("neighbors") is not None:
-        load_neighbors(model.neighbors, w["neighbors"])
     _load_dense(classifier.hidden, w["classifier"]["W_1"], w["classifier"]["B_1"])
     _load_dense(classifier.output_dense, w["classifier"]["W_2"], w["classifier"]["B_2"])
 
@@ -84,17 +92,6 @@ def load_sequence_block(encoder, block):
     if encoder.layer_norm:
         encoder.norm.gamma.assign(block["norm_scale"])
         encoder.norm.beta.assign(block["norm_offset"])
-
-
-def load_neighbors(layer, weights):
-    """Copies the neighbours, one dict per item, into the layer."""
-    shape = (layer.num_items + 1, layer.num_neighbors)
-    ids, similarities = np.zeros(shape, int), np.zeros(shape)
-    for item, alike in enumerate(weights["alike"]):
-        for place, (neighbor, similarity) in enumerate(alike.items()):
-            ids[item, place], similarities[item, place] = neighbor, similarity
-    layer.assign_neighbors(ids, similarities, weights["shares"])
-    layer.gain.assign(weights["gain"])
 
 
 def fuse(query, key, value):
@@ -153,21 +150,43 @@ def to_numpy(outputs):
 
 def call(model, batch):
     """Returns the model's outputs and its backbone's states, as arrays."""
-    history = {name: batch[name] for name in model.features}
+    history = {name: batch[name] for name in model.backbone.input}
     states = model.backbone(history, training=False)
-    asked = {name: batch[name] for name in batch if name in model.input}
+    asked = {**asked_for_targets(model.config, batch), **batch}
+    asked = {name: asked[name] for name in model.input}
     return to_numpy({**model(asked, training=False), "states": states})
 
 
-def call_reference(w, config, batch):
-    """Returns the expected result of `call`."""
-    return reference.hmar(
+def asked_for_targets(config, batch):
+    """Returns the inputs, besides histories and candidates, of a model outside training."""
+    (rows, steps, _), length = batch["candidate_ids"].shape, batch["item_ids"].shape[1]
+    return {
+        "negative_ids": np.zeros((rows, 0), "int32"),
+        "answer_behaviors": np.full((rows, steps), config.behaviors.target_id, "int32"),
+        "own_shares": np.zeros((rows, length, 0), "float32"),
+        "answer_shares": np.zeros((rows, steps, 0), "float32"),
+    }
+
+
+def call_reference(w, config, batch, memory=None):
+    """Returns the expected result of `call`.
+
+    Args:
+        w: weights of the reference.
+        config: the model's settings.
+        batch: its inputs.
+        memory: the model's `LogMemory`, if it has one.
+    """
+    outputs = reference.hmar(
         *(batch[name] for name in ("item_ids", "behavior_ids", "candidate_ids")),
         w,
         num_heads=config.num_heads,
         feed_forward_residual=config.variant == "release",
         scale_embeddings=config.variant == "release",
     )
+    if memory is not None:
+        outputs["ranking"] = slow_memory.with_memory(memory, batch, outputs["ranking"])
+    return outputs
 
 
 def assert_close(actual, expected, tolerance=1e-5):

@@ -98,7 +98,6 @@ def test_making_presets_leaves_the_table_alone():
 
 
 weight = st.floats(0, 10)
-positive = st.floats(1e-9, 1.0)
 count = st.integers(1, 10**6)
 
 
@@ -107,14 +106,17 @@ def configs(draw):
     names = draw(st.lists(st.text(min_size=1).filter(str.strip), min_size=1, unique=True))
     num_heads = draw(st.integers(1, 8))
     alpha = draw(st.dictionaries(st.sampled_from(names), weight))
+    loss = draw(st.sampled_from(["bce", "gbce", "sampled_softmax"]))
+    shared_negatives = draw(st.booleans())
     return HMARConfig(
         num_items=draw(count),
         behaviors=Behaviors(names, target=draw(st.sampled_from(names))),
         input_behaviors=draw(st.sampled_from(["all", "target"])),
         indicators=draw(st.booleans()),
-        loss=draw(st.sampled_from(["bce", "gbce", "sampled_softmax"])),
+        loss=loss,
         gbce_calibration=draw(st.floats(0, 1)),
-        shared_negatives=draw(st.booleans()),
+        shared_negatives=shared_negatives,
+        memory=loss == "sampled_softmax" and shared_negatives and draw(st.booleans()),
         labels=draw(st.sampled_from(["all", "new_items"])),
         training_order=draw(st.sampled_from(["time", "random"])),
         dim=num_heads * draw(st.integers(1, 50)),
@@ -124,8 +126,6 @@ def configs(draw):
         num_sequence_blocks=draw(count),
         dropout=draw(st.floats(0, 1, exclude_max=True)),
         variant=draw(st.sampled_from(["paper", "release"])),
-        num_neighbors=draw(st.integers(0, 10**6)),
-        neighbor_weight=draw(positive),
         item_buckets=draw(st.sampled_from([0, 5, 10**6])),
         # The other start is not allowed with buckets.
         item_start="random",
@@ -182,10 +182,9 @@ INTEGERS = [
     *("num_items", "dim", "max_length", "num_heads"),
     *("num_sequence_blocks", "num_negatives", "batch_size", "epochs", "patience"),
 ]
-INTEGERS_FROM_ZERO = ["item_buckets", "num_behavior_blocks", "num_neighbors"]
+INTEGERS_FROM_ZERO = ["item_buckets", "num_behavior_blocks"]
 NUMBERS = ["dropout", "beta", "theta", "learning_rate", "adam_beta_2", "gbce_calibration"]
-NUMBERS += ["neighbor_weight"]
-FLAGS = ["indicators", "shared_negatives"]
+FLAGS = ["indicators", "memory", "shared_negatives"]
 CHOICES = ["variant", "training_windows", "batching", "optimizer"]
 CHOICES += ["input_behaviors", "loss", "labels", "training_order"]
 CHOICES += ["item_start", "learning_rate_schedule"]
@@ -208,7 +207,6 @@ OUT_OF_RANGE = {
     "learning_rate": (0,),
     "adam_beta_2": (0, 1),
     "gbce_calibration": (1.5,),
-    "neighbor_weight": (0,),
 }
 
 
@@ -229,6 +227,14 @@ def test_hashed_items_cannot_start_from_cooccurrence():
     assert make(item_start="cooccurrence").item_start == "cooccurrence"
     with pytest.raises(ValueError, match="item_start=cooccurrence needs one row per item"):
         make(item_start="cooccurrence", item_buckets=4)
+
+
+@pytest.mark.parametrize("changes", [{"loss": "gbce"}, {"shared_negatives": False}])
+def test_a_memory_needs_a_softmax_over_shared_negatives(changes):
+    needed = {"loss": "sampled_softmax", "shared_negatives": True}
+    assert make(**needed, memory=True).memory
+    with pytest.raises(ValueError, match="memory needs loss=sampled_softmax and shared_negatives"):
+        make(**{**needed, **changes}, memory=True)
 
 
 @pytest.mark.parametrize("num_heads", [3, 16])

@@ -9,8 +9,13 @@ import pytest
 from reference_model import call, make_config, random_batch
 
 from hmar_keras import HMAR, SASRec, TrainingConfig
-from hmar_keras.earlier_settings import saved_settings, translate, without_others
-from hmar_keras.settings import RENAMED
+from hmar_keras.earlier_settings import (
+    EarlierVersionError,
+    saved_settings,
+    translate,
+    without_others,
+)
+from hmar_keras.settings import RENAMED, RETIRED
 
 PAPER = {
     "behavior_projection": "shared",
@@ -26,10 +31,20 @@ RELEASE = {
 }
 
 
+NEIGHBORS = {"num_neighbors": 0, "neighbor_weight": 1.0}
+
+
+def in_one_class(model="hmar", **changes):
+    """Returns all settings that had the same names in the version with one class for all."""
+    settings = {"model": model, "holdout": "target", **TrainingConfig().to_dict()}
+    settings |= make_config().to_dict()
+    del settings["memory"]
+    return {**settings, **changes}
+
+
 def one_class(model="hmar", **changes):
     """Returns what the version with one class for all settings wrote."""
-    settings = {"model": model, "holdout": "target", **TrainingConfig().to_dict()}
-    return {**settings, **make_config().to_dict(), **changes}
+    return {**in_one_class(model), **NEIGHBORS, **changes}
 
 
 def earlier(network, model="hmar", **changes):
@@ -37,6 +52,13 @@ def earlier(network, model="hmar", **changes):
     settings = one_class(model)
     del settings["variant"]
     return {**settings, "history_sum": False, **network, **changes}
+
+
+def one_class_per_model(model="hmar", **changes):
+    """Returns what the version with neighbours saved with a model, without training settings."""
+    settings = make_config(model=model).to_dict()
+    del settings["memory"]
+    return {**settings, **NEIGHBORS, **changes}
 
 
 def with_old_names(settings):
@@ -47,7 +69,7 @@ def with_old_names(settings):
 
 @pytest.mark.parametrize(("variant", "network"), [("paper", PAPER), ("release", RELEASE)])
 def test_both_networks_have_a_variant(variant, network):
-    assert translate(earlier(network, dim=8)) == one_class(variant=variant, dim=8)
+    assert translate(earlier(network, dim=8)) == in_one_class(variant=variant, dim=8)
 
 
 @pytest.mark.parametrize(("name", "value"), PAPER.items())
@@ -70,19 +92,43 @@ def test_a_part_of_a_network_is_refused():
 def test_sasrec_always_scales():
     scaled = {**PAPER, "scale_embeddings": True}
     for network, variant in ((RELEASE, "release"), (scaled, "paper")):
-        expected = one_class("sasrec", variant=variant)
+        expected = in_one_class("sasrec", variant=variant)
         assert translate(earlier(network, "sasrec")) == expected
     with pytest.raises(ValueError, match="SASRec always scales its embeddings in this one; train"):
         translate(earlier(PAPER, "sasrec"))
 
 
 def test_a_history_sum_is_refused():
-    with pytest.raises(ValueError, match=r"history_sum=True .* with num_neighbors"):
+    with pytest.raises(ValueError, match=r"history_sum=True .* with memory=true instead"):
         translate(earlier(PAPER, history_sum=True))
 
 
+@pytest.mark.parametrize("write", [one_class, one_class_per_model])
+@pytest.mark.parametrize("model", [HMAR, SASRec])
+def test_neighbors_are_refused_and_their_absence_is_a_model_without_memory(model, write):
+    name, known = model.__name__.lower(), model.Settings.names()
+    written = write(name, neighbor_weight=4.5)
+    kept = {each: written[each] for each in written if each in known}
+    assert saved_settings(written, known) == {**kept, "memory": False}
+    refused = "num_neighbors=50 comes from an earlier .*; train again with memory=true instead"
+    with pytest.raises(EarlierVersionError, match=refused):
+        saved_settings(write(name, num_neighbors=50), known)
+
+
+def test_neighbors_before_they_had_a_weight_are_refused():
+    settings = one_class(num_neighbors=5)
+    del settings["neighbor_weight"]
+    with pytest.raises(EarlierVersionError, match="num_neighbors=5 comes from"):
+        saved_settings(settings, HMAR.Settings.names())
+
+
+def test_a_setting_of_a_custom_model_keeps_its_meaning():
+    settings = one_class(num_neighbors=50)
+    assert translate(settings, {"num_neighbors"})["num_neighbors"] == 50
+
+
 def test_any_target_event_is_a_target_event():
-    assert translate(earlier(PAPER, holdout="any")) == one_class()
+    assert translate(earlier(PAPER, holdout="any")) == in_one_class()
 
 
 def test_another_optimizer_is_refused():
@@ -105,6 +151,20 @@ def test_settings_of_this_version_have_no_earlier_names(name):
         make_config().replace(**{name: False})
 
 
+@pytest.mark.parametrize("name", RETIRED)
+def test_a_setting_that_is_gone_is_refused_by_a_sentence_with_what_to_use(name):
+    config = make_config()
+    sentence = f"the setting '{name}' no longer exists; use 'memory' instead."
+    with pytest.raises(ValueError, match=sentence):
+        config.replace(**{name: 0})
+    with pytest.raises(ValueError, match=sentence):
+        type(config).from_dict({"num_items": 3, "behaviors": config.behaviors, name: 0})
+    with pytest.raises(TypeError, match=sentence):
+        type(config)(3, config.behaviors, **{name: 0})
+    with pytest.raises(ValueError, match="unknown setting"):  # of a class without a memory
+        TrainingConfig().replace(**{name: 0})
+
+
 @pytest.mark.parametrize("name", RENAMED)
 def test_an_old_name_is_refused_by_a_sentence_with_the_new_one(name):
     config = make_config()
@@ -124,9 +184,8 @@ def test_another_unknown_name_is_refused_with_the_closest():
 
 
 def this_network_with_old_names(network, model):
-    settings = {**make_config().to_dict(), "variant": "release"}
-    cls = {"hmar": HMAR, "sasrec": SASRec}[model]
-    return with_old_names({name: settings[name] for name in cls.Settings.names()})
+    settings = one_class_per_model(model)
+    return with_old_names({**settings, "variant": "release"} if model == "hmar" else settings)
 
 
 @pytest.mark.parametrize("cls", [HMAR, SASRec])

@@ -24,7 +24,7 @@ RANKS = {
         "optimizers": 2,
         "layers": 2,
     },
-    **{"presets": 1, "training_log": 1, "earlier_settings": 2, "losses": 3, "metrics": 3},
+    **{"presets": 1, "training_log": 3, "earlier_settings": 2, "losses": 3, "metrics": 3},
     **{"config": 3, "training_config": 3, "objectives": 4, "models": 5},
     **{"inspection": 6, "": 6},
 }

@@ -83,6 +83,20 @@ def test_a_sample_stands_for_the_catalogue(drawn):
     assert estimated == pytest.approx(np.exp(scores).sum(), rel=0.01)
 
 
+def test_only_drawn_negatives_stand_for_others():
+    truth, logits = draw(negatives=6)
+    expected = []
+    for place in np.argwhere(truth > 0):
+        scores = np.exp(logits[tuple(place)].astype("float64"))
+        total = scores[:3].sum() + scores[3:].sum() / 0.1
+        expected.append(-ALPHA[truth[tuple(place)] - 1] * np.log(scores[0] / total))
+    loss = SampledSoftmaxLoss(ALPHA, sampling_rate=0.1, num_drawn=4)
+    assert value(loss, truth, logits) == pytest.approx(np.mean(expected), rel=1e-5)
+    assert value(type(loss).from_config(loss.get_config()), truth, logits) == pytest.approx(
+        np.mean(expected), rel=1e-5
+    )
+
+
 @pytest.mark.parametrize("loss", [GBCELoss(ALPHA, 1.0, 0.1), SampledSoftmaxLoss(ALPHA, 0.1)])
 def test_padding_extremes_and_serialisation(loss):
     truth, logits = draw()

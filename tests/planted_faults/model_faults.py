@@ -26,8 +26,9 @@ def _count(name: str, old: str, new: str) -> Fault:
     return _layer(name, "counts", "historical_behavior_indicators", old, new)
 
 
-def _neighbor(name: str, old: str, new: str) -> Fault:
-    return _layer(name, "neighbours", "item_neighbors", old, new)
+def _memory(name: str, old: str, new: str) -> Fault:
+    counts = "tests/pipelines/training/test_memory_counts.py"
+    return _layer(name, "memory", "log_memory", old, new, counts)
 
 
 def _kernel(name: str, area: str, old: str, new: str) -> Fault:
@@ -76,8 +77,8 @@ MODEL_FAULTS = (
     ),
     _loss(
         "softmax_rate_multiplied",
-        "negatives = y_pred[..., 1:] - math.log(self.sampling_rate)",
-        "negatives = y_pred[..., 1:] + math.log(self.sampling_rate)",
+        "negatives = y_pred[..., 1:] - rates",
+        "negatives = y_pred[..., 1:] + rates",
     ),
     _model(
         "alpha_in_the_order_of_the_names",
@@ -252,8 +253,8 @@ MODEL_FAULTS = (
         "sasrec_answers_from_the_oldest",
         "encoders",
         "models/sasrec.py",
-        'Query(ops.cast(states[:, -1], "float32"), gains=gains)',
-        'Query(ops.cast(states[:, 0], "float32"), gains=gains)',
+        'Query(ops.cast(states[:, -1], "float32"))',
+        'Query(ops.cast(states[:, 0], "float32"))',
         f"{_TESTS}/models/test_sasrec.py::test_three_ways_to_score_agree",
     ),
     _layer(
@@ -310,19 +311,32 @@ MODEL_FAULTS = (
         "ops.pad(by_behavior, [[0, 0], [0, 1]])",
         _CATALOGUE,
     ),
-    _neighbor(
-        "own_share_added",
-        "found[..., :1] - own, found[..., 1:]",
-        "found[..., :1] + own, found[..., 1:]",
+    _memory(
+        "own_sessions_counted",
+        "ops.where(total - share > _NOISE * share, total - share, 0.0)",
+        "ops.where(total > _NOISE * share, total, 0.0)",
     ),
-    _neighbor(
-        "similarities_not_sorted_with_ids",
-        "self.similarities.assign(np.take_along_axis(similarities, order, axis=1))",
-        "self.similarities.assign(similarities)",
+    _memory(
+        "own_user_counted",
+        "others * without[0][:, :, None] * without[1]",
+        "others * with_user[0][:, :, None] * with_user[1]",
     ),
-    _neighbor(
-        "neighbours_of_the_first_steps",
-        "causal_mask(length)[length - steps :]",
-        "causal_mask(length)[:steps]",
+    _memory(
+        "next_event_seen", "seen = ops.logical_and(ages >= 0", "seen = ops.logical_and(ages >= -1"
+    ),
+    _memory(
+        "answer_twice_a_candidate",
+        "ops.logical_and(history.newest, is_other)",
+        "ops.logical_and(history.newest, is_other | True)",
+    ),
+    _memory("sets_of_all_events", "counts > 0.5", "counts > -0.5"),
+    _memory("root_forgotten", "y = y + ops.sum(root * ops.sqrt(w), axis=1)", "y = y + 0"),
+    Fault(
+        "pair_of_another_item",
+        "memory",
+        f"{_LAYERS}/pair_table.py",
+        "is_hit = ops.equal(ids, ops.cast",
+        "is_hit = ops.equal(ids, ids) | ops.equal(ids, ops.cast",
+        (f"{_LAYER_TESTS}/test_log_memory.py",),
     ),
 )

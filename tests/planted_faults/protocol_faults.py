@@ -45,6 +45,11 @@ def _baseline(name: str, old: str, new: str) -> Fault:
     return _fault(name, "baselines", "evaluation", "baselines", old, new)
 
 
+def _rule(name: str, file: str, old: str, new: str) -> Fault:
+    likely = (f"{_TESTS}/evaluation/test_rules.py",)
+    return Fault(name, "baselines", f"pipelines/{file}.py", old, new, likely)
+
+
 def _popularity(name: str, old: str, new: str) -> Fault:
     likely = (f"{_TESTS}/evaluation/test_baselines.py",)
     return Fault(name, "baselines", "pipelines/protocol/training_counts.py", old, new, likely)
@@ -260,6 +265,16 @@ PROTOCOL_FAULTS = (
         "1 + np.arange(len(rows)) - np.searchsorted(rows, rows)",
         "1 + len(rows) - np.arange(len(rows))",
     ),
-    _baseline("item_speaks_for_itself", "similarity.setdiag(0)", "similarity.setdiag(1)"),
-    _baseline("repeated_items_count_more", "history.data[:] = 1", "history.data[:] *= 1"),
+    _rule(
+        "item_speaks_for_itself",
+        "evaluation/session_cooccurrence",
+        "terms.data[terms.indices == rows + start] = 0",
+        "terms.data[terms.indices == rows + start] = 1",
+    ),
+    _rule(
+        "repeated_items_count_more",
+        "protocol/training_counts",
+        "matrix.data[:] = 1",
+        "matrix.data[:] *= 1",
+    ),
 )

@@ -12,7 +12,6 @@ _IDS = (
     "::test_users_and_times_are_those_of_the_events[device-time]"
 )
 _PLAN = f"{_TESTS}/training/test_batch_plan.py"
-_INITIALIZATION = f"{_TESTS}/training/test_item_initialization.py"
 _OPTIMIZERS = "tests/hmar_keras/test_optimizers.py"
 _CONFIG = "tests/hmar_keras/test_config.py"
 
@@ -157,30 +156,6 @@ TRAINING_FAULTS = (
         "sum(part for part in parts)",
         _IDS,
         marker="backends",
-    ),
-    _trained(
-        "item_is_its_own_neighbour",
-        "neighbours",
-        "item_initialization",
-        "order[rows[order] != columns[order]]",
-        "order[columns[order] > 0]",
-        f"{_INITIALIZATION}::test_neighbors_are_the_most_alike_items",
-    ),
-    _trained(
-        "least_alike_neighbours",
-        "neighbours",
-        "item_initialization",
-        "np.lexsort((columns, -values, rows))",
-        "np.lexsort((columns, values, rows))",
-        f"{_INITIALIZATION}::test_neighbors_are_the_most_alike_items",
-    ),
-    _trained(
-        "user_shares_not_rooted",
-        "neighbours",
-        "item_initialization",
-        "shares = np.sqrt(1 / np.maximum(touched.sum(axis=0), 1))",
-        "shares = 1 / np.maximum(touched.sum(axis=0), 1)",
-        f"{_INITIALIZATION}::test_neighbors_are_the_most_alike_items",
     ),
     _optimizer(
         "adam_squares_duplicate_rows",

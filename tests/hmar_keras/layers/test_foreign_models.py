@@ -8,6 +8,7 @@ from layer_checks import randomize
 
 from hmar_keras import layers
 from hmar_keras.masks import same_behavior_mask
+from hmar_keras.schema import Behaviors
 
 NUM_ITEMS, NUM_BEHAVIORS, DIM, LENGTH, BATCH = 20, 3, 8, 5, 6
 
@@ -27,10 +28,18 @@ LAYERS = {
         items, keras.layers.Dense(NUM_BEHAVIORS)(x)
     ),
     "ItemEmbedding": lambda layer, items, behaviors, x, mask: layer(items),
-    "ItemNeighbors": lambda layer, items, behaviors, x, mask: layer(
-        items, behaviors, ops.stack([items, behaviors], axis=-1)
-    ),
     "ItemTable": lambda layer, items, behaviors, x, mask: layer(items),
+    "LogMemory": lambda layer, items, behaviors, x, mask: layer(
+        x,
+        items,
+        behaviors,
+        behaviors,
+        ops.stack([items, behaviors] * (DIM // 2), axis=-1),
+        items[:, :0],
+        ops.sigmoid(x),
+        ops.sigmoid(x),
+    ),
+    "PairTable": lambda layer, items, behaviors, x, mask: layer(items, behaviors),
     "PositionEmbedding": lambda layer, items, behaviors, x, mask: layer(x),
     "ReZero": lambda layer, items, behaviors, x, mask: layer(x, ops.tanh(x), behaviors),
     "SelfAttention": lambda layer, items, behaviors, x, mask: layer(x, mask),
@@ -45,12 +54,13 @@ ARGUMENTS = {
     "HistoricalBehaviorIndicators": {"num_behaviors": NUM_BEHAVIORS},
     "ItemBehaviorEmbedding": {"num_items": NUM_ITEMS, "dim": DIM},
     "ItemEmbedding": {"num_items": NUM_ITEMS, "dim": DIM},
-    "ItemNeighbors": {
-        "num_items": NUM_ITEMS,
-        "num_neighbors": 7,
-        "num_behaviors": NUM_BEHAVIORS,
-    },
     "ItemTable": {"input_dim": NUM_ITEMS + 1, "output_dim": DIM},
+    "LogMemory": {
+        "num_items": NUM_ITEMS,
+        "behaviors": Behaviors(("view", "cart", "buy"), "buy"),
+        "max_length": LENGTH,
+    },
+    "PairTable": {"num_items": NUM_ITEMS, "num_places": 4},
     "PositionEmbedding": {"max_length": LENGTH},
     "ReZero": {"num_behaviors": NUM_BEHAVIORS},
 }
@@ -83,7 +93,8 @@ def batch():
 
 
 def test_every_public_layer_is_here():
-    assert set(LAYERS) == set(layers.__all__)
+    public = {name: getattr(layers, name) for name in layers.__all__}
+    assert set(LAYERS) == {n for n, each in public.items() if issubclass(each, keras.Layer)}
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ OPTIONS = {
     "num_heads": [1, 2],
     "blocks": [1, 2],
     "variant": ["paper", "release"],
-    "num_neighbors": [0, 3],
+    "memory": [False, True],
 }
 
 
@@ -78,7 +78,7 @@ def test_equals_the_reference(num_behaviors, settings):
     # Full length, shorter, and with fewer steps than positions.
     for shape in ({}, {"length": 4}, {"steps": 2, "candidates": 6}, {"steps": 1, "length": 1}):
         batch = random_batch(rng, config, **shape)
-        actual, expected = call(model, batch), call_reference(w, config, batch)
+        actual, expected = call(model, batch), call_reference(w, config, batch, model.memory)
         for name in ("states", "ranking", "behavior"):
             assert_close(actual[name], expected[name])
 

@@ -16,7 +16,7 @@ OPTIONS = {
     "max_length": 7,
     "num_items": 8,
     "variant": "release",
-    "num_neighbors": 3,
+    "memory": True,
     "indicators": False,
 }
 
@@ -42,7 +42,7 @@ def test_the_same_settings_give_the_same_model():
 @pytest.mark.slow
 @pytest.mark.parametrize("option", OPTIONS)
 def test_option_changes_the_model(option):
-    changed = make_config().replace(**{option: OPTIONS[option]})
+    changed = make_config(**{option: OPTIONS[option]})
     assert changed != make_config()
     assert not same(footprint(make_config()), footprint(changed))
 

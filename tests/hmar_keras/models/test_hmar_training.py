@@ -134,32 +134,6 @@ def test_a_batch_of_padding_trains_nothing():
         np.testing.assert_array_equal(slope, 0, err_msg=path)
 
 
-@pytest.mark.parametrize("shared_negatives", [False, True])
-def test_in_training_a_user_is_no_witness_of_his_own_answer(shared_negatives):
-    config = make_config(num_neighbors=4, shared_negatives=shared_negatives)
-    model, w = make_pair(config)
-    for alike in w["neighbors"]["alike"]:
-        alike.update({neighbor: abs(similarity) for neighbor, similarity in alike.items()})
-    load_reference_weights(model, w)
-    batch = random_batch(np.random.default_rng(0), config, batch=12)
-    if shared_negatives:
-        batch["negative_ids"] = np.ones((len(batch["item_ids"]), 3), "int32")
-    usual, trained = (
-        ops.convert_to_numpy(model(batch, training=training)["ranking"])
-        for training in (False, True)
-    )
-    np.testing.assert_allclose(trained[..., 1:], usual[..., 1:], rtol=1e-5, atol=1e-6)
-    expected = [
-        [
-            reference.own_share(items, behaviors, step, candidates[0], w["neighbors"])
-            for step, candidates in enumerate(of_row)
-        ]
-        for items, behaviors, of_row in zip(*list(batch.values())[:3], strict=True)
-    ]
-    assert_close(usual[..., 0] - trained[..., 0], expected)
-    assert np.count_nonzero(expected) > 5
-
-
 def test_losses_and_metrics_belong_to_their_heads():
     config = make_config(5, num_items=30, theta=0.3, alpha={"view": 0.4}, beta=0.8)
     model, _ = make_pair(config)

@@ -8,6 +8,7 @@ from histories import many_histories
 from keras import ops
 from layer_checks import randomize
 from reference_model import assert_close, call, make_config, random_batch
+from slow_memory import fill, with_memory
 
 from hmar_keras import SASRec, TrainingConfig, compile_arguments
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
@@ -16,6 +17,8 @@ from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 def make_sasrec(**changes):
     model = SASRec(make_config(model="sasrec", num_sequence_blocks=2, **changes))
     randomize(model)
+    if model.memory is not None:
+        fill(model.memory)
     return model
 
 
@@ -47,40 +50,27 @@ def slow_norm(x, layer):
     )
 
 
-def neighbor_weights(model):
-    """Returns neighbour weights for the reference, with one gain for all behaviours."""
-    layer = model.neighbors
-    weights = (layer.neighbor_ids, layer.similarities, layer.gain)
-    ids, similarities, gain = (ops.convert_to_numpy(weight) for weight in weights)
-    rows = zip(ids, similarities, strict=True)
-    alike = [dict(zip(row.tolist(), values.tolist(), strict=True)) for row, values in rows]
-    return {"alike": alike, "gain": gain.repeat(model.config.num_behaviors)}
-
-
-@pytest.mark.parametrize(("num_heads", "num_neighbors"), [(1, 0), (2, 3), (1, 3), (2, 0)])
-def test_equals_the_reference(num_heads, num_neighbors):
-    model = make_sasrec(num_heads=num_heads, num_neighbors=num_neighbors)
+@pytest.mark.parametrize(("num_heads", "memory"), [(1, False), (2, True), (1, True), (2, False)])
+def test_equals_the_reference(num_heads, memory):
+    model = make_sasrec(num_heads=num_heads, memory=memory)
     batch = random_batch(np.random.default_rng(0), model.config)
     table = ops.convert_to_numpy(model.items.item_table.embeddings)
     scores = call(model, batch)["ranking"]
     assert scores.std() > 0.1
+    expected = np.zeros(scores.shape)
     for row, items in enumerate(batch["item_ids"]):
         states = slow_states(model, items)
         for step, candidates in enumerate(batch["candidate_ids"][row]):
-            if items[step] == 0:
-                continue
-            expected = np.array([states[step] @ table[item] if item else 0 for item in candidates])
-            if num_neighbors:
-                history = items, batch["behavior_ids"][row], step
-                weights = neighbor_weights(model)
-                expected += [reference.neighbor_score(*history, c, weights) for c in candidates]
-            assert_close(scores[row, step], expected)
+            expected[row, step] = [states[step] @ table[item] if item else 0 for item in candidates]
+    if memory:
+        expected = with_memory(model.memory, batch, expected)
+    is_event = batch["item_ids"] > 0
+    assert_close(scores[is_event], expected[is_event])
 
 
-@pytest.mark.parametrize("num_neighbors", [0, 3])
-def test_three_ways_to_score_agree(num_neighbors):
+def test_three_ways_to_score_agree():
     """Shared negatives in a call, `score_candidates` and `score_catalog`."""
-    model = make_sasrec(shared_negatives=True, num_neighbors=num_neighbors)
+    model = make_sasrec(shared_negatives=True)
     rng = np.random.default_rng(1)
     batch = random_batch(rng, model.config)
     history = {"item_ids": batch["item_ids"]}
@@ -109,7 +99,7 @@ def test_the_future_and_padding_change_nothing():
 
 
 def test_behaviours_are_not_looked_at():
-    assert set(make_sasrec(num_neighbors=3).input) == {"item_ids", "candidate_ids"}
+    assert set(make_sasrec().input) == {"item_ids", "candidate_ids"}
 
 
 @pytest.mark.slow

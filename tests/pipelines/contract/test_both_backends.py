@@ -15,9 +15,10 @@ pytestmark = pytest.mark.backends
 
 SMALL = {"dim": 8, "max_length": 6, "epochs": 3, "batch_size": 16, "dropout": 0.2}
 SMALL["learning_rate"] = 0.03
+SOFTMAX = {"shared_negatives": True, "num_negatives": 5, "loss": "sampled_softmax"}
 MODELS = {
-    "hmar": {"num_neighbors": 3, "item_start": "cooccurrence"},
-    "sasrec": {"shared_negatives": True, "num_negatives": 5, "loss": "sampled_softmax"},
+    "hmar": {**SOFTMAX, "memory": True, "item_start": "cooccurrence"},
+    "sasrec": SOFTMAX,
     "taste": {"num_users": 40, "contrast": 0.4},
 }
 OUTPUTS = {

@@ -16,7 +16,8 @@ from pipelines.training.training_log import SplitLog
 from .test_own_model_everywhere import FILE
 
 # Everything that a model can take.
-EVERYTHING = {"num_neighbors": 5, "item_start": "cooccurrence"}
+EVERYTHING = {"item_start": "cooccurrence", "memory": True}
+EVERYTHING |= {"loss": "sampled_softmax", "shared_negatives": True}  # which a memory needs
 NAMES = ["hmar", "sasrec", "taste"]
 
 

@@ -9,7 +9,11 @@ from hmar_keras.schema import Behaviors
 from pipelines.evaluation.baselines import baselines
 from pipelines.evaluation.session_cooccurrence import SessionCooccurrence
 from pipelines.evaluation.sessions import choose_width
-from pipelines.evaluation.touched_rules import RecencyByBehavior, TouchedByConversion
+from pipelines.evaluation.touched_rules import (
+    RecencyByBehavior,
+    TouchedByConversion,
+    touched_sets,
+)
 from pipelines.protocol.splits import EvaluationSet, split
 from pipelines.protocol.training_counts import item_popularity, target_rates, training_sessions
 
@@ -20,6 +24,7 @@ RULES = [
     *("popularity", "repeat your history", "recency by behaviour"),
     *("touched, by conversion", "session co-occurrence"),
 ]
+EIGHT = tuple("abcdefgh")
 
 
 def with_times(log, seed, scale=5):
@@ -31,16 +36,70 @@ def with_times(log, seed, scale=5):
     return dataclasses.replace(log, timestamps=times)
 
 
+def with_eight_behaviors(log, seed, target):
+    """The log with random ones of eight behaviours, of which the weakest three share a bit."""
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(1, 9, log.num_events).astype(np.int32)
+    return dataclasses.replace(log, behaviors=Behaviors(EIGHT, target), behavior_ids=ids)
+
+
+def question_about(log, user):
+    """What comes after the user's whole history; the answer does not matter."""
+    question = user, log.offsets[user], log.offsets[user + 1], log.num_items
+    return EvaluationSet(*(np.array([each]) for each in question))
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_target_rates_equal_a_count_in_order(datasets, seed):
     splits = split(datasets["random"](seed, num_items=12))
-    np.testing.assert_allclose(target_rates(splits), slow_rules.target_rates(splits))
+    rates = target_rates(splits)
+    assert rates.shape == (8,)
+    np.testing.assert_allclose(rates, slow_rules.target_rates(splits))
 
 
+@pytest.mark.parametrize("target", ["h", "e", "b"])
+def test_target_rates_of_more_than_six_behaviours(datasets, target):
+    log = datasets["random"](0, num_items=12, longest=60)
+    splits = split(with_eight_behaviors(log, 0, target))
+    rates = target_rates(splits)
+    assert rates.shape == (64,)
+    np.testing.assert_allclose(rates, slow_rules.target_rates(splits))
+
+
+def test_target_rates_counted_by_hand(datasets):
+    log = datasets["make"]([[(1, 1), (2, 2), (1, 2), (1, 3), (2, 3)]], num_items=4)
+    whole = dataclasses.replace(
+        split(datasets["random"](0)), dataset=log, train_ends=log.offsets[1:]
+    )
+    # The first purchase finds one item viewed and carted, one carted and two untouched, the second
+    # one with all three behaviours, one carted and two untouched.
+    rates = target_rates(whole)
+    carted = 2 / 3  # hits per chance of both sets whose strongest behaviour is the cart
+    assert rates[2] == pytest.approx((1 + 100 * carted) / (2 + 100))
+    assert rates[3] == pytest.approx((1 + 100 * carted) / (1 + 100))
+    assert (rates[[0, 1, 4, 5, 6, 7]] == 0).all()
+
+
+def test_sets_and_ages_of_what_was_touched(datasets):
+    history = [(1, 1), (1, 3), (2, 8), (2, 2), (3, 5), (1, 2), (3, 5), (4, 8), (4, 4)]
+    log = datasets["make"]([[(5, 1)], history])
+    log = dataclasses.replace(log, behaviors=Behaviors(EIGHT, "h"))
+    rows, items, sets, ages = touched_sets(log, question_about(log, 1))
+    assert rows.tolist() == [0, 0, 0, 0]
+    assert items.tolist() == [1, 2, 3, 4]
+    assert sets.tolist() == [1, 32 + 1, 4, 32 + 2]
+    assert ages.tolist() == [7, 6, 2, 1]
+
+
+@pytest.mark.parametrize("behaviors", [3, 8])
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("rule", [RecencyByBehavior, TouchedByConversion])
-def test_touched_items_are_in_the_order_of_a_slow_sort(datasets, rule, seed):
-    splits = split(datasets["random"](seed, num_items=20))
+def test_touched_items_are_in_the_order_of_a_slow_sort(datasets, rule, seed, behaviors):
+    log = datasets["random"](seed, num_items=20)
+    if behaviors == 8:
+        log = with_eight_behaviors(log, seed, EIGHT[4 + seed % 4])
+    splits = split(log)
+    assert len(splits.test) > 5
     popularity = item_popularity(splits).astype(np.float32)
     scores = rule(splits)(splits.test)
     for row in range(len(splits.test)):
@@ -63,12 +122,21 @@ def test_carts_come_before_views_and_bought_items_by_what_the_log_shows(datasets
     history = [(1, 1), (2, 2), (3, 3), (4, 1)]
     for users, expected in ((once, [2, 4, 1, 3]), (again, [3, 2, 4, 1])):
         log = datasets["make"]([*users, history], num_items=9)
-        splits = split(log)
-        last = (5, log.offsets[5], log.offsets[6], 9)  # user, start, end, positive
-        asked = EvaluationSet(*(np.array([each]) for each in last))
-        scores = RecencyByBehavior(splits)(asked)[0]
+        scores = RecencyByBehavior(split(log))(question_about(log, 5))[0]
         order = [item for item in np.argsort(-scores[1:], kind="stable") + 1 if item < 5]
         assert order == expected
+
+
+def test_what_was_viewed_and_carted_is_a_group_of_its_own(datasets):
+    """All view item 1, put 2 in the cart, do both to 3 and buy it, and then most buy 1, or 2."""
+    touched = [(1, 1), (2, 2), (3, 1), (3, 2)]
+    for often, seldom in ((1, 2), (2, 1)):
+        bought = [often] * 200 + [seldom] * 100
+        users = [[*touched, (3, 3), (item, 3), (5, 3), (6, 3)] for item in bought]
+        log = datasets["make"]([*users, touched], num_items=99)
+        scores = RecencyByBehavior(split(log))(question_about(log, len(users)))[0]
+        expected = [3, often, seldom]
+        assert (np.argsort(-scores)[:3]).tolist() == expected
 
 
 def test_of_two_carts_the_one_that_is_bought_more_often_comes_first(datasets):

@@ -6,6 +6,7 @@ from pipelines.runtime.errors import InputError
 from pipelines.training.run_config import RunConfig
 
 CONFIG = RunConfig.of(9, Behaviors(("view", "buy"), "buy"), dim=8)
+REMEMBERS = {"memory": True, "loss": "sampled_softmax", "shared_negatives": True}
 
 
 def changed(variant, config=CONFIG):
@@ -27,9 +28,9 @@ def test_ablations_are_those_of_table_4():
     }
 
 
-def test_item_neighbors_are_taken_away_where_there_are_some():
-    configs = by_name(["ablation"], CONFIG.replace(num_neighbors=9))
-    assert configs["without item neighbours"] == {"num_neighbors": 0}
+def test_a_memory_is_taken_away_where_there_is_one():
+    configs = by_name(["ablation"], CONFIG.replace(**REMEMBERS))
+    assert configs["without memory"] == {"memory": False}
 
 
 def test_other_models_differ_in_what_they_are_alone():
@@ -44,11 +45,14 @@ def test_other_models_differ_in_what_they_are_alone():
     }
 
 
-def test_other_models_have_neighbors_where_hmar_has():
-    """HMAR's settings are tuned with neighbours; without them the others would be far behind."""
-    config = CONFIG.replace(num_neighbors=9, learning_rate=3e-4)
-    for variant in variants(["main"], config):
-        assert variant.config.model.num_neighbors == 9
+def test_other_models_have_a_memory_where_hmar_has_unless_their_loss_does_not_suit_one():
+    """Without it they would be far behind."""
+    remember = {
+        variant.name: variant.config.model.memory
+        for variant in variants(["main"], CONFIG.replace(**REMEMBERS))
+    }
+    without = [name for name, has_memory in remember.items() if not has_memory]
+    assert without == ["gSASRec, all behaviours"] and len(remember) == 4
 
 
 def test_suites_add_up_and_the_reference_comes_first_and_once():

@@ -15,7 +15,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hmar_keras.layers import ItemTable
+from hmar_keras.layers import ItemTable, Remembered
 from hmar_keras.models import Query, SASRec, SASRecConfig, SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from pipelines.export import export, retrieval
@@ -27,6 +27,7 @@ from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import item_popularity
 from pipelines.runtime.retrievals import BRUTE_FORCE, PRODUCT, STREAMING
 from pipelines.serving.loaded_version import LoadedVersion
+from pipelines.training.fit import prepare
 from pipelines.training.run_config import RunConfig
 
 from ..commands import fails
@@ -34,40 +35,61 @@ from ..commands import fails
 property_test = settings(deadline=None, max_examples=25, derandomize=True, database=None)
 ITEMS, DIM, LENGTH, ROWS = 12, 3, 4, 3
 LAYERS = (BRUTE_FORCE, STREAMING)
+REMEMBERS = {"memory": True, "loss": "sampled_softmax", "shared_negatives": True}
 
 
 class WholeNumbers:
-    """A model with integer scores, so that many are equal and none is rounded."""
+    """A model with integer scores, so that many are equal and none is rounded.
+
+    Args:
+        remembers: whether a memory adds to the scores.
+    """
 
     features = ("item_ids", "behavior_ids")
     score_catalog = SequentialRecommender.score_catalog
     read = question = SequentialRecommender.read
     config = types.SimpleNamespace(num_items=ITEMS)
 
-    def __init__(self):
+    def __init__(self, remembers):
         rng = np.random.default_rng(0)
         self.item_table = ItemTable(ITEMS + 1, DIM)
         self.item_table.build()
         self.item_table.embeddings.assign(rng.integers(-1, 2, (ITEMS + 1, DIM)))
         self.numbers = tf.constant(rng.integers(1, 9, (LENGTH, DIM)), tf.int32)
+        self.remembers = remembers
+        self.bias, self.others = tf.constant(rng.integers(-2, 3, (2, ITEMS + 1)), tf.float32)
 
     def query(self, features):
         item_ids, behavior_ids = features["item_ids"], features["behavior_ids"]
         vectors = tf.cast(item_ids @ self.numbers % 3 - 1, tf.float32)
         gains = tf.gather([0.0, 1.0, -9.0], behavior_ids)
-        gaining = tf.concat([item_ids, self.neighbors(item_ids)], 1)
-        return Query(vectors, vectors[:, :1], (gaining, tf.tile(gains, [1, 2])))
+        gaining = tf.concat([item_ids, self.following(item_ids)], 1)
+        gains = gaining, tf.tile(gains, [1, 2])
+        if not self.remembers:
+            return Query(vectors, vectors[:, :1], gains)
+        named = tf.concat([self.following(item_ids, 5), item_ids], 1)
+        is_named = tf.reduce_any(named[:, :, None] == tf.range(ITEMS + 1), axis=1)
+        scores = tf.where(is_named, self.others, self.bias)
+        memory = Remembered(
+            gate=1.0, bias=self.bias, scores=scores, item_ids=named, touched_ids=item_ids
+        )
+        return Query(vectors, vectors[:, :1], gains, memory)
 
     @staticmethod
-    def neighbors(item_ids):
-        """Returns the next item of every item."""
-        return tf.where(item_ids > 0, item_ids % ITEMS + 1, 0)
+    def following(item_ids, times=1):
+        """Returns another item for every item; several may have the same one."""
+        return tf.where(item_ids > 0, item_ids * times % ITEMS + 1, 0)
+
+    def corrected(self, item_ids):
+        """Returns the items whose scores are not a product with a vector plus the bias."""
+        found = {*item_ids, *self.following(item_ids).numpy()} - {0}
+        return found | {*self.following(item_ids, 5).numpy()} - {0} if self.remembers else found
 
 
-@pytest.fixture(scope="module")
-def whole_numbers():
+@pytest.fixture(scope="module", params=[False, True], ids=["without memory", "with memory"])
+def whole_numbers(request):
     """Returns all ways to find the best items, by the name of the first stage."""
-    model = WholeNumbers()
+    model = WholeNumbers(request.param)
     popularity = tf.Variable([LOWEST_SCORE] + [float(item % 4) for item in range(ITEMS)])
     ids = tf.TensorSpec((None, None), tf.int32)
     read = {"item_ids": ids, "behavior_ids": ids}
@@ -102,15 +124,16 @@ def test_the_same_items_in_the_same_order(whole_numbers, items, behaviors, best,
         np.testing.assert_array_equal(found_ids.numpy()[there], ids[there])
 
 
+@pytest.mark.parametrize("remembers", [False, True])
 @property_test
 @given(id_rows(LENGTH, ITEMS), st.integers(1, ITEMS))
-def test_what_an_approximate_stage_misses_is_missing_alone(whole_numbers, items, k):
+def test_what_an_approximate_stage_misses_is_missing_alone(remembers, items, k):
     """The stage finds only items with even ids, and fewer than requested."""
-    model = WholeNumbers()
+    model = WholeNumbers(remembers)
     popularity = tf.Variable([LOWEST_SCORE] + [0.0] * ITEMS)
 
-    def even(vectors, k):
-        scores, ids = nearest_items(BRUTE_FORCE, model.item_table)(vectors, k)
+    def even(vectors, k, bias):
+        scores, ids = nearest_items(BRUTE_FORCE, model.item_table)(vectors, k, bias)
         is_even = ids % 2 == 0
         return tf.where(is_even, scores, LOWEST_SCORE)[:, :9], tf.where(is_even, ids, 0)[:, :9]
 
@@ -123,7 +146,7 @@ def test_what_an_approximate_stage_misses_is_missing_alone(whole_numbers, items,
     for row in range(ROWS):
         found = ids[row][scores[row] > LOWEST_SCORE]
         assert len(set(found)) == len(found)
-        gaining = {*items[row], *model.neighbors(items[row]).numpy()} - {0}
+        gaining = model.corrected(items[row])
         assert all(item % 2 == 0 or item in gaining for item in found)
         np.testing.assert_array_equal(scores[row, : len(found)], whole[row, found])
         assert np.all(np.diff(scores[row, : len(found)]) <= 0)
@@ -136,12 +159,11 @@ def random_weights(log, **changes):
     model, rng = config.build_model(), np.random.default_rng(0)
     for weight in model.weights:
         weight.assign(rng.normal(scale=0.3, size=weight.shape))
-    if count := config.model.num_neighbors:
-        shape = (log.num_items + 1, count)
-        others = np.tile(np.arange(1, log.num_items + 1), (len(log.items) + 1, 1))
-        ids = rng.permuted(others, axis=1)[:, :count]
-        ids[0] = 0  # padding has no neighbours
-        model.neighbors.assign_neighbors(ids, rng.normal(size=shape), np.zeros(shape[0]))
+    if model.memory is not None:
+        prepare(model, split(log))
+        for weight in model.memory.trainable_weights:
+            weight.assign_add(rng.normal(scale=0.1, size=weight.shape))
+        assert model.memory.gate.numpy() and model.memory.pairs.pairs.numpy().any()
     return model
 
 
@@ -151,11 +173,15 @@ def random_weights(log, **changes):
         {},
         {"item_buckets": 7, "input_behaviors": "target"},
         {"indicators": False},
-        {"num_neighbors": 3},
-        {"indicators": False, "num_neighbors": 2},
+        REMEMBERS,
+        {"indicators": False, **REMEMBERS, "item_buckets": 7},
         {"model": "sasrec"},
+        {"model": "sasrec", **REMEMBERS},
     ],
-    ids=["hmar", "hashed", "without indicators", "neighbors", "neighbors alone", "sasrec"],
+    ids=[
+        *("hmar", "hashed", "without indicators", "memory", "hashed, memory alone", "sasrec"),
+        "sasrec with memory",
+    ],
 )
 def served(request, log, tmp_path_factory):
     """Returns a model, and its signatures by the name of each layer."""
@@ -228,7 +254,8 @@ def test_recommend_equals_the_long_way(served, log, asked):
         for row, (best, scores) in enumerate(expected):
             rest = found.shape[1] - len(best)
             assert found[row].tolist() == best + [""] * rest
-            np.testing.assert_allclose(answer["scores"][row, : len(best)], scores, atol=1e-5)
+            found_scores = answer["scores"][row, : len(best)]
+            np.testing.assert_allclose(found_scores, scores, rtol=1e-5, atol=1e-5)
             assert np.all(answer["scores"][row, len(best) :] == np.float32(LOWEST_SCORE))
 
 

@@ -13,7 +13,7 @@ from pipelines.report.run_report import run_report
 from pipelines.workflow import runs as workflow
 from pipelines.workflow.request import Request
 
-SMALL = ("dim=8", "max_length=8", "num_heads=2", "num_behavior_blocks=2", "num_neighbors=6")
+SMALL = ("dim=8", "max_length=8", "num_heads=2", "num_behavior_blocks=2")
 USERS = [
     f"<b>{'Ann' * 15}</b>",
     'O\'Brien & "Söhne"',

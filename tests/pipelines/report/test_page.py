@@ -60,7 +60,7 @@ def test_training_and_settings_are_those_of_the_files(parsed, opened):
     assert f"--seed {opened.seed}" in parsed.all("pre")[0].text
 
 
-def test_gammas_gains_and_confusion_are_those_of_the_model(parsed, opened):
+def test_gammas_and_confusion_are_those_of_the_model(parsed, opened):
     rows = {row[0]: row[1] for row in parsed.table("ReZero gammas")[1:]}
     for block in range(2):
         layer = opened.model.backbone.get_layer(f"behavior_encoder_{block}")
@@ -69,10 +69,6 @@ def test_gammas_gains_and_confusion_are_those_of_the_model(parsed, opened):
             opened.behavior_names, ops.convert_to_numpy(layer.rezero.gamma), strict=True
         ):
             assert rows[f"block {block + 1}, {name}"] == f"{gamma:.4f}"
-    rows = dict(parsed.table("Weights of an event for its item's neighbours")[1:])
-    gains = ops.convert_to_numpy(opened.model.neighbors.gain)
-    for name, gain in zip(opened.behavior_names, gains, strict=True):
-        assert rows[name] == f"{gain:.4f}"
     confusion = predict_behaviors(opened).confusion()
     _, *rows = parsed.table("True behaviours")
     for row, counts in zip(rows, confusion, strict=True):
@@ -80,39 +76,20 @@ def test_gammas_gains_and_confusion_are_those_of_the_model(parsed, opened):
         assert [cell.split()[-1] for cell in row[2:]] == [f"{count:,}" for count in counts]
 
 
-def test_neighbors_are_those_of_the_model(parsed, opened):
-    _, *rows = parsed.table("Neighbours of the items")
-    items = list(opened.dataset.items)
-    ids, similarities = (
-        ops.convert_to_numpy(weight)
-        for weight in (opened.model.neighbors.neighbor_ids, opened.model.neighbors.similarities)
-    )
-    trained = opened.dataset.item_ids[opened.splits.training_events()]
-    counts = np.bincount(trained, minlength=len(ids))
-    assert [int(row[1].replace(",", "")) for row in rows] == sorted(counts, reverse=True)[:5]
-    for name, _, alike in rows:
-        item = items.index(name) + 1
-        best = np.sort(similarities[item])[::-1][:3]
-        told = re.findall(r"(\S+) \((\S+)\)", alike)
-        assert [value for _, value in told] == [f"{value:.3f}" for value in best]
-        for neighbor, value in told:
-            place = list(ids[item]).index(items.index(neighbor) + 1)
-            assert value == f"{similarities[item, place]:.3f}"
-
-
 @pytest.mark.slow
-def test_a_model_without_kinds_has_one_weight_for_all_events(cache, tmp_path):
+def test_a_model_without_behaviour_encoders_has_a_page(cache, tmp_path):
     request = Request(
         dataset="synthetic_shop/tiny",
         model="sasrec",
-        assignments=("dim=8", "max_length=8", "num_neighbors=3", "epochs=1"),
+        assignments=("dim=8", "max_length=8", "epochs=1"),
     )
     run, dataset = workflow.start(request, tmp_path / "run")
     workflow.train_run(run, dataset)
     parsed = HTMLPage(run_report(run.path))
-    _, *rows = parsed.table("Weights of an event for its item's neighbours")
-    assert [row[0] for row in rows] == ["any behaviour"]
-    assert len(parsed.table("Neighbours of the items")) == 6
+    settings = {row[0]: row[1] for row in parsed.table("All settings")[1:]}
+    assert (settings["model"], settings["memory"]) == ("sasrec", "True")
+    assert "Skip connections" not in [heading.text for heading in parsed.all("h2")]
+    assert len(parsed.table("Full catalogue; scores")) > 10
 
 
 def test_the_user_is_answered_as_the_model_answers(parsed, opened):

@@ -5,15 +5,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from hmar_keras.layers import ItemNeighbors, ItemTable
+from hmar_keras.layers import ItemTable
 from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import touched_items
-from pipelines.training import item_initialization
 from pipelines.training.fit import train
-from pipelines.training.item_initialization import cooccurrence_embeddings, find_neighbors
+from pipelines.training.item_initialization import cooccurrence_embeddings
 from pipelines.training.run_directory import RunDirectory
-
-MAX_LENGTH = 3  # of the model's input
 
 
 def table_of(num_items, dim):
@@ -111,122 +108,3 @@ def test_training_starts_there_and_is_repeated(model, log, config, tmp_path):
     again = train(split(log), config, RunDirectory.create(tmp_path / "b", {}, config), seed=3)
     for one, other in zip(trained.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def neighbors_of(splits, num_neighbors, weight=1.0):
-    layer = ItemNeighbors(splits.dataset.num_items, num_neighbors, 3)
-    layer.build((None, None))
-    layer.assign_neighbors(*find_neighbors(splits, num_neighbors, MAX_LENGTH, weight))
-    return layer
-
-
-def weights_of(layer):
-    weights = (layer.neighbor_ids, layer.similarities, layer.user_shares)
-    return [np.array(ops.convert_to_numpy(weight)) for weight in weights]
-
-
-def cosines(touched):
-    """Returns item similarities, by NumPy's dense product of all pairs, without self-similarity."""
-    lengths = np.sqrt(np.maximum(touched.sum(axis=0), 1))
-    alike = touched.T @ touched / lengths[:, None] / lengths[None]
-    np.fill_diagonal(alike, 0)
-    return alike
-
-
-@pytest.mark.parametrize("num_neighbors", [1, 3, 40])
-def test_neighbors_are_the_most_alike_items(log, num_neighbors, monkeypatch):
-    monkeypatch.setattr(item_initialization, "_PAIRS_AT_ONCE", 50)
-    splits = split(log)
-    ids, similarities, shares = weights_of(neighbors_of(splits, num_neighbors))
-    touched = touched_items(splits).toarray().astype(float)
-    alike = cosines(touched)
-    scale = similarities.max() / alike.max()
-    lengths = np.sqrt(np.maximum(touched.sum(axis=0), 1))
-    np.testing.assert_allclose(shares, np.sqrt(scale) / lengths, rtol=1e-5)
-    assert np.all(np.diff(ids, axis=1) >= 0)
-    np.testing.assert_array_equal(similarities[ids == 0], 0)
-    for item, (row, values) in enumerate(zip(ids, similarities / scale, strict=True)):
-        best = np.argsort(-alike[item], kind="stable")[:num_neighbors]
-        best = best[alike[item, best] > 0]
-        assert len(np.unique(row[row > 0])) == np.count_nonzero(row) == len(best)
-        np.testing.assert_allclose(values[row > 0], alike[item, row[row > 0]], rtol=1e-5)
-        np.testing.assert_allclose(np.sort(values[row > 0]), np.sort(alike[item, best]), rtol=1e-5)
-
-
-def test_alone_they_foretell_the_log_best(log):
-    """Any other scale predicts worse, by NumPy's dense softmax over all users."""
-    splits = split(log)
-    ids, similarities, shares = weights_of(neighbors_of(splits, 4))
-    alike = np.zeros((log.num_items + 1,) * 2)
-    np.put_along_axis(alike, ids, similarities, axis=1)
-    alike[:, 0] = 0
-
-    def loss(times):
-        losses = []
-        for user in range(log.num_users):
-            items = log.item_ids[log.offsets[user] : splits.train_ends[user]]
-            if len(items) < 2:
-                continue
-            others = [item for item in items[-1 - MAX_LENGTH : -1] if item != items[-1]]
-            scores = alike[others].sum(axis=0)
-            own = shares[others] * shares[items[-1]] * (alike[others, items[-1]] > 0)
-            answer = scores[items[-1]] - own.sum()
-            scores = np.delete(scores, [0, *items])
-            losses.append(np.log(np.exp(times * np.append(scores, answer)).sum()) - times * answer)
-        return np.mean(losses)
-
-    assert log.num_users < 1000  # all users are used
-    assert np.max(splits.train_ends - log.offsets[:-1]) > MAX_LENGTH + 1
-    assert loss(1) < min(loss(0.97), loss(1.03), loss(0.5), loss(2), loss(0))
-
-
-def test_their_weight_is_what_it_is_multiplied_by(log):
-    ids, similarities, shares = weights_of(neighbors_of(split(log), 4))
-    same, doubled, shares_of_doubled = weights_of(neighbors_of(split(log), 4, weight=2.0))
-    np.testing.assert_array_equal(same, ids)
-    np.testing.assert_allclose(doubled, 2 * similarities, rtol=1e-6)
-    np.testing.assert_allclose(shares_of_doubled**2, 2 * shares**2, rtol=1e-6)
-
-
-def test_what_is_taken_off_in_training_is_what_the_user_added(log):
-    """As if the user had not been counted, except in the norms of the items' rows."""
-    splits = split(log)
-    layer = neighbors_of(splits, log.num_items)
-    touched = touched_items(splits).toarray().astype(float)
-    scale = weights_of(layer)[1].max() / cosines(touched).max()
-    lengths = np.sqrt(np.maximum(touched.sum(axis=0), 1))
-    tried = 0
-    for user in range(8):
-        items = np.flatnonzero(touched[user]).astype("int32")
-        others = np.delete(touched, user, axis=0)
-        expected = scale * (others.T @ others) / lengths[:, None] / lengths[None]
-        np.fill_diagonal(expected, 0)
-        # Each item is a history by itself, and the last item is the answer to all of them.
-        histories, answers = items[:, None], np.full((len(items), 1, 1), items[-1])
-        actual = layer(histories, np.ones_like(histories), answers, training=True)
-        actual = ops.convert_to_numpy(actual)[:, 0, 0]
-        np.testing.assert_allclose(actual, expected[items, items[-1]], atol=1e-5)
-        tried += np.count_nonzero(actual)
-    assert tried > 5
-
-
-@pytest.mark.slow
-def test_a_trained_model_keeps_its_neighbors(log, config, tmp_path):
-    config = config.replace(num_neighbors=4, max_length=MAX_LENGTH, epochs=2)
-    run = RunDirectory.create(tmp_path / "a", {}, config)
-    train(split(log), config, run, seed=0, until=1)
-    model = train(split(log), config, run, seed=0)
-    expected = neighbors_of(split(log), 4)
-    for ours, other in zip(
-        model.neighbors.non_trainable_weights, expected.non_trainable_weights, strict=True
-    ):
-        np.testing.assert_array_equal(*(ops.convert_to_numpy(x) for x in (ours, other)))
-    assert not np.array_equal(ops.convert_to_numpy(model.neighbors.gain), np.ones(3))
-    loaded = keras.saving.load_model(run.model)
-    history = {
-        "item_ids": np.array([[0, 1, 2]], "int32"),
-        "behavior_ids": np.array([[0, 1, 3]], "int32"),
-    }
-    np.testing.assert_array_equal(
-        *(ops.convert_to_numpy(each.score_catalog(history)) for each in (model, loaded))
-    )

@@ -57,6 +57,7 @@ def test_another_model_keeps_what_both_have():
     ("changes", "message"),
     [
         ({"learning_rat": 0.1}, "unknown setting 'learning_rat'; did you mean learning_rate"),
+        ({"num_neighbors": 0}, "setting 'num_neighbors' no longer exists; use 'memory' instead"),
         ({"holdouts": "last"}, "unknown setting 'holdouts'; did you mean holdout"),
         ({"model": "sasrec", "theta": 0.1}, "'theta' is a setting of hmar, not of sasrec; leave"),
         ({"model": "caser"}, "model must be one of hmar, sasrec"),
@@ -82,6 +83,9 @@ def test_what_one_class_wrote_is_read():
     # They are kept for a model that has them.
     hmar = RunConfig.from_dict({**EARLIER, "model": "hmar", "theta": 0.4})
     assert hmar.model.theta == 0.4
+    assert not hmar.model.memory
+    with pytest.raises(ValueError, match="num_neighbors=50 comes from an earlier version"):
+        RunConfig.from_dict({**EARLIER, "num_neighbors": 50})
     # An unknown name is an error in those files too.
     with pytest.raises(ValueError, match="unknown setting 'tehta'; did you mean theta"):
         RunConfig.from_dict({**EARLIER, "model": "hmar", "tehta": 0.4})

@@ -47,6 +47,21 @@ def test_a_file_of_an_earlier_version_serves_where_it_means_the_same(log, tmp_pa
         build_config(log, config_file=file)
 
 
+def test_a_file_from_before_the_memory_has_none(log, tmp_path):
+    """The defaults of the dataset do not add one."""
+    dataset = dataclasses.replace(log, name="log")
+    assert build_config(dataset).model.memory
+    config = RunConfig.of(log.num_items, log.behaviors, dim=24)
+    settings = {**config.to_dict(), "num_neighbors": 0, "neighbor_weight": 1.0}
+    del settings["memory"]
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(settings))
+    assert build_config(dataset, config_file=file) == config
+    file.write_text(json.dumps(settings | {"num_neighbors": 50}))
+    with pytest.raises(InputError, match=r"num_neighbors=50 comes .* with memory=true instead"):
+        build_config(dataset, config_file=file)
+
+
 @pytest.mark.parametrize("model", MODEL_SETTINGS)
 def test_a_model_keeps_the_datasets_other_settings(log, tmp_path, model):
     config, hmar = build_config(log, model=model), build_config(log)

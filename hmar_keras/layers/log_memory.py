@@ -304,7 +304,7 @@ class LogMemory(keras.layers.Layer):
         )
 
     def _others(self):
-        first = np.array([_RECENCY, _POPULARITY, math.log(_CURVE)], np.float32)
+        first = ops.convert_to_tensor([_RECENCY, _POPULARITY, math.log(_CURVE)], "float32")
         others = first + _SPEED * ops.convert_to_tensor(self.others)
         return ops.concatenate([others[:, :2], ops.exp(others[:, 2:])], axis=-1)
 

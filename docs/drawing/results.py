@@ -22,7 +22,7 @@ def draw() -> Picture:
     )
     bottom = BAR + ROW_HEIGHT * max(map(len, results.values()))
     picture = Picture(
-        920,
+        LEFT + GAP * len(results) + 24,
         bottom + 72,
         "HR@10 on new items, HMAR compared with simple baselines",
         "How often the next item, if new to the user, is among the first ten of the catalogue. "

@@ -95,11 +95,11 @@ print(f"validation NDCG@10 among random items, by epoch: {scores[0]:.4f} ... {sc
 # that the user has not touched. Training negatives are untouched items, so a model ranks familiar
 # ones first. If these are rarely the answer, as here, use `exclude_seen`, as in the second column.
 test = Evaluator(dataset, splits.test, seed=0)
-print(f"{'test NDCG@10':20} catalogue  new items")
+print(f"{'test NDCG@10':22} catalogue  new items")
 new = {}
 for name, scorer in {"HMAR": model_scorer(model, dataset), **baselines(splits)}.items():
     results = test(scorer)
     new[name] = results["full_unseen"]["ndcg@10"]
-    print(f"{name:20} {results['full']['ndcg@10']:9.4f}  {new[name]:9.4f}")
+    print(f"{name:22} {results['full']['ndcg@10']:9.4f}  {new[name]:9.4f}")
 assert new["HMAR"] == max(new.values())
 print(f"new items: HMAR {new['HMAR']:.4f}, popularity {new['popularity']:.4f}")

@@ -53,7 +53,7 @@ def test_every_variant_stands_in_the_table(whole, home):
     assert names == [
         *("HMAR", "SASRec", "SASRec, all behaviours", "gSASRec, all behaviours"),
         *("without auxiliary behaviours", "without multi-task", "without indicators"),
-        *("without behaviour encoder", *SIMPLE),
+        *("without behaviour encoder", "without memory", *SIMPLE),
     ]
     assert set(results["differences"]) == set(names) - {"HMAR"}
     for variant in results["variants"]:

@@ -34,6 +34,7 @@ def test_predictions_are_those_of_the_model(opened, monkeypatch):
         arrays = (*history, dataset.item_ids[event : event + 1][None, None])
         names = ("item_ids", "behavior_ids", "candidate_ids")
         inputs = dict(zip(names, map(ops.convert_to_tensor, arrays), strict=True))
+        inputs |= opened.model.question(inputs)
         if opened.config.model.shared_negatives:
             inputs["negative_ids"] = ops.zeros((1, 0), "int32")
         outputs = opened.model(inputs)

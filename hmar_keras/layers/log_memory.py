@@ -145,9 +145,8 @@ class LogMemory(keras.layers.Layer):
         count, negatives = ops.shape(candidate_ids)[2], ops.shape(negative_ids)[1]
         length = ops.shape(item_ids)[1]  # more than there are negatives, if there are none
         gated = _SPEED * self.gate * network
-        scores, is_touched = self._score_candidates(
-            history, candidate_ids, own_shares, answer_shares
-        )
+        shares = own_shares, answer_shares
+        scores, is_touched = self._score_candidates(history, candidate_ids, *shares)
         drawn = self._score_drawn(history, negative_ids[:, length:], own_shares)
         parts = [
             scores + ops.where(is_touched, 0.0, gated[:, :, :count]),

@@ -118,10 +118,9 @@ def recommender_inputs(
     if shared_negatives:
         inputs[NEGATIVE_IDS] = keras.Input((None,), dtype="int32", name=NEGATIVE_IDS)
     if memory:
-        for name in MEMORY_INPUTS:
-            is_ids = name == ANSWER_BEHAVIORS
-            shape, dtype = ((None,), "int32") if is_ids else ((None, None), "float32")
-            inputs[name] = keras.Input(shape, dtype=dtype, name=name)
+        inputs[ANSWER_BEHAVIORS] = keras.Input((None,), dtype="int32", name=ANSWER_BEHAVIORS)
+        for name in MEMORY_INPUTS[1:]:
+            inputs[name] = keras.Input((None, None), name=name)
     return inputs
 
 
@@ -182,12 +181,7 @@ class Query:
     memory: Remembered | None = None
 
     def remembered(self, memory: LogMemory | None, features: Mapping[str, Any]) -> Query:
-        """Adds the scores of a memory, if there is one.
-
-        Args:
-            memory: the layer, or None.
-            features: tensors with the history, by name.
-        """
+        """Adds the scores of a memory, unless it is None, from `features` with the history."""
         if memory is None:
             return self
         found = memory.catalog(features[ITEM_IDS], features[BEHAVIOR_IDS])

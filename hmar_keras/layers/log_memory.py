@@ -23,7 +23,7 @@ _SPEED = 10.0
 # Before training, what decides between touched items of one set: first conversion, then recency.
 _CONVERSION, _RECENCY, _POPULARITY = 2e-2, 1e-6, 1e-9
 _EARLIER = 2.0  # how much the logarithm of a touch falls when its age doubles
-_CURVE = 3.0
+CURVE = 3.0  # k before training
 _TOUCH, _SHARED, _ROOT = range(3)
 _NOISE = 1e-5  # relative error of a sum of shares
 _SMALLEST = 1e-30  # so that logarithms are finite
@@ -171,7 +171,8 @@ class LogMemory(keras.layers.Layer):
         sets = ops.reshape(
             ops.take_along_axis(history.sets, columns, axis=1), (batch, steps, count)
         )
-        touched = self._touched(history, sums, history.is_target[..., None], sets, candidate_ids)
+        touched = self._of_set(history.is_target[..., None], sets, candidate_ids)
+        touched = touched + self._recency(history, sums)
 
         w = ops.reshape(self.pairs(history.item_ids, flat), shape)
         first = self._of_others(history, w[..., 0], candidate_ids, own, answers)
@@ -192,12 +193,11 @@ class LogMemory(keras.layers.Layer):
         sums = ops.matmul(history.touches, history.same)
         # The same for all steps, except whether the answer is of the target behaviour.
         by_target = [
-            self._touched(history, 1.0, ops.full_like(item_ids, kind), history.sets, item_ids)
-            for kind in (0, 1)
+            self._of_set(ops.full_like(item_ids, kind), history.sets, item_ids) for kind in (0, 1)
         ]
         is_target = ops.cast(history.is_target, "float32")[..., None]
         scores = by_target[0][:, None] + is_target * (by_target[1] - by_target[0])[:, None]
-        scores = scores + history.others[..., :1] * ops.log(ops.maximum(sums, _SMALLEST))
+        scores = scores + self._recency(history, sums)
         is_other = ops.not_equal(item_ids[:, None], answer_ids[..., None])
         is_asked = ops.logical_and(history.newest, is_other)
         return ops.where(is_asked, scores, HIDDEN)
@@ -303,7 +303,7 @@ class LogMemory(keras.layers.Layer):
         )
 
     def _others(self):
-        first = ops.convert_to_tensor([_RECENCY, _POPULARITY, math.log(_CURVE)], "float32")
+        first = ops.convert_to_tensor([_RECENCY, _POPULARITY, math.log(CURVE)], "float32")
         others = first + _SPEED * ops.convert_to_tensor(self.others)
         return ops.concatenate([others[:, :2], ops.exp(others[:, 2:])], axis=-1)
 
@@ -312,13 +312,10 @@ class LogMemory(keras.layers.Layer):
         users = ops.take(ops.convert_to_tensor(self.users), item_ids, axis=0) - counted
         return ops.power(ops.maximum(users, 1.0), -power)
 
-    def _touched(self, history, sums, is_target, sets, item_ids):
-        """Returns the scores of touched items, in the shape of `item_ids`.
+    def _of_set(self, is_target, sets, item_ids):
+        """Returns S + C conversion of touched items.
 
         Args:
-            history: the weights of the events.
-            sums: float32, sums of `history.touches` over the events on each item; 1.0 to leave
-                recency out.
             is_target: int, broadcast to the shape of `item_ids`.
             sets: int, in the shape of `item_ids`.
             item_ids: int.
@@ -327,10 +324,11 @@ class LogMemory(keras.layers.Layer):
         by_set = _SPEED * ops.convert_to_tensor(self.by_set)
         by_set = ops.take(by_set, is_target * self.num_sets + sets, axis=0)
         conversion = ops.take(ops.convert_to_tensor(self.conversion), item_ids, axis=0)
-        scores = by_set[..., 0] + by_set[..., 1] * conversion
-        if isinstance(sums, float):
-            return scores
-        return scores + history.others[..., :1] * ops.log(ops.maximum(sums, _SMALLEST))
+        return by_set[..., 0] + by_set[..., 1] * conversion
+
+    def _recency(self, history, sums):
+        """Returns r log(sum of touches); `sums` are `[batch, steps, n]`."""
+        return history.others[..., :1] * ops.log(ops.maximum(sums, _SMALLEST))
 
     def _untouched(self, history, y, item_ids):
         """Returns the scores of other items, `[batch, steps, n]`."""

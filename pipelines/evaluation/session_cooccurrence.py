@@ -5,20 +5,16 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from pipelines.evaluation.sessions import choose_width
 from pipelines.evaluation.touched_rules import touched_sets
+from pipelines.protocol.sessions import CountedSessions, choose_width, item_factors
 from pipelines.protocol.splits import EvaluationSet, Splits
 from pipelines.protocol.training_counts import (
     item_popularity,
     ones_at,
     target_rates,
     touched_items,
-    training_sessions,
 )
 
-_HISTORY_POWER = 0.7  # frequent items of the history say less
-_CANDIDATE_POWER = 0.3  # frequent candidates stand beside everything
-_PAIRS_AT_ONCE = 1 << 24  # half a gigabyte
 _PAIRS_KEPT = 1 << 26  # half a gigabyte
 
 
@@ -42,12 +38,10 @@ class SessionCooccurrence:
 
     def __init__(self, splits: Splits, width: int | None = None):
         touched = touched_items(splits)
-        users = np.maximum(touched.sum(axis=0), 1)
-        factors = users**-_HISTORY_POWER, users**-_CANDIDATE_POWER
+        factors = item_factors(touched)
         width = choose_width(splits, *factors) if width is None else width
-        sessions = [touched, training_sessions(splits, width)[0]] if width else [touched]
         self._dataset = splits.dataset
-        self._terms = _terms(sparse.vstack(sessions, format="csr"), *factors)
+        self._terms = _terms(CountedSessions.of(splits, touched, width), *factors)
         rates = target_rates(splits)
         self._comes_back = rates > rates[0]
         # Far below all terms: popularity is less than 1.
@@ -67,23 +61,19 @@ def _terms(sessions, by_history, by_candidate):
     """Returns what each item of a history (rows) adds to the score of each other item (columns).
 
     Args:
-        sessions: float32 [sessions, items], 1 for the items of a session.
+        sessions: the sessions of training.
         by_history: float [items], factors of the rows.
         by_candidate: float [items], factors of the columns.
 
     Returns:
         float32 [items, items], sparse.
     """
-    lengths = sessions.sum(axis=1)
-    pairs = sessions.T @ lengths  # per item, over all sessions
-    blocks = (np.cumsum(pairs, dtype=np.float64) / _PAIRS_AT_ONCE).astype(int)
-    rows = (sessions @ _diagonal(by_history)).tocsc()
-    columns = _diagonal(1 / np.maximum(lengths, 1)) @ sessions @ _diagonal(by_candidate)
-    kept = max(_PAIRS_KEPT // sessions.shape[1], 1)
+    kept = max(_PAIRS_KEPT // len(by_candidate), 1)
     found = []
-    for block in np.unique(blocks):
-        start, end = np.searchsorted(blocks, [block, block + 1])
-        found.append(_greatest((rows[:, start:end].T @ columns).tocsr(), start, kept))
+    for start, sums in sessions.pairs():
+        rows = _diagonal(by_history[start : start + sums.shape[0]])
+        terms = (rows @ sums @ _diagonal(by_candidate)).tocsr()
+        found.append(_greatest(terms, start, kept))
     return sparse.vstack(found, format="csr")
 
 

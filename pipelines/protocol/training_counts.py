@@ -44,13 +44,18 @@ def item_popularity(splits: Splits) -> np.ndarray:
         float64 [num_items + 1] by item id, in [0, 1).
     """
     dataset = splits.dataset
+    items = dataset.item_ids[splits.training_events()]
+    events = np.bincount(items, minlength=dataset.num_items + 1).astype(np.float64)
+    counts = target_events(splits) + events / (events.max() + 1)
+    return counts / (counts.max() + 1)
+
+
+def target_events(splits: Splits) -> np.ndarray:
+    """Returns how often each item got the target behaviour in training: int64 [num_items + 1]."""
+    dataset = splits.dataset
     trained = splits.training_events()
     on_target = trained & (dataset.behavior_ids == dataset.behaviors.target_id)
-    size = dataset.num_items + 1
-    events = np.bincount(dataset.item_ids[trained], minlength=size).astype(np.float64)
-    targets = np.bincount(dataset.item_ids[on_target], minlength=size)
-    counts = targets + events / (events.max() + 1)
-    return counts / (counts.max() + 1)
+    return np.bincount(dataset.item_ids[on_target], minlength=dataset.num_items + 1)
 
 
 def item_conversion(splits: Splits) -> np.ndarray:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
-from scipy import optimize, sparse, special
+from scipy import optimize, special
 
 from hmar_keras.layers import LogCounts
-from hmar_keras.layers.log_memory import CANDIDATE_POWER, HISTORY_POWER
-from pipelines.evaluation.sessions import Evidence, session_evidence
+from hmar_keras.layers.log_memory import CURVE
+from pipelines.protocol.sessions import CountedSessions, Evidence, item_factors, session_evidence
 from pipelines.protocol.splits import Splits
 from pipelines.protocol.training_counts import (
     item_conversion,
+    target_events,
     target_rates,
     touched_items,
-    training_sessions,
 )
 
-_PAIRS_AT_ONCE = 1 << 24  # half a gigabyte
 _SMOOTHING = 1.0  # events added to each item's target events
 _LEAST_STEP = 0.05  # between the scores of sets, so that nothing smaller reverses their order
-_CURVE = 3.0  # k of `LogMemory` before training
 
 
 def log_counts(splits: Splits, num_places: int) -> LogCounts:
@@ -33,19 +30,16 @@ def log_counts(splits: Splits, num_places: int) -> LogCounts:
         num_places: pairs to keep per item, see `PairTable`.
     """
     touched = touched_items(splits)
-    users = np.maximum(touched.sum(axis=0), 1)
-    evidence = session_evidence(splits, users**-HISTORY_POWER, users**-CANDIDATE_POWER)
-    sessions = [touched]
-    if evidence.width:
-        sessions.append(training_sessions(splits, evidence.width)[0])
-    pairs = _best_pairs(sparse.vstack(sessions, format="csr"), users**-CANDIDATE_POWER, num_places)
+    by_history, by_candidate = item_factors(touched)
+    evidence = session_evidence(splits, by_history, by_candidate)
+    sessions = CountedSessions.of(splits, touched, evidence.width)
     scale, highest = _fitted_scale(evidence)
     conversion = np.log(item_conversion(splits))
     conversion -= conversion[1:].mean()
-    popularity = np.log(_target_counts(splits) + _SMOOTHING)
+    popularity = np.log(target_events(splits) + _SMOOTHING)
     return LogCounts(
-        *pairs,
-        users=users.astype(np.float32),
+        *_best_pairs(sessions, by_candidate, num_places),
+        users=np.maximum(touched.sum(axis=0), 1),
         popularity=(popularity - popularity[1:].mean()).astype(np.float32),
         conversion=(conversion / max(np.abs(conversion[1:]).max(), 1e-9)).astype(np.float32),
         sets=_set_scores(target_rates(splits), highest),
@@ -53,39 +47,11 @@ def log_counts(splits: Splits, num_places: int) -> LogCounts:
     )
 
 
-def pair_blocks(sessions: sparse.csr_array) -> Iterator[tuple[int, sparse.csr_array]]:
-    """Counts for all pairs of items the sum of 1 / len(session) over the sessions with both.
-
-    Args:
-        sessions: float32 [sessions, items], 1 for the items of a session.
-
-    Yields:
-        the number of an item, and float32 [some, items], the sums of this item (the first row) and
-        those after it with every item.
-    """
-    lengths = sessions.sum(axis=1)
-    pairs = sessions.T @ lengths  # per item, over all sessions
-    blocks = (np.cumsum(pairs, dtype=np.float64) / _PAIRS_AT_ONCE).astype(int)
-    columns = sparse.diags_array((1 / np.maximum(lengths, 1)).astype(np.float32)) @ sessions
-    rows = sessions.tocsc()
-    for block in np.unique(blocks):
-        start, end = np.searchsorted(blocks, [block, block + 1])
-        yield start, (rows[:, start:end].T @ columns).tocsr()
-
-
-def _target_counts(splits):
-    """Returns the training events of the target behaviour on each item, [num_items + 1]."""
-    dataset = splits.dataset
-    chosen = splits.training_events() & (dataset.behavior_ids == dataset.behaviors.target_id)
-    return np.bincount(dataset.item_ids[chosen], minlength=dataset.num_items + 1)
-
-
 def _best_pairs(sessions, by_candidate, num_places):
     """Returns ids and sums of the best pair at each place: [items, num_places] each."""
-    num_items = sessions.shape[1]
-    ids = np.zeros((num_items, num_places), np.int32)
-    values = np.zeros((num_items, num_places), np.float32)
-    for start, sums in pair_blocks(sessions):
+    shape = len(by_candidate), num_places
+    ids, values = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    for start, sums in sessions.pairs():
         sums = sums.tocoo()
         items, candidates = sums.row + start, sums.col
         real = (items != candidates) & (candidates > 0) & (items > 0)
@@ -136,7 +102,7 @@ def _fitted_scale(evidence: Evidence) -> tuple[float, float]:
     hidden[:, 0] = -np.inf
 
     def logits(log_scale):
-        return _CURVE * np.log1p(scores * (math.exp(log_scale) / _CURVE)) + hidden
+        return CURVE * np.log1p(scores * (math.exp(log_scale) / CURVE)) + hidden
 
     def loss(log_scale):
         found = logits(log_scale)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from scipy import sparse
 
-from hmar_keras.layers.log_memory import CANDIDATE_POWER, HISTORY_POWER
-from pipelines.evaluation.sessions import choose_width
+from pipelines.protocol.sessions import CountedSessions, choose_width, item_factors
 from pipelines.protocol.splits import Splits, event_users
-from pipelines.protocol.training_counts import touched_items, training_sessions
+from pipelines.protocol.training_counts import touched_items
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,16 +44,10 @@ class OwnShares:
         """Collects the sessions that `log_counts` counts, too."""
         dataset = splits.dataset
         touched = touched_items(splits)
-        users = np.maximum(touched.sum(axis=0), 1)
-        width = choose_width(splits, users**-HISTORY_POWER, users**-CANDIDATE_POWER)
-        matrices, owners = [touched], [np.arange(dataset.num_users)]
-        if width:
-            sessions, session_users = training_sessions(splits, width)
-            matrices.append(sessions)
-            owners.append(session_users)
-        owners = np.concatenate(owners)
-        entries = sparse.vstack(matrices, format="coo")
-        lengths = np.maximum(np.concatenate([m.sum(axis=1) for m in matrices]), 1)
+        width = choose_width(splits, *item_factors(touched))
+        counted = CountedSessions.of(splits, touched, width)
+        owners, entries = counted.owners, counted.items.tocoo()
+        lengths = np.maximum(counted.items.sum(axis=1), 1)
         # Numbers a user's sessions from 0; the first is the whole history.
         order = np.argsort(owners, kind="stable")
         numbers = np.empty(len(owners), np.int64)

@@ -252,8 +252,8 @@ PROTOCOL_FAULTS = (
     ),
     _popularity(
         "popularity_of_all_events",
-        "counts = targets + events / (events.max() + 1)",
-        "counts = events + targets / (events.max() + 1)",
+        "counts = target_events(splits) + events / (events.max() + 1)",
+        "counts = events + target_events(splits) / (events.max() + 1)",
     ),
     _popularity(
         "popularity_of_held_out_events",

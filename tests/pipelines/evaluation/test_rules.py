@@ -8,12 +8,12 @@ import pytest
 from hmar_keras.schema import Behaviors
 from pipelines.evaluation.baselines import baselines
 from pipelines.evaluation.session_cooccurrence import SessionCooccurrence
-from pipelines.evaluation.sessions import choose_width
 from pipelines.evaluation.touched_rules import (
     RecencyByBehavior,
     TouchedByConversion,
     touched_sets,
 )
+from pipelines.protocol.sessions import choose_width
 from pipelines.protocol.splits import EvaluationSet, split
 from pipelines.protocol.training_counts import item_popularity, target_rates, training_sessions
 
@@ -151,7 +151,7 @@ def test_of_two_carts_the_one_that_is_bought_more_often_comes_first(datasets):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("width", [0, 1, 2])
 def test_cooccurrence_equals_loops_over_sessions(datasets, seed, width, monkeypatch):
-    monkeypatch.setattr("pipelines.evaluation.session_cooccurrence._PAIRS_AT_ONCE", 300)
+    monkeypatch.setattr("pipelines.protocol.sessions._PAIRS_AT_ONCE", 300)
     splits = split(with_times(datasets["random"](seed), seed))
     terms = slow_rules.cooccurrence(splits, width)
     scores = SessionCooccurrence(splits, width)(splits.test)

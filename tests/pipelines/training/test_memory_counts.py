@@ -58,7 +58,7 @@ def width(request, monkeypatch):
 
 
 def _evidence(width):
-    from pipelines.evaluation.sessions import session_evidence
+    from pipelines.protocol.sessions import session_evidence
 
     return lambda *counts: dataclasses.replace(session_evidence(*counts), width=width)
 

@@ -1,12 +1,14 @@
-"""How long a session is, measured in the training events."""
+"""Sessions of the training events: how long they are, and what pairs of items share in them."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import sparse
 
+from hmar_keras.layers.log_memory import CANDIDATE_POWER, HISTORY_POWER
 from pipelines.datasets.time_unit import time_unit
 from pipelines.protocol.splits import Splits, event_users
 from pipelines.protocol.training_counts import ones_at, touched_items, training_sessions
@@ -14,6 +16,63 @@ from pipelines.protocol.training_counts import ones_at, touched_items, training_
 _SECONDS = 60, 3_600, 86_400
 _USERS_ASKED = 500
 _USERS_AT_ONCE = 16
+_PAIRS_AT_ONCE = 1 << 24  # half a gigabyte
+
+
+@dataclasses.dataclass(frozen=True)
+class CountedSessions:
+    """The sessions of training: all training events of each user, and the buckets of time.
+
+    Args:
+        items: float32 [sessions, num_items + 1], sparse, 1 for the items of a session.
+        owners: int64 [sessions], the users' rows.
+    """
+
+    items: sparse.csr_array
+    owners: np.ndarray
+
+    @classmethod
+    def of(cls, splits: Splits, touched: sparse.csr_array, width: int) -> CountedSessions:
+        """Collects the sessions.
+
+        Args:
+            splits: the split dataset.
+            touched: the `touched_items` of the dataset.
+            width: length of the buckets of time, in the unit of the log's times, 0 for none.
+        """
+        sessions, owners = [touched], [np.arange(splits.dataset.num_users)]
+        if width:
+            buckets, users = training_sessions(splits, width)
+            sessions.append(buckets)
+            owners.append(users)
+        return cls(sparse.vstack(sessions, format="csr"), np.concatenate(owners))
+
+    def pairs(self) -> Iterator[tuple[int, sparse.csr_array]]:
+        """Sums 1 / len(session) over the sessions that two items share, for all pairs in blocks.
+
+        Yields:
+            the number of an item, and float32 [some, num_items + 1], the sums of this item (the
+            first row) and of those after it with every item.
+        """
+        lengths = self.items.sum(axis=1)
+        counts = self.items.T @ lengths  # per item, over all sessions
+        blocks = (np.cumsum(counts, dtype=np.float64) / _PAIRS_AT_ONCE).astype(int)
+        weights = (1 / np.maximum(lengths, 1)).astype(np.float32)
+        columns = sparse.diags_array(weights) @ self.items
+        rows = self.items.tocsc()
+        for block in np.unique(blocks):
+            start, end = np.searchsorted(blocks, [block, block + 1])
+            yield start, (rows[:, start:end].T @ columns).tocsr()
+
+
+def item_factors(touched: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
+    """Returns how much an item counts in a history and as a candidate: float [items] each.
+
+    Args:
+        touched: the `touched_items` of a dataset.
+    """
+    users = np.maximum(touched.sum(axis=0), 1)
+    return users**-HISTORY_POWER, users**-CANDIDATE_POWER
 
 
 @dataclasses.dataclass(frozen=True)

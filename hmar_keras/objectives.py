@@ -24,6 +24,7 @@ from hmar_keras.schema import (
     CANDIDATE_IDS,
     ITEM_IDS,
     NEGATIVE_IDS,
+    NETWORK,
     OWN_SHARES,
     RANKING,
     TIMESTAMPS,
@@ -212,7 +213,7 @@ class NextItem(Objective):
     @classmethod
     def of(cls, config: NextItemConfig) -> Self:
         """Creates the objective that the settings describe."""
-        return cls(
+        objective = cls(
             ranking_loss(config),
             only_new=config.labels == "new_items",
             memory_target=config.behaviors.target_id if _has_memory(config) else None,
@@ -221,6 +222,12 @@ class NextItem(Objective):
             windows=config.training_windows,
             order=config.training_order,
         )
+        if not _has_memory(config):
+            return objective
+        # What the memory knows gives the network no gradient through the ranking. So it also learns
+        # alone, and only what it is asked for: items that the user has not touched.
+        alone = SampledSoftmaxLoss(config.alpha_by_id, config.sampling_rate)
+        return objective.with_output(NETWORK, Output(alone, truth=_new_items))
 
     def batch(self, windows: TrainingWindows) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns a batch in which each event predicts the next; see `Objective.batch`.
@@ -232,9 +239,8 @@ class NextItem(Objective):
         if self.only_new and not self.reads_shares:
             # A touched item is never a label, and no other negative teaches the model that.
             candidates = xp.stack([items[:, 1:], inputs], axis=-1)
-        # Before the first event there is nothing to predict from.
-        following = xp.where(inputs > 0, windows.behavior_ids[:, 1:], 0)
-        ranked = xp.where(windows.is_first[:, 1:], following, 0) if self.only_new else following
+        following = _next_behaviors(windows)
+        ranked = _new_items(windows) if self.only_new else following
         asked = self._candidates(xp, candidates, windows.negatives())
         if self.reads_shares:
             asked[NEGATIVE_IDS] = xp.concat([inputs, asked[NEGATIVE_IDS]], axis=1)
@@ -315,6 +321,16 @@ class MaskedItems(Objective):
         if TIMESTAMPS in asked:  # count from the first remaining event; padding has 0
             asked[TIMESTAMPS] = asked[TIMESTAMPS] - asked[TIMESTAMPS][:, :1]
         return asked
+
+
+def _next_behaviors(windows):
+    """Returns the behaviours of the next events: before the first there is nothing to predict."""
+    return windows.xp.where(windows.item_ids[:, :-1] > 0, windows.behavior_ids[:, 1:], 0)
+
+
+def _new_items(windows):
+    """Returns the behaviours of the next events, 0 unless their item is new to the user."""
+    return windows.xp.where(windows.is_first[:, 1:], _next_behaviors(windows), 0)
 
 
 def _has_memory(config):

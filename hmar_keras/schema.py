@@ -34,6 +34,8 @@ MEMORY_INPUTS = (ANSWER_BEHAVIORS, OWN_SHARES, ANSWER_SHARES)
 
 # Model outputs; the output layers carry exactly these names.
 RANKING = "ranking"  # float [batch, steps, candidates], logits
+# float [batch, steps, candidates], only with a memory: logits of the network alone
+NETWORK = "network"
 BEHAVIOR = "behavior"  # float [batch, steps, behaviours], logits for candidate 0
 
 

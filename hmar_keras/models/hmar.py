@@ -27,12 +27,10 @@ from hmar_keras.models.sequential_recommender import (
     as_config,
     config_of,
     history_inputs,
-    log_memory,
-    prepare_items,
     recommender_inputs,
-    remembered,
     revived,
 )
+from hmar_keras.models.with_memory import log_memory, prepare_items, ranking_outputs
 from hmar_keras.objectives import Objective, Output
 from hmar_keras.schema import (
     BEHAVIOR,
@@ -40,7 +38,6 @@ from hmar_keras.schema import (
     CANDIDATE_IDS,
     ITEM_IDS,
     NEGATIVE_IDS,
-    RANKING,
 )
 from hmar_keras.settings import setting
 from hmar_keras.training_log import TrainingLog
@@ -230,6 +227,8 @@ class HMAR(SequentialRecommender):
             sigmoid).
         `behavior`: float32 `[batch, steps, K]`, logits (Eq. 16) of the behaviour with which
             the user will touch candidate 0.
+        `network`, only with a memory: float32 `[batch, steps, candidates + negatives - length]`,
+            logits without the memory, and without the negatives that are the history.
 
     Args:
         config: an `HMARConfig` or its `to_dict()`.
@@ -261,7 +260,6 @@ class HMAR(SequentialRecommender):
         # Layers
         backbone = HMARBackbone(config, dtype, name="backbone")
         memory = log_memory(config)
-        ranking_head = keras.layers.Identity(dtype="float32", name=RANKING)
         classifier = BehaviorClassifier(config.num_behaviors, name=BEHAVIOR)
 
         # Functional graph
@@ -278,7 +276,7 @@ class HMAR(SequentialRecommender):
             inputs[CANDIDATE_IDS][:, :, 0], counts[:, :, 0], items=first
         )
         outputs = {
-            RANKING: ranking_head(remembered(memory, inputs, scores)),
+            **ranking_outputs(memory, inputs, scores),
             BEHAVIOR: classifier(states, following),  # Eq. 16
         }
         super().__init__(config, dtype, inputs=inputs, outputs=outputs, **kwargs)

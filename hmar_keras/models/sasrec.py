@@ -21,12 +21,10 @@ from hmar_keras.models.sequential_recommender import (
     SequentialRecommender,
     as_config,
     history_inputs,
-    log_memory,
-    prepare_items,
     recommender_inputs,
-    remembered,
 )
-from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS, RANKING
+from hmar_keras.models.with_memory import log_memory, prepare_items, ranking_outputs
+from hmar_keras.schema import BEHAVIOR_IDS, CANDIDATE_IDS, ITEM_IDS, NEGATIVE_IDS
 from hmar_keras.settings import setting
 from hmar_keras.training_log import TrainingLog
 
@@ -102,7 +100,6 @@ class SASRec(SequentialRecommender):
             for i in blocks
         ]
         memory = log_memory(config)
-        ranking_head = keras.layers.Identity(dtype="float32", name=RANKING)
 
         # Functional graph
         history = history_inputs((ITEM_IDS,))
@@ -117,7 +114,7 @@ class SASRec(SequentialRecommender):
         history = {name: inputs[name] for name in history}
         states = backbone(history)
         scores = items(inputs[CANDIDATE_IDS], states, inputs.get(NEGATIVE_IDS))
-        outputs = {RANKING: ranking_head(remembered(memory, inputs, scores))}
+        outputs = ranking_outputs(memory, inputs, scores)
         super().__init__(config, dtype, inputs=inputs, outputs=outputs, **kwargs)
 
         self.features = features

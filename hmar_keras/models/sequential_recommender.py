@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from hmar_keras.config import ModelConfig, NextItemConfig, TransformerConfig
+from hmar_keras.config import ModelConfig, NextItemConfig
 from hmar_keras.kernels import scatter_rows
 from hmar_keras.layers import LogMemory, Remembered
 from hmar_keras.objectives import NextItem, Objective
@@ -124,42 +124,6 @@ def recommender_inputs(
     return inputs
 
 
-def log_memory(config: TransformerConfig) -> LogMemory | None:
-    """Creates the `LogMemory` layer if the settings ask for one, else returns None."""
-    if not config.memory:
-        return None
-    return LogMemory(config.num_items, config.behaviors, config.max_length, name="memory")
-
-
-def remembered(memory: LogMemory | None, inputs: Mapping[str, Any], scores):
-    """Adds the scores of a memory, if there is one, to those of a network.
-
-    Args:
-        memory: the layer, or None.
-        inputs: all graph inputs of the model.
-        scores: float32 `[batch, steps, candidates + negatives]`.
-    """
-    if memory is None:
-        return scores
-    names = (ITEM_IDS, BEHAVIOR_IDS, ANSWER_BEHAVIORS, CANDIDATE_IDS, NEGATIVE_IDS)
-    return memory(scores, *(inputs[name] for name in (*names, *MEMORY_INPUTS[1:])))
-
-
-def prepare_items(model: Any, log: TrainingLog) -> None:
-    """Initialises items and memory from the log as `item_start` and `memory` say.
-
-    Args:
-        model: a model with `item_table`, `memory` (may be None) and a `TransformerConfig`.
-        log: the training events.
-    """
-    if model.config.item_start == "cooccurrence":
-        embeddings = model.item_table.embeddings
-        start = log.cooccurrence_start(np.array(ops.convert_to_numpy(embeddings)))
-        embeddings.assign(start)
-    if model.memory is not None:
-        model.memory.assign(log.counts(model.memory.pairs.num_places))
-
-
 @dataclasses.dataclass(frozen=True)
 class Query:
     """A query to the item table that scores every item as the next one.
@@ -220,6 +184,8 @@ class SequentialRecommender(keras.Model):
 
     Outputs, a dict:
         `ranking`: float32 `[batch, steps, candidates + negatives]`, logits.
+        `network`: only with a memory, the logits without it, see
+            `hmar_keras.models.with_memory.ranking_outputs`.
         any other outputs that the objective names.
 
     Args:

@@ -90,6 +90,40 @@ def test_in_training_it_is_the_memory_plus_a_share_of_the_network(model):
     assert (checked & touched).sum() > 100 and np.abs(share[checked]).max() > 0.03
 
 
+def test_the_network_also_has_an_output_of_its_own(model):
+    """Its scores as without a memory, of the answer and of the items that were drawn."""
+    batch = training_batch()
+    drawn = np.broadcast_to(batch["negative_ids"][:, None, LENGTH:], (ROWS, LENGTH, DRAWN))
+    candidates = np.concatenate([batch["candidate_ids"], drawn], axis=-1)
+    alone = call(without_memory(model), {**batch, "candidate_ids": candidates})["ranking"]
+    assert_close(call(model, batch)["network"], alone)
+    assert alone.std() > 0.03
+
+
+def test_before_training_the_network_learns_although_it_adds_nothing(model):
+    """Its own loss has a gradient while the gate is 0, and leaves the memory alone."""
+    batch = {name: ops.convert_to_tensor(values) for name, values in training_batch().items()}
+    labels = ops.convert_to_tensor(training_batch()["answer_behaviors"])
+    other = type(model)(model.config)
+    randomize(other)
+    other.memory.gate.assign(0.0)
+    losses = {name: each.loss for name, each in other.objective().outputs.items()}
+    table = other.item_table.embeddings
+
+    def loss_after(step, name):
+        table.assign_add(step)
+        value = float(losses[name](labels, other(batch)[name]))
+        table.assign_sub(step)
+        return value
+
+    step = 0.1 * np.random.default_rng(0).standard_normal(table.shape).astype("float32")
+    assert abs(loss_after(step, "network") - loss_after(0 * step, "network")) > 1e-3
+    assert loss_after(step, "ranking") == loss_after(0 * step, "ranking")
+    before = float(losses["network"](labels, other(batch)["network"]))
+    fill(other.memory)
+    assert float(losses["network"](labels, other(batch)["network"])) == before
+
+
 def test_three_ways_to_score_agree(model):
     """A call, `score_candidates` and `score_catalog`."""
     batch = random_batch(np.random.default_rng(1), model.config, batch=12)

@@ -176,6 +176,21 @@ def test_new_items_alone_are_ranked(way, datasets, config):
     assert targets["behavior"][0, -5:].tolist() == [2, 3, 1, 3, 3]
 
 
+def test_with_a_memory_the_network_learns_new_items(way, datasets, config):
+    users = [[(1, 1), (2, 2), (1, 3), (3, 1), (2, 3), (4, 3), (9, 3), (9, 3)]]
+    splits = split(datasets["make"](users, num_items=12))
+    changes = {"memory": True, "loss": "sampled_softmax", "shared_negatives": True}
+    for labels, ranked in (("all", [2, 3, 1, 3, 3]), ("new_items", [2, 0, 1, 0, 3])):
+        changed = config.replace(max_length=10, labels=labels, **changes)
+        ((inputs, targets),) = epochs_of(data_of(way, splits, changed, 0), 0, 1)
+        assert inputs["candidate_ids"][0, -5:, 0].tolist() == [2, 1, 3, 2, 4]
+        assert targets["ranking"][0, -5:].tolist() == ranked
+        assert targets["behavior"][0, -5:].tolist() == [2, 3, 1, 3, 3]
+        assert targets["network"][0, -5:].tolist() == [2, 0, 1, 0, 3]
+        for values in targets.values():
+            assert not values[0, :-5].any()
+
+
 def test_a_model_of_target_events_trains_on_those_alone(way, log, config):
     splits = split(log)
     target = log.behaviors.target_id

@@ -16,7 +16,7 @@ from pipelines.protocol.training_counts import ones_at, touched_items, training_
 _SECONDS = 60, 3_600, 86_400
 _USERS_ASKED = 500
 _USERS_AT_ONCE = 16
-_PAIRS_AT_ONCE = 1 << 24  # half a gigabyte
+_PAIRS_AT_ONCE = 1 << 22  # some 100 MB
 
 
 @dataclasses.dataclass(frozen=True)

@@ -49,19 +49,21 @@ def log_counts(splits: Splits, num_places: int) -> LogCounts:
 
 def _best_pairs(sessions, by_candidate, num_places):
     """Returns ids and sums of the best pair at each place: [items, num_places] each."""
-    shape = len(by_candidate), num_places
-    ids, values = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    size = len(by_candidate) * num_places
+    ids, values = np.zeros(size, np.int32), np.zeros(size, np.float32)
     for start, sums in sessions.pairs():
-        sums = sums.tocoo()
-        items, candidates = sums.row + start, sums.col
-        real = (items != candidates) & (candidates > 0) & (items > 0)
-        items, candidates, shared = items[real], candidates[real], sums.data[real]
-        # Later assignments win, so the best pair of a place is last; of equals, the lower id.
-        order = np.lexsort((-candidates, shared * by_candidate[candidates]))
-        items, candidates, shared = items[order], candidates[order], shared[order]
-        ids[items, candidates % num_places] = candidates
-        values[items, candidates % num_places] = shared
-    return ids, values
+        rows, candidates = np.repeat(np.arange(sums.shape[0]), np.diff(sums.indptr)), sums.indices
+        scores = sums.data * by_candidate[candidates]
+        scores[candidates == rows + start] = 0  # an item has no pair with itself
+        places = rows * num_places + candidates % num_places
+        best = np.zeros(sums.shape[0] * num_places, scores.dtype)
+        np.maximum.at(best, places, scores)
+        kept = np.flatnonzero((scores == best[places]) & (scores > 0))
+        # Later assignments win, so of equals the lower id is last.
+        kept = kept[np.argsort(-candidates[kept])]
+        places = start * num_places + places[kept]
+        ids[places], values[places] = candidates[kept], sums.data[kept]
+    return ids.reshape(-1, num_places), values.reshape(-1, num_places)
 
 
 def _set_scores(rates, highest):

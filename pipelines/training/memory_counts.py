@@ -95,21 +95,19 @@ def _fitted_scale(evidence: Evidence) -> tuple[float, float]:
     Returns:
         the scale, and the highest score of an item without a touch.
     """
-    if not len(evidence.answers):
+    if not len(evidence.of_answers):
         return 1.0, 0.0
-    rows = np.arange(len(evidence.answers))
-    scores = evidence.scores.astype(np.float64)
-    hidden = np.zeros(scores.shape)
-    hidden[evidence.history.nonzero()] = -np.inf
-    hidden[:, 0] = -np.inf
-
-    def logits(log_scale):
-        return CURVE * np.log1p(scores * (math.exp(log_scale) / CURVE)) + hidden
+    powers = np.arange(evidence.power_sums.shape[1])
+    binomials = special.binom(CURVE, powers)
+    of_answers = evidence.of_answers.astype(np.float64)
 
     def loss(log_scale):
-        found = logits(log_scale)
-        return np.mean(special.logsumexp(found, axis=1) - found[rows, evidence.answers])
+        # exp(CURVE log(1 + step y)) = (1 + step y)^CURVE, so its sum over the items is a sum of
+        # power sums of y, without another pass over the scores.
+        step = math.exp(log_scale) / CURVE
+        total = evidence.power_sums @ (binomials * step**powers)
+        return np.mean(np.log(total) - CURVE * np.log1p(step * of_answers))
 
     # Real logs stay far from the bounds; on tiny ones the optimum can be unbounded.
-    best = optimize.minimize_scalar(loss, bounds=(-5, 8), method="bounded").x
-    return math.exp(best), float(logits(best).max())
+    scale = math.exp(optimize.minimize_scalar(loss, bounds=(-5, 8), method="bounded").x)
+    return scale, CURVE * math.log1p(float(evidence.highest.max()) * scale / CURVE)

@@ -8,15 +8,18 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
-from hmar_keras.layers.log_memory import CANDIDATE_POWER, HISTORY_POWER
+from hmar_keras.layers.log_memory import CANDIDATE_POWER, CURVE, HISTORY_POWER
 from pipelines.datasets.time_unit import time_unit
 from pipelines.protocol.splits import Splits, event_users
 from pipelines.protocol.training_counts import ones_at, touched_items, training_sessions
 
 _SECONDS = 60, 3_600, 86_400
 _USERS_ASKED = 500
+_FEWEST_ASKED = 30
+_MOST_SCORES = 1 << 25  # 128 MiB
 _USERS_AT_ONCE = 16
-_PAIRS_AT_ONCE = 1 << 24  # half a gigabyte
+_PAIRS_AT_ONCE = 1 << 22  # some 100 MB
+_POWERS = int(CURVE) + 1  # exp of the curve with which a memory scores is a polynomial
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,15 +84,23 @@ class Evidence:
 
     Args:
         width: length of the buckets of time, in the unit of the log's times, 0 for none.
-        answers: int64 [questions], item ids.
-        history: float32 [questions, num_items + 1], sparse, above 0 for the items of the history.
-        scores: float32 [questions, num_items + 1].
+        ranks: int64 [questions], how many items the user has not touched score at least as high as
+            the answer.
+        of_answers: float32 [questions], the scores of the answers.
+        highest: float32 [questions], the highest score of an item that the user has not touched.
+        power_sums: float64 [questions, CURVE + 1], sums of the powers 0, 1, ... of the scores of
+            these items.
     """
 
     width: int
-    answers: np.ndarray
-    history: sparse.csr_array
-    scores: np.ndarray
+    ranks: np.ndarray
+    of_answers: np.ndarray
+    highest: np.ndarray
+    power_sums: np.ndarray
+
+    def gain(self) -> float:
+        """Returns the mean NDCG of the answers among the items that the user has not touched."""
+        return float(np.mean(1 / np.log2(2 + self.ranks)))
 
 
 def choose_width(splits: Splits, by_history: np.ndarray, by_candidate: np.ndarray) -> int:
@@ -105,32 +116,38 @@ def session_evidence(splits: Splits, by_history: np.ndarray, by_candidate: np.nd
     bucket with the highest mean NDCG wins: none, equal times, a minute, an hour, or a day; the
     first of equals. So a log whose times say nothing has no sessions.
 
+    Fewer users are asked where the catalogue has more than 67,000 items, but at least 30 if there
+    are ten times as many: their scores take 128 MiB.
+
     Args:
         splits: the split dataset.
         by_history: float [num_items + 1], factors of the items of a history.
         by_candidate: float [num_items + 1], factors of the candidates.
 
     Returns:
-        the bucket with the users' questions and the scores of its sessions.
+        the bucket with the users' answers and the scores of its sessions.
     """
     asked, answers, history = _questions(splits)
     if not len(asked):
-        return Evidence(0, answers, history, np.zeros(history.shape, np.float32))
-    history = history @ sparse.diags_array(by_history.astype(np.float32))
+        return Evidence(0, *np.zeros((3, 0)), np.zeros((0, _POWERS)))
+    weights = history @ sparse.diags_array(by_history.astype(np.float32))
     is_other = np.ones(splits.dataset.num_users, bool)
     is_other[asked] = False
+    by_user = np.zeros(history.shape, np.float32)
 
-    def scores(sessions, users):
-        return _scores(history, sessions[is_other[users]], by_candidate)
+    def evidence(width, sessions, owners):
+        found = []
+        for some, scores in _scores(weights, sessions[is_other[owners]], by_candidate):
+            scores += by_user[some]
+            if not width:
+                by_user[some] = scores
+            found.append(_measured(scores, history[some], answers[some]))
+        return Evidence(width, *map(np.concatenate, zip(*found, strict=True)))
 
-    by_user = scores(touched_items(splits), np.arange(splits.dataset.num_users))
-    best, best_gain = Evidence(0, answers, history, by_user), _mean_gain(by_user, history, answers)
+    choices = [evidence(0, touched_items(splits), np.arange(splits.dataset.num_users))]
     for width in _widths(splits.dataset.timestamps[splits.training_events()]):
-        both = by_user + scores(*training_sessions(splits, width))
-        gain = _mean_gain(both, history, answers)
-        if gain > best_gain:
-            best, best_gain = Evidence(width, answers, history, both), gain
-    return best
+        choices.append(evidence(width, *training_sessions(splits, width)))
+    return max(choices, key=Evidence.gain)  # the first of equals
 
 
 def _widths(times):
@@ -156,7 +173,8 @@ def _questions(splits):
     is_new &= is_target & (np.arange(len(users)) > np.searchsorted(users, users))
     places = np.flatnonzero(is_new)
     last = places[np.append(np.diff(users[places]) > 0, True)] if len(places) else places
-    most = max(min(_USERS_ASKED, dataset.num_users // 10), 1)
+    most = min(_USERS_ASKED, max(_MOST_SCORES // (dataset.num_items + 1), _FEWEST_ASKED))
+    most = max(min(most, dataset.num_users // 10), 1)
     last = last[:: max(-(-len(last) // most), 1)]
     lengths = last - np.searchsorted(users, users[last])
     rows = np.repeat(np.arange(len(last)), lengths)
@@ -166,21 +184,29 @@ def _questions(splits):
 
 
 def _scores(history, sessions, by_candidate):
-    """Returns the co-occurrence of the histories with all items: float32 [questions, items]."""
+    """Computes the co-occurrence of the histories with all items, some histories at a time.
+
+    Yields:
+        a slice of the questions, and their scores: float32 [some, num_items + 1].
+    """
     scaled = sparse.diags_array(1 / np.maximum(sessions.sum(axis=1), 1)) @ sessions
-    scores = np.empty(history.shape, np.float32)
-    for start in range(0, len(scores), _USERS_AT_ONCE):
+    by_candidate = by_candidate.astype(np.float32)
+    for start in range(0, history.shape[0], _USERS_AT_ONCE):
         some = slice(start, start + _USERS_AT_ONCE)
         # Dense, because a few long histories meet most sessions.
-        scores[some] = (scaled.T @ (sessions @ history[some].T.toarray())).T
-    return scores * by_candidate.astype(np.float32)
+        scores = scaled.T @ (sessions @ history[some].T.toarray())
+        yield some, np.multiply(scores.T, by_candidate, order="C")
 
 
-def _mean_gain(scores, history, answers):
-    """Returns the mean NDCG of the answers among the items that the user has not touched."""
-    rows = np.arange(len(answers))
-    of_answers = scores[rows, answers]
-    above = scores >= of_answers[:, None]
-    above[history.nonzero()] = False
-    above[:, 0] = above[rows, answers] = False
-    return float(np.mean(1 / np.log2(2 + np.count_nonzero(above, axis=1))))
+def _measured(scores, history, answers):
+    """Returns the arrays of `Evidence` for some questions; overwrites their scores."""
+    of_answers = scores[np.arange(len(answers)), answers]
+    scores[:, 0] = scores[history.nonzero()] = -1
+    ranks = np.count_nonzero(scores >= of_answers[:, None], axis=1) - 1  # without the answer
+    np.maximum(scores, 0, out=scores)
+    sums = [scores.shape[1] - 1 - np.diff(history.indptr)]
+    power = np.ones_like(scores)
+    for _ in range(1, _POWERS):
+        power *= scores
+        sums.append(power.sum(axis=1, dtype=np.float64))
+    return ranks, of_answers, scores.max(axis=1), np.stack(sums, axis=1)

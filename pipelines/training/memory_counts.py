@@ -49,19 +49,21 @@ def log_counts(splits: Splits, num_places: int) -> LogCounts:
 
 def _best_pairs(sessions, by_candidate, num_places):
     """Returns ids and sums of the best pair at each place: [items, num_places] each."""
-    shape = len(by_candidate), num_places
-    ids, values = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    size = len(by_candidate) * num_places
+    ids, values = np.zeros(size, np.int32), np.zeros(size, np.float32)
     for start, sums in sessions.pairs():
-        sums = sums.tocoo()
-        items, candidates = sums.row + start, sums.col
-        real = (items != candidates) & (candidates > 0) & (items > 0)
-        items, candidates, shared = items[real], candidates[real], sums.data[real]
-        # Later assignments win, so the best pair of a place is last; of equals, the lower id.
-        order = np.lexsort((-candidates, shared * by_candidate[candidates]))
-        items, candidates, shared = items[order], candidates[order], shared[order]
-        ids[items, candidates % num_places] = candidates
-        values[items, candidates % num_places] = shared
-    return ids, values
+        rows, candidates = np.repeat(np.arange(sums.shape[0]), np.diff(sums.indptr)), sums.indices
+        scores = sums.data * by_candidate[candidates]
+        scores[candidates == rows + start] = 0  # an item has no pair with itself
+        places = rows * num_places + candidates % num_places
+        best = np.zeros(sums.shape[0] * num_places, scores.dtype)
+        np.maximum.at(best, places, scores)
+        kept = np.flatnonzero((scores == best[places]) & (scores > 0))
+        # Later assignments win, so of equals the lower id is last.
+        kept = kept[np.argsort(-candidates[kept])]
+        places = start * num_places + places[kept]
+        ids[places], values[places] = candidates[kept], sums.data[kept]
+    return ids.reshape(-1, num_places), values.reshape(-1, num_places)
 
 
 def _set_scores(rates, highest):
@@ -93,21 +95,19 @@ def _fitted_scale(evidence: Evidence) -> tuple[float, float]:
     Returns:
         the scale, and the highest score of an item without a touch.
     """
-    if not len(evidence.answers):
+    if not len(evidence.of_answers):
         return 1.0, 0.0
-    rows = np.arange(len(evidence.answers))
-    scores = evidence.scores.astype(np.float64)
-    hidden = np.zeros(scores.shape)
-    hidden[evidence.history.nonzero()] = -np.inf
-    hidden[:, 0] = -np.inf
-
-    def logits(log_scale):
-        return CURVE * np.log1p(scores * (math.exp(log_scale) / CURVE)) + hidden
+    powers = np.arange(evidence.power_sums.shape[1])
+    binomials = special.binom(CURVE, powers)
+    of_answers = evidence.of_answers.astype(np.float64)
 
     def loss(log_scale):
-        found = logits(log_scale)
-        return np.mean(special.logsumexp(found, axis=1) - found[rows, evidence.answers])
+        # exp(CURVE log(1 + step y)) = (1 + step y)^CURVE, so its sum over the items is a sum of
+        # power sums of y, without another pass over the scores.
+        step = math.exp(log_scale) / CURVE
+        total = evidence.power_sums @ (binomials * step**powers)
+        return np.mean(np.log(total) - CURVE * np.log1p(step * of_answers))
 
     # Real logs stay far from the bounds; on tiny ones the optimum can be unbounded.
-    best = optimize.minimize_scalar(loss, bounds=(-5, 8), method="bounded").x
-    return math.exp(best), float(logits(best).max())
+    scale = math.exp(optimize.minimize_scalar(loss, bounds=(-5, 8), method="bounded").x)
+    return scale, CURVE * math.log1p(float(evidence.highest.max()) * scale / CURVE)

@@ -117,6 +117,20 @@ def test_the_best_pair_of_a_place_is_kept(splits, width):
                 np.testing.assert_allclose(scaled[item, kept], best, rtol=1e-5)
 
 
+@pytest.mark.parametrize("at_once", [1, 1 << 22])
+def test_of_equal_pairs_the_lower_id_is_kept(datasets, at_once, monkeypatch):
+    """Candidates 3, 7 and 11 compete for a place; 11 has fewer users in the second log."""
+    monkeypatch.setattr("pipelines.protocol.sessions._PAIRS_AT_ONCE", at_once)
+    together = [(item, 3) for item in (11, 7, 1, 3, 2, 2)]
+    for lonely, best in ([11, 7, 3], 3), ([7, 3], 11):
+        users = [[*together, (4, 3), (4, 3)], *([(item, 1)] for item in lonely * 2)]
+        counts = log_counts(split(datasets["make"](users, num_items=12)), 4)
+        assert counts.pair_ids[1].tolist() == [0, 0, 2, best]
+        assert counts.pair_ids[3].tolist() == [0, 1, 2, {3: 7, 11: 11}[best]]
+        assert counts.pair_ids[11].tolist() == [0, 1, 2, 3]
+        np.testing.assert_allclose(counts.pair_values[1], [0, 0, 1 / 5, 1 / 5])
+
+
 def test_shares_leave_exactly_what_the_other_users_count(splits, width):
     """The sums of a log without a user equal all sums less the products of this user's shares."""
     own, log = OwnShares.of(splits), splits.dataset

@@ -15,6 +15,7 @@ from pipelines.evaluation.evaluator import Evaluator, model_scorer
 from pipelines.export import export
 from pipelines.export.blessing import Blessing, bless, live_results
 from pipelines.export.warmup import real_histories
+from pipelines.protocol.log_traits import never_returning
 from pipelines.protocol.splits import Splits, split, validation_fingerprint
 from pipelines.protocol.training_counts import item_popularity
 from pipelines.runtime.errors import InputError
@@ -115,9 +116,9 @@ def evaluate_run(
     splits = split_of(run, dataset)
     seed = run.settings()["seed"]
     scorers = {type(model).__name__: model_scorer(model, splits.dataset), **baselines(splits)}
-    results = {}
+    results, never = {}, never_returning(splits)
     for part, questions in (("validation", splits.validation), ("test", splits.test)):
-        evaluator = Evaluator(splits.dataset, questions, seed)
+        evaluator = Evaluator(splits.dataset, questions, seed, never_returns=never)
         results[part] = {name: evaluator(scorer) for name, scorer in scorers.items()}
     history = run.history()
     trained = {"epochs": len(history), "best_epoch": best_epoch(history)}

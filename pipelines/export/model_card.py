@@ -23,7 +23,8 @@ def write_card(version: Path, name: str, model: str, metadata: dict) -> None:
         version: directory of the export.
         name: name of the model.
         model: name of its class, for instance "HMAR".
-        metadata: settings as `config`; for an exported run also `dataset`, `statistics`,
+        metadata: settings as `config`, and `leaves_out`, behaviours after which `recommend` leaves
+            out an item; for an exported run also `dataset`, `statistics`,
             `fingerprint`, `questions`, `seed`, `best_epoch`, `versions`, `created` and, if it is
             evaluated, `validation` and `test`, results by scorer, protocol and metric.
     """

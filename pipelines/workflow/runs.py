@@ -175,6 +175,7 @@ def export_run(
     model: SequentialRecommender,
     directory: str | os.PathLike,
     retrieval: str = PRODUCT,
+    include_all: bool = False,
 ) -> Path:
     """Writes the next version of the model to `directory/VERSION`.
 
@@ -184,6 +185,8 @@ def export_run(
         model: its model.
         directory: directory of the model's versions.
         retrieval: one of `RETRIEVALS`.
+        include_all: whether `recommend` also answers with items that never come back. Otherwise it
+            leaves them out, see `never_returning`.
 
     Raises:
         InputError: if the backend is not TensorFlow, the version cannot be written, or the
@@ -198,8 +201,17 @@ def export_run(
     popularity = item_popularity(splits)
     histories = real_histories(dataset, model.config.max_length)
     origin = _provenance(run, splits)
+    never = () if include_all else never_returning(splits)
     return export(
-        model, dataset.items, popularity, directory, origin, histories, retrieval, dataset.users
+        model,
+        dataset.items,
+        popularity,
+        directory,
+        origin,
+        histories,
+        retrieval,
+        dataset.users,
+        [dataset.behaviors.names[behavior - 1] for behavior in never],
     )
 
 

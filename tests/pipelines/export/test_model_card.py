@@ -15,6 +15,7 @@ def metadata(config):
     scorers = {"HMAR": results, "popularity": results, "repeat your history": worse}
     return {
         "config": config.to_dict(),
+        "leaves_out": [],
         "dataset": "shop",
         "statistics": {"users": 1234, "items": 30, "events": {"view": 5000, "cart": 7, "buy": 3}},
         "seed": 5,
@@ -44,6 +45,13 @@ def test_the_card_tells_data_results_settings_and_limits(metadata, tmp_path):
     assert lines[row - 1] == "|---|---|---|---|"
     assert lines[row + 1].startswith("| popularity |")
     assert "exclude_seen" not in card
+    assert "leaves out" not in card
+
+
+def test_the_card_says_what_recommend_leaves_out(metadata, tmp_path):
+    metadata["leaves_out"] = ["cart", "buy"]
+    write_card(tmp_path, "shop", "HMAR", metadata)
+    assert "strongest behaviour there is cart or buy" in (tmp_path / CARD).read_text()
 
 
 def test_the_card_has_the_column_of_what_can_return_if_there_is_one(metadata, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.evaluation.baselines import best_rule
 from pipelines.evaluation.evaluator import FULL_RETURNABLE, PROTOCOLS
+from pipelines.export.model_card import METADATA
 
 from ..report.html_page import HTMLPage
 
@@ -75,3 +76,24 @@ def test_an_experiment_has_the_column(hmar, options):
     for row in results["variants"]:
         assert FULL_RETURNABLE in row["seeds"][0]["test"]
     assert all(FULL_RETURNABLE in each for each in results["differences"].values())
+
+
+def test_exports_leave_out_what_never_comes_back(hmar, finished):
+    assert "recommend leaves out items after buy" in finished.stderr
+    (model,) = hmar.home.glob("saved_models/*")
+    history = ["--history", "i1:view,i2:view,i2:buy,i3:buy,i3:view", "-k", ITEMS]
+
+    def recommended():
+        process = hmar("recommend", "--model", model, *history)
+        assert process.returncode == 0, process.stderr
+        return {line.split("\t")[0] for line in process.stdout.splitlines()}
+
+    everything = {f"i{item}" for item in range(ITEMS)}
+    assert recommended() == everything - {"i2", "i3"}
+    process = hmar("export", "run", "--include-all")
+    assert (process.returncode, "leaves out" in process.stderr) == (0, False)
+    assert recommended() == everything
+    left_out = [
+        json.loads((model / version / METADATA).read_text())["leaves_out"] for version in "12"
+    ]
+    assert left_out == [["buy"], []]

@@ -37,7 +37,7 @@ from pipelines.cli.tune import tune_command
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.model_name import check_model_name
 from pipelines.runtime.own_models import VARIABLE, choose_files, files_of_environment
-from pipelines.runtime.printable import check_text
+from pipelines.runtime.printable import check_text, printable
 from pipelines.runtime.retrievals import PRODUCT, RETRIEVALS, check_retrieval
 from pipelines.runtime.terminal import prepare_keras, print_answer, say
 from pipelines.storage.disk_errors import errors_as_sentences
@@ -159,6 +159,14 @@ def export_command(
             "brute_force is the fastest for batches, streaming uses the least memory.",
         ),
     ] = PRODUCT,
+    include_all: Annotated[
+        bool,
+        typer.Option(
+            "--include-all",
+            help="Also recommend items that never come back, such as bought ones where nobody buys "
+            "twice; by default recommend leaves them out.",
+        ),
+    ] = False,
     bless: Annotated[
         bool,
         typer.Option(
@@ -216,7 +224,7 @@ def export_command(
             if not blessing.blessed:
                 raise InputError(blessing.sentence())
             say(blessing.sentence())
-        _export(directory, data, model, target, retrieval)
+        _export(directory, data, model, target, retrieval, include_all)
 
 
 @app.command("recommend")
@@ -298,11 +306,18 @@ def _evaluate(run, data, model):
     say(f"all metrics: {run.path / 'metrics.json'}")
 
 
-def _export(run, data, model, directory, retrieval=PRODUCT):
+def _export(run, data, model, directory, retrieval=PRODUCT, include_all=False):
+    from pipelines.export.model_card import parse_metadata
     from pipelines.workflow import runs as workflow
 
-    version = workflow.export_run(run, data, model, directory, retrieval)
+    version = workflow.export_run(run, data, model, directory, retrieval, include_all)
     say(f"exported: {version}")
+    if left_out := parse_metadata(version)["leaves_out"]:
+        names = ", ".join(map(printable, left_out))
+        say(
+            f"recommend leaves out items after {names}, which never come back; hmar export "
+            "--include-all keeps them"
+        )
     return version
 
 

@@ -6,9 +6,7 @@ from rich import box
 from rich.table import Table
 
 from pipelines.evaluation.baselines import best_rule
-from pipelines.evaluation.evaluator import FULL, FULL_UNSEEN, SAMPLED
-
-_TITLES = {SAMPLED: "sampled", FULL: "full", FULL_UNSEEN: "full, new items"}
+from pipelines.evaluation.evaluator import COLUMNS
 
 
 def results_table(part: str, results: dict) -> Table:
@@ -31,16 +29,21 @@ def results_table(part: str, results: dict) -> Table:
     )
     table.add_column("", no_wrap=True)
     first = next(iter(results.values()))
-    for protocol, heading in _TITLES.items():
-        asked = f"{first[protocol]['questions']:,} x {first[protocol]['candidates']:,.0f}"
-        table.add_column(f"{heading}\n{asked}", justify="right", no_wrap=True)
-    best = {protocol: best_rule(results, protocol) for protocol in _TITLES}
+    shown = [protocol for protocol in COLUMNS if protocol in first]
+    dense = len(shown) > 3
+    for protocol in shown:
+        of = "\n" if dense else " "
+        asked = f"{first[protocol]['questions']:,} x{of}{first[protocol]['candidates']:,.0f}"
+        table.add_column(f"{COLUMNS[protocol]}\n{asked}", justify="right", no_wrap=True)
+    best = {protocol: best_rule(results, protocol) for protocol in shown}
     for scorer, protocols in results.items():
-        cells = (_cell(protocols[protocol], scorer == best[protocol]) for protocol in _TITLES)
+        cells = (_cell(protocols[name], scorer == best[name], dense) for name in shown)
         table.add_row(scorer, *cells)
     return table
 
 
-def _cell(metrics, is_best):
-    mark = "*" if is_best else " "
-    return f"{metrics['hr@10']:.4f} / {metrics['ndcg@10']:.4f}{mark}"
+def _cell(metrics, is_best, dense):
+    """Formats a result, e.g. `0.3490 / 0.1789*`, or `.3490/.1789*` if `dense`."""
+    parts = [f"{metrics[name]:.4f}" for name in ("hr@10", "ndcg@10")]
+    text = "/".join(part.removeprefix("0") for part in parts) if dense else " / ".join(parts)
+    return text + ("*" if is_best else " ")

@@ -4,6 +4,9 @@
 `sampled_popular`: the same, with items drawn in proportion to their training events.
 `full`: the answer among the whole catalogue.
 `full_unseen`: the answer among the items that the user has not touched; only if it is one of them.
+`full_returnable`: the answer among the items that can come back; only if it is one of them. Those
+    that cannot are the touched ones whose strongest behaviour in the history is such that items
+    never come back after it. It exists only for logs with such behaviours and with others.
 
 The answer ranks last among equal scores, and an answer whose score is not finite is never a hit.
 """
@@ -17,12 +20,14 @@ import numpy as np
 
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.evaluation.scoring import CandidateScorer, Scorer, model_scorer
-from pipelines.protocol.questions import evaluation_candidates, history_items
+from pipelines.protocol.questions import evaluation_candidates, touched_items
 from pipelines.protocol.splits import EvaluationSet
 
 __all__ = [
+    "COLUMNS",
     "CUTOFFS",
     "FULL",
+    "FULL_RETURNABLE",
     "FULL_UNSEEN",
     "PROTOCOLS",
     "SAMPLED",
@@ -37,7 +42,15 @@ __all__ = [
 
 CUTOFFS = (1, 5, 10, 20)
 PROTOCOLS = SAMPLED, FULL, FULL_UNSEEN = "sampled", "full", "full_unseen"
-SAMPLED_POPULAR = "sampled_popular"  # only on request
+# Only for evaluators that are told what they need.
+SAMPLED_POPULAR, FULL_RETURNABLE = "sampled_popular", "full_returnable"
+# Titles of the columns in tables of a run's results, in order.
+COLUMNS = {
+    SAMPLED: "sampled",
+    FULL: "full",
+    FULL_UNSEEN: "new items",
+    FULL_RETURNABLE: "can return",
+}
 _SCORES_AT_ONCE = 1 << 23  # 32 MiB
 _QUESTIONS_AT_ONCE = 512
 
@@ -95,6 +108,12 @@ class Evaluator:
         seed: seed of the sampled negatives.
         popularity: float [num_items + 1] by item id, the weights of `sampled_popular`; None
             without that protocol.
+        never_returns: ids of the behaviours after which items never come back, see
+            `never_returning`. If it is empty or names all behaviours, there is no
+            `full_returnable`, which would equal `full` or, but for rare answers, `full_unseen`.
+
+    Attributes:
+        protocols: all protocols of this evaluator.
     """
 
     def __init__(
@@ -103,6 +122,7 @@ class Evaluator:
         questions: EvaluationSet,
         seed: int,
         popularity: np.ndarray | None = None,
+        never_returns: Collection[int] = (),
     ):
         self.dataset = dataset
         self.questions = questions
@@ -111,9 +131,13 @@ class Evaluator:
         if popularity is not None:
             drawn = evaluation_candidates(dataset, questions, seed, popularity)
             self._sampled[SAMPLED_POPULAR] = drawn
+        self.protocols = (*self._sampled, FULL, FULL_UNSEEN)
+        self._never_returns = list(never_returns)
+        if 0 < len(set(never_returns)) < len(dataset.behaviors):
+            self.protocols += (FULL_RETURNABLE,)
 
     def __call__(
-        self, scorer: Scorer, protocols: Collection[str] = PROTOCOLS
+        self, scorer: Scorer, protocols: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
         """Returns HR and NDCG by protocol: `results["full"]["ndcg@10"]`.
 
@@ -123,19 +147,20 @@ class Evaluator:
         Args:
             scorer: the scorer to evaluate. For `sampled` alone, a `CandidateScorer` only scores the
                 candidates, which is much faster with a large catalogue.
-            protocols: some of `PROTOCOLS` and `sampled_popular`.
+            protocols: some of `self.protocols`; None for all.
 
         Raises:
-            ValueError: if there is no such protocol, or no popularity for `sampled_popular`.
+            ValueError: if the evaluator has no such protocol.
         """
         ranks = self.ranks(scorer, protocols)
         return {protocol: ranks[protocol].metrics() for protocol in ranks}
 
-    def ranks(self, scorer: Scorer, protocols: Collection[str] = PROTOCOLS) -> dict[str, Ranks]:
+    def ranks(self, scorer: Scorer, protocols: Collection[str] | None = None) -> dict[str, Ranks]:
         """Returns the ranks of every question that `__call__` summarises."""
-        known = {*PROTOCOLS, *self._sampled}
-        if set(protocols) - known:
-            raise ValueError(f"protocols must be among {sorted(known)}, got {sorted(protocols)}.")
+        known = sorted(self.protocols)
+        protocols = self.protocols if protocols is None else protocols
+        if not set(protocols) <= set(known):
+            raise ValueError(f"protocols must be among {known}, got {sorted(protocols)}.")
         count = len(self.questions)
         results = {
             protocol: Ranks(np.empty(count, np.int64), np.empty(count, np.int64))
@@ -185,20 +210,16 @@ class Evaluator:
             results[protocol] = _ranks(candidates.shape[1], np.count_nonzero(chosen, axis=1))
         if FULL in protocols:
             results[FULL] = _ranks(self.dataset.num_items, count)
-        if FULL_UNSEEN in protocols:
-            results[FULL_UNSEEN] = self._ranks_unseen(questions, below, count)
+        if not {FULL_UNSEEN, FULL_RETURNABLE}.isdisjoint(protocols):
+            rows, items, strongest = touched_items(self.dataset, questions)
+            if FULL_UNSEEN in protocols:
+                results[FULL_UNSEEN] = _ranks_without(rows, items, questions, below, count)
+            if FULL_RETURNABLE in protocols:
+                never = np.isin(strongest, self._never_returns)
+                results[FULL_RETURNABLE] = _ranks_without(
+                    rows[never], items[never], questions, below, count
+                )
         return results
-
-    def _ranks_unseen(self, questions, below, count):
-        """Returns ranks and sizes of `full_unseen`: items the user has touched do not count."""
-        num_items, num_questions = self.dataset.num_items, len(questions)
-        rows, items = history_items(self.dataset, questions)
-        rows, items = np.divmod(np.unique(rows * num_items + items - 1), num_items)
-        seen = np.bincount(rows, minlength=num_questions)
-        seen_below = np.bincount(rows[below[rows, items]], minlength=num_questions)
-        ranks, sizes = _ranks(num_items - seen, count - seen_below)
-        ranks[rows[items == questions.positives[rows] - 1]] = -1  # not asked
-        return ranks, sizes
 
 
 def _below(scores, positives):
@@ -217,6 +238,24 @@ def _below(scores, positives):
         broken = np.flatnonzero(~np.isfinite(scores.min(axis=1)))
     below[broken] &= np.isfinite(scores[broken])
     return below
+
+
+def _ranks_without(rows, items, questions, below, count):
+    """Returns ranks and sizes if some items do not count, `[questions]` each.
+
+    Args:
+        rows: int64 [pairs], rows of questions.
+        items: int64 [pairs], the items that do not count there, each once.
+        questions: the questions. Those whose answer does not count are not asked.
+        below: bool [questions, num_items], which items rank below the answer.
+        count: int64 [questions], how many they are.
+    """
+    num_questions, num_items = below.shape
+    without = np.bincount(rows, minlength=num_questions)
+    without_below = np.bincount(rows[below[rows, items - 1]], minlength=num_questions)
+    ranks, sizes = _ranks(num_items - without, count - without_below)
+    ranks[rows[items == questions.positives[rows]]] = -1  # not asked
+    return ranks, sizes
 
 
 def _ranks(sizes, below):

@@ -66,7 +66,7 @@ def compare(
         other: the ranks of the other variant, with the same seeds.
 
     Returns:
-        `differences[protocol][metric]`, as from `paired_difference`.
+        `differences[protocol][metric]`, as from `paired_difference`, for protocols that all have.
     """
     return {
         protocol: {
@@ -79,4 +79,6 @@ def compare(
             for metric in METRICS
         }
         for protocol in reference[0]
+        # What an earlier version evaluated lacks the protocols that it did not have.
+        if all(protocol in ranks for ranks in (*reference, *other))
     }

@@ -17,11 +17,12 @@ import numpy as np
 
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.evaluation.baselines import baselines
-from pipelines.evaluation.evaluator import PROTOCOLS, SAMPLED_POPULAR, Evaluator, Ranks
+from pipelines.evaluation.evaluator import Evaluator, Ranks
 from pipelines.evaluation.scoring import model_scorer
 from pipelines.experiments.comparison import compare
 from pipelines.experiments.ranks_file import load_ranks, save_ranks
 from pipelines.experiments.suites import Variant, variants
+from pipelines.protocol.log_traits import never_returning
 from pipelines.protocol.splits import Splits, split
 from pipelines.runtime.custom_gradients import gradients_forgotten
 from pipelines.runtime.errors import InputError
@@ -32,7 +33,6 @@ from pipelines.training.run_config import RunConfig
 from pipelines.training.run_directory import RunDirectory
 from pipelines.workflow.run_data import source_of
 
-_PROTOCOLS = (PROTOCOLS[0], SAMPLED_POPULAR, *PROTOCOLS[1:])
 _PARTS = ("validation", "test")
 
 
@@ -66,6 +66,7 @@ class Experiment:
         self._source = source_of(request)
         self._hardware = hardware or Hardware()
         self._splits: Splits = split(dataset, config.split.holdout)
+        self._never_returns = never_returning(self._splits)
         self._evaluators: dict[tuple[str, int], Evaluator] = {}
 
     def run(self, tell: Callable[[str], None]) -> dict:
@@ -114,7 +115,7 @@ class Experiment:
         ranks = {
             f"{part}/{protocol}": each
             for part in _PARTS
-            for protocol, each in self._evaluator(part, seed).ranks(scorer, _PROTOCOLS).items()
+            for protocol, each in self._evaluator(part, seed).ranks(scorer).items()
         }
         save_ranks(self._ranks_path(variant, seed), ranks)
 
@@ -126,7 +127,7 @@ class Experiment:
             popularity = np.bincount(trained, minlength=splits.dataset.num_items + 1)
             self._evaluators = {key: of for key, of in self._evaluators.items() if key[1] == seed}
             self._evaluators[part, seed] = Evaluator(
-                splits.dataset, getattr(splits, part), seed, popularity
+                splits.dataset, getattr(splits, part), seed, popularity, self._never_returns
             )
         return self._evaluators[part, seed]
 
@@ -139,7 +140,7 @@ class Experiment:
         for part in _PARTS:
             evaluator = self._evaluator(part, seed)
             for name, scorer in scorers.items():
-                for protocol, each in evaluator.ranks(scorer, _PROTOCOLS).items():
+                for protocol, each in evaluator.ranks(scorer).items():
                     ranks[f"{name}/{part}/{protocol}"] = each
         path.parent.mkdir(exist_ok=True)
         save_ranks(path, ranks)

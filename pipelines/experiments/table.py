@@ -8,7 +8,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.evaluation.evaluator import FULL, FULL_UNSEEN, SAMPLED, SAMPLED_POPULAR
+from pipelines.evaluation.evaluator import (
+    FULL,
+    FULL_RETURNABLE,
+    FULL_UNSEEN,
+    SAMPLED,
+    SAMPLED_POPULAR,
+)
 from pipelines.experiments.comparison import METRICS, mean_and_deviation
 from pipelines.runtime.printable import printable
 
@@ -17,20 +23,25 @@ _TITLES = {
     SAMPLED_POPULAR: "99 negatives drawn by popularity",
     FULL: "full catalogue",
     FULL_UNSEEN: "full catalogue, new items only",
+    FULL_RETURNABLE: "full catalogue, items that can return",
 }
 
 
 def experiment_tables(results: dict) -> Iterator[Table]:
     """Yields tables of every variant's test results, and of the reference's lead.
 
-    A star marks the best of the rules that are not trained.
+    There is one for each protocol that all of them were evaluated under. A star marks the best of
+    the rules that are not trained.
 
     Args:
         results: what `Experiment.run` returns.
     """
     reference = results["reference"]
-    first = results["variants"][0]["seeds"][0]["test"]
+    tested = [seed["test"] for row in results["variants"] for seed in row["seeds"]]
+    first = tested[0]
     for protocol, heading in _TITLES.items():
+        if not all(protocol in each for each in tested):
+            continue
         asked = f"{first[protocol]['questions']:,} x {first[protocol]['candidates']:,.0f}"
         title = f"test, {heading} ({asked}); * the best simple rule"
         table = Table(title=title, title_justify="left", box=box.SIMPLE)

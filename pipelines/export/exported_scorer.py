@@ -11,6 +11,7 @@ from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from hmar_keras.schema import BEHAVIOR_IDS, ITEM_IDS
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.export.checksums import check_export
+from pipelines.export.signatures import LEAVES_OUT
 from pipelines.protocol.questions import history_features, newest_events
 from pipelines.protocol.splits import EvaluationSet
 from pipelines.runtime.errors import InputError
@@ -20,7 +21,7 @@ _ALL = np.iinfo(np.int32).max  # the signature returns as many as there are
 
 
 class ExportedScorer:
-    """A SavedModel that is queried with names, as by a client.
+    """A SavedModel that is queried with names, as by a client, but leaves out no item.
 
     Its catalogue may differ from the dataset's: items that it does not know get the lowest score,
     and items that the dataset does not know are ignored.
@@ -39,6 +40,7 @@ class ExportedScorer:
             # Kept, because otherwise its variables would be collected.
             self._model = tf.saved_model.load(str(version))
             self._recommend = self._model.signatures["recommend"]
+            _leave_out_nothing(self._recommend)
             self._count = (version / "assets" / "items.txt").read_bytes().count(b"\n")
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise InputError(
@@ -82,3 +84,10 @@ class ExportedScorer:
         ids = self._ids.lookup(answer["items"]).numpy()
         np.put_along_axis(scores, ids, answer["scores"].numpy(), axis=1)
         return scores
+
+
+def _leave_out_nothing(recommend):
+    """Makes a loaded signature answer with all items; in this process, not in the files."""
+    for variable in recommend.variables:
+        if variable.name == f"{LEAVES_OUT}:0":
+            variable.assign(tf.zeros_like(variable))

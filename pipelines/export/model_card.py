@@ -8,6 +8,7 @@ from pathlib import Path
 import jinja2
 
 from pipelines.evaluation.baselines import best_rule
+from pipelines.evaluation.evaluator import COLUMNS
 from pipelines.storage.json_text import parse_json
 from pipelines.training.run_files import are_results
 
@@ -22,7 +23,8 @@ def write_card(version: Path, name: str, model: str, metadata: dict) -> None:
         version: directory of the export.
         name: name of the model.
         model: name of its class, for instance "HMAR".
-        metadata: settings as `config`; for an exported run also `dataset`, `statistics`,
+        metadata: settings as `config`, and `leaves_out`, behaviours after which `recommend` leaves
+            out an item; for an exported run also `dataset`, `statistics`,
             `fingerprint`, `questions`, `seed`, `best_epoch`, `versions`, `created` and, if it is
             evaluated, `validation` and `test`, results by scorer, protocol and metric.
     """
@@ -66,5 +68,7 @@ def _markdown(name, model, metadata):
     )
     results = {"validation": metadata.get("validation"), "test": metadata.get("test")}
     template = environment.get_template("model_card.md")
-    known = {"name": name, "model": model, "best_rule": best_rule}
+    tested = next(iter((results["test"] or {}).values()), {})
+    columns = {protocol: title for protocol, title in COLUMNS.items() if protocol in tested}
+    known = {"name": name, "model": model, "best_rule": best_rule, "columns": columns}
     return template.render({**metadata, **results, **known})

@@ -41,6 +41,7 @@ def export(
     histories: Sequence[History] = (),
     retrieval: str = PRODUCT,
     users: np.ndarray | None = None,
+    leaves_out: Sequence[str] = (),
 ) -> Path:
     """Writes the next version of a SavedModel.
 
@@ -53,6 +54,8 @@ def export(
         histories: real histories for the warm-up requests; without any, no requests are written.
         retrieval: one of `RETRIEVALS`, how `recommend` finds the best items.
         users: str [users], for a model that reads `user_ids`.
+        leaves_out: behaviours. `recommend` leaves out items whose strongest behaviour in the
+            history is one of them.
 
     Returns:
         the directory of the version.
@@ -80,11 +83,12 @@ def export(
     with make_temporary(directory) as temporary, interruption.listening():
         complete = temporary / "complete"
         asked = interruption.raise_if_asked
-        serving = _serving(model, vocabularies, popularity, temporary, nearest)
+        serving = _serving(model, vocabularies, popularity, temporary, nearest, leaves_out)
         signatures = _write(model, serving, complete, asked)
         if histories:
             write_warmup(complete / WARMUP, directory.name, signatures, histories)
-        metadata = {"config": model.config.to_dict(), "retrieval": retrieval, **provenance}
+        chosen = {"retrieval": retrieval, "leaves_out": list(leaves_out)}
+        metadata = {"config": model.config.to_dict(), **chosen, **provenance}
         write_card(complete, directory.name, type(model).__name__, metadata)
         write_checksums(complete)
         synchronize_tree(complete)
@@ -152,7 +156,7 @@ def _nearest(retrieval, model):
     return nearest_items(retrieval, model.item_table)
 
 
-def _serving(model, vocabularies, popularity, temporary, nearest):
+def _serving(model, vocabularies, popularity, temporary, nearest, leaves_out):
     """Returns the functions behind the signatures, with their vocabularies."""
     files = {}
     for what, names in vocabularies.items():
@@ -160,7 +164,8 @@ def _serving(model, vocabularies, popularity, temporary, nearest):
         files[what].write_text("".join(f"{name}\n" for name in names.tolist()))
     popularity = np.asarray(popularity, np.float32).copy()
     popularity[0] = LOWEST_SCORE
-    return ServingModel(model, popularity, files["item"], nearest, files.get("user"))
+    users = files.get("user")
+    return ServingModel(model, popularity, files["item"], nearest, users, leaves_out)
 
 
 def _write(model, serving, complete, asked):

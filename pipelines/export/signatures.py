@@ -10,7 +10,7 @@ model reads more than items and behaviours, every signature has more inputs, whi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -37,6 +37,7 @@ CONTEXT = {
 }
 _LINE = (tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER)
 _WORD = (tf.string, tf.lookup.TextFileIndex.WHOLE_LINE)
+LEAVES_OUT = "leaves_out"  # name of a variable
 _PAIRS = "items and behaviors must have the same shape"
 _PER_ROW = "k and exclude_seen must have one value for all histories, or one for each"
 
@@ -50,6 +51,8 @@ class ServingModel:
         vocabulary: path of a file with one item per line, which becomes an asset.
         nearest: finds candidates for `recommend`, see `TwoStages`; None to score all items.
         users: path of a file with one user per line, for a model that reads `user_ids`.
+        leaves_out: behaviours. `recommend` leaves out items whose strongest behaviour in the
+            history, the last in the model's order, is one of them.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class ServingModel:
         vocabulary: Path,
         nearest: Nearest | None = None,
         users: Path | None = None,
+        leaves_out: Collection[str] = (),
     ):
         self._model = model
         self._names = model.config.behaviors.names
@@ -73,6 +77,11 @@ class ServingModel:
             default_value=0,
         )
         self.popularity = tf.Variable(popularity, dtype=tf.float32, trainable=False)
+        # A variable, so that `ExportedScorer` can ask the same graph for all items.
+        self._leaves_out = None
+        if leaves_out:
+            left_out = [False, *(name in leaves_out for name in self._names)]
+            self._leaves_out = tf.Variable(left_out, trainable=False, name=LEAVES_OUT)
         self._best = (
             TwoStages(model, self.popularity, nearest)
             if nearest
@@ -127,7 +136,7 @@ class ServingModel:
     def _recommend(self, items, behaviors, k, exclude_seen, **context):
         seen, behavior_ids, known = self._known(items, behaviors)
         history = self._history(seen, behavior_ids, known, context)
-        hidden = tf.where(_column(exclude_seen, seen), seen, 0)
+        hidden = tf.where(_column(exclude_seen, seen), seen, self._left_out(seen, behavior_ids))
         k = tf.clip_by_value(_column(k, seen), 0, self._model.config.num_items)
         scores, ids = self._best(history, hidden, tf.reduce_max(k))
         names = self.item_names.lookup(tf.cast(ids, tf.int64) - 1)
@@ -138,6 +147,18 @@ class ServingModel:
             "scores": tf.where(told, scores, LOWEST_SCORE),
             "unknown": _unknown(items, behaviors, known),
         }
+
+    def _left_out(self, item_ids, behavior_ids):
+        """Returns the items to leave out of any answer, int32 like `item_ids`, and otherwise 0."""
+        if self._leaves_out is None:
+            return tf.zeros_like(item_ids)
+        # Sorted by item, then by behaviour, an item's last event has its strongest behaviour.
+        size = len(self._names) + 1
+        pairs = tf.cast(item_ids, tf.int64) * size + tf.cast(behavior_ids, tf.int64)
+        pairs = tf.sort(pairs, axis=1)
+        items = tf.cast(pairs // size, tf.int32)
+        is_last = items != tf.pad(items, [[0, 0], [0, 1]], constant_values=-1)[:, 1:]
+        return tf.where(is_last & tf.gather(self._leaves_out, pairs % size), items, 0)
 
     def examples(self, examples):
         """Recommends items after serialised `tf.train.Example`s, one per history.

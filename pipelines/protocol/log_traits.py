@@ -67,8 +67,8 @@ class LogTraits:
         new_items: share of target events on an item that the user had not touched; None without
             target events.
         returning: by the strongest behaviour before.
-        never_returns: behaviours after which an item never comes back as a target: of the target
-            events whose user had such an item, at least 300, fewer than 1 in 1,000 are on one.
+        never_returns: behaviours after which an item never comes back as a target, see
+            `never_returning`.
         times: how fine the times are: `"none"` if all are equal, `"unknown"` if their unit is
             unknown, else `"day"`, `"hour"`, `"minute"` or `"second"`, the coarsest one of which all
             differences are multiples.
@@ -107,15 +107,13 @@ def log_traits(splits: Splits) -> LogTraits:
     dataset = splits.dataset
     names, target = dataset.behaviors.names, dataset.behaviors.target
     counts = count_pairs(dataset, splits.train_ends)
-    returning, leading, never = {}, {}, []
+    returning, leading = {}, {}
     for row, name in enumerate(names):
         returned, asked = int(counts.returned[row]), int(counts.asked[row])
         expected = counts.chances[row] / dataset.num_items
         returning[name] = Returning(
             _share(returned, counts.targets), asked, _share(returned, expected)
         )
-        if asked >= ENOUGH and returned * RARE < asked:
-            never.append(name)
         if name != target:
             followed = _share(counts.followed[row], counts.pairs[row])
             leading[name] = Leading(followed, _share(counts.preceded[row], counts.targets))
@@ -128,7 +126,7 @@ def log_traits(splits: Splits) -> LogTraits:
         target=target,
         new_items=_share(counts.targets - counts.returned.sum(), counts.targets),
         returning=returning,
-        never_returns=tuple(never),
+        never_returns=tuple(names[behavior - 1] for behavior in _never_returning(counts)),
         times=_fineness(times),
         ties=_share(ties[ties > 1].sum(), len(times)),
         users_per_item=float(np.median(users)),
@@ -139,6 +137,23 @@ def log_traits(splits: Splits) -> LogTraits:
         longest=int(lengths.max(initial=0)),
         leading=leading,
     )
+
+
+def never_returning(splits: Splits) -> tuple[int, ...]:
+    """Returns the ids of the behaviours after which an item never comes back as a target.
+
+    The user's strongest behaviour on the item counts. Of the target events in training whose user
+    had such an item, at least 300, fewer than 1 in 1,000 are on one.
+
+    Args:
+        splits: the split dataset.
+    """
+    return _never_returning(count_pairs(splits.dataset, splits.train_ends))
+
+
+def _never_returning(counts):
+    rare = (counts.asked >= ENOUGH) & (counts.returned * RARE < counts.asked)
+    return tuple((np.flatnonzero(rare) + 1).tolist())
 
 
 def tie_sizes(times: np.ndarray, lengths: np.ndarray) -> np.ndarray:

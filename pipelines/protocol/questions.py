@@ -93,6 +93,26 @@ def history_items(
     return rows, dataset.item_ids[events].astype(np.int64)
 
 
+def touched_items(
+    dataset: InteractionDataset, questions: EvaluationSet
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns every item of the full histories once, with its strongest behaviour there.
+
+    Behaviours are ordered from weak to strong, so the strongest has the highest id.
+
+    Returns:
+        int64 [pairs] each: rows of questions, ascending, item ids, ascending in each row, and
+        behaviour ids.
+    """
+    rows, events = history_events(questions)
+    pairs = rows * dataset.num_items + dataset.item_ids[events] - 1
+    size = len(dataset.behaviors) + 1
+    pairs, strongest = np.divmod(np.unique(pairs * size + dataset.behavior_ids[events]), size)
+    last = np.diff(pairs, append=-1) != 0
+    rows, items = np.divmod(pairs[last], dataset.num_items)
+    return rows, items + 1, strongest[last]
+
+
 def evaluation_candidates(
     dataset: InteractionDataset, questions: EvaluationSet, seed: int, weights=None
 ) -> np.ndarray:

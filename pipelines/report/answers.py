@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from pipelines.evaluation.baselines import baselines
-from pipelines.evaluation.evaluator import CUTOFFS, PROTOCOLS, Evaluator, Ranks, gains, model_scorer
+from pipelines.evaluation.evaluator import CUTOFFS, Evaluator, Ranks, gains, model_scorer
+from pipelines.protocol.log_traits import never_returning
 from pipelines.protocol.questions import history_items
 from pipelines.protocol.splits import EvaluationSet
 from pipelines.report.opened_run import OpenedRun
@@ -140,10 +141,10 @@ def answer_all(run: OpenedRun) -> dict[str, Answers]:
     """Evaluates the model and the baselines on the validation and the test questions."""
     scorers = {run.model_name: model_scorer(run.model, run.dataset), **baselines(run.splits)}
     parts = {"validation": run.splits.validation, "test": run.splits.test}
-    answers = {}
+    answers, never = {}, never_returning(run.splits)
     for part, questions in parts.items():
-        evaluator = Evaluator(run.dataset, questions, run.seed)
-        ranks = {name: evaluator.ranks(scorer, PROTOCOLS) for name, scorer in scorers.items()}
+        evaluator = Evaluator(run.dataset, questions, run.seed, never_returns=never)
+        ranks = {name: evaluator.ranks(scorer) for name, scorer in scorers.items()}
         rows, items = history_items(run.dataset, questions)
         seen = np.zeros(len(questions), bool)
         seen[rows[items == questions.positives[rows]]] = True

@@ -33,6 +33,11 @@ PROTOCOLS = {
         "new items",
         "the answer among items the user has not touched, only for questions where it is new",
     ),
+    "full_returnable": (
+        "can return",
+        "the answer among all items but the user's touched ones that never come back in this log, "
+        "such as bought ones where nobody buys twice",
+    ),
 }
 _LISTED_CUTOFFS = (1, 2, 3, 5, 10, 20, 30, 40, 50)
 

@@ -15,6 +15,7 @@ from pipelines.evaluation.evaluator import Evaluator, model_scorer
 from pipelines.export import export
 from pipelines.export.blessing import Blessing, bless, live_results
 from pipelines.export.warmup import real_histories
+from pipelines.protocol.log_traits import never_returning
 from pipelines.protocol.splits import Splits, split, validation_fingerprint
 from pipelines.protocol.training_counts import item_popularity
 from pipelines.runtime.errors import InputError
@@ -115,9 +116,9 @@ def evaluate_run(
     splits = split_of(run, dataset)
     seed = run.settings()["seed"]
     scorers = {type(model).__name__: model_scorer(model, splits.dataset), **baselines(splits)}
-    results = {}
+    results, never = {}, never_returning(splits)
     for part, questions in (("validation", splits.validation), ("test", splits.test)):
-        evaluator = Evaluator(splits.dataset, questions, seed)
+        evaluator = Evaluator(splits.dataset, questions, seed, never_returns=never)
         results[part] = {name: evaluator(scorer) for name, scorer in scorers.items()}
     history = run.history()
     trained = {"epochs": len(history), "best_epoch": best_epoch(history)}
@@ -174,6 +175,7 @@ def export_run(
     model: SequentialRecommender,
     directory: str | os.PathLike,
     retrieval: str = PRODUCT,
+    include_all: bool = False,
 ) -> Path:
     """Writes the next version of the model to `directory/VERSION`.
 
@@ -183,6 +185,8 @@ def export_run(
         model: its model.
         directory: directory of the model's versions.
         retrieval: one of `RETRIEVALS`.
+        include_all: whether `recommend` also answers with items that never come back. Otherwise it
+            leaves them out, see `never_returning`.
 
     Raises:
         InputError: if the backend is not TensorFlow, the version cannot be written, or the
@@ -197,8 +201,17 @@ def export_run(
     popularity = item_popularity(splits)
     histories = real_histories(dataset, model.config.max_length)
     origin = _provenance(run, splits)
+    never = () if include_all else never_returning(splits)
     return export(
-        model, dataset.items, popularity, directory, origin, histories, retrieval, dataset.users
+        model,
+        dataset.items,
+        popularity,
+        directory,
+        origin,
+        histories,
+        retrieval,
+        dataset.users,
+        [dataset.behaviors.names[behavior - 1] for behavior in never],
     )
 
 

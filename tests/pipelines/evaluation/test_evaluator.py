@@ -11,6 +11,7 @@ from pipelines.evaluation.baselines import Popularity, baselines
 from pipelines.evaluation.evaluator import (
     CUTOFFS,
     FULL,
+    FULL_RETURNABLE,
     FULL_UNSEEN,
     PROTOCOLS,
     SAMPLED,
@@ -35,17 +36,21 @@ def rank_by_sorting(items, positive, scores):
     return sorted(items, key=place).index(positive)
 
 
-def ranks_by_hand(dataset, questions, candidates, scores):
+def ranks_by_hand(dataset, questions, candidates, scores, never=()):
     """Returns `(ranks, sizes)` by protocol, one question at a time; None for questions left out."""
-    results = {protocol: ([], []) for protocol in PROTOCOLS}
+    results = {protocol: ([], []) for protocol in (*PROTOCOLS, FULL_RETURNABLE)}
     for row in range(len(questions)):
         positive = int(questions.positives[row])
-        history = set(dataset.item_ids[questions.starts[row] : questions.ends[row]].tolist())
+        history = {}
+        for event in range(questions.starts[row], questions.ends[row]):
+            item, behavior = int(dataset.item_ids[event]), int(dataset.behavior_ids[event])
+            history[item] = max(behavior, history.get(item, 0))
         everything = list(range(1, dataset.num_items + 1))
         among = {
             SAMPLED: candidates[row].tolist(),
             FULL: everything,
             FULL_UNSEEN: [item for item in everything if item not in history],
+            FULL_RETURNABLE: [item for item in everything if history.get(item) not in never],
         }
         for protocol, items in among.items():
             asked = positive in items
@@ -91,12 +96,12 @@ class CandidateTable:
         return np.take_along_axis(self._scorer(questions), item_ids, axis=1)
 
 
-def assert_as_by_hand(evaluator, scores, protocols=PROTOCOLS, scorer=None):
+def assert_as_by_hand(evaluator, scores, protocols=PROTOCOLS, scorer=None, never=()):
     dataset, questions = evaluator.dataset, evaluator.questions
     scorer = scorer or scorer_of(scores, questions)
     results = evaluator(scorer, protocols)
     ranks = evaluator.ranks(scorer, protocols)
-    expected = ranks_by_hand(dataset, questions, evaluator.candidates, scores)
+    expected = ranks_by_hand(dataset, questions, evaluator.candidates, scores, never)
     assert list(results) == list(ranks) == list(protocols)
     for protocol in protocols:
         by_hand, sizes = expected[protocol]
@@ -156,18 +161,22 @@ def logs_with_questions(draw):
 
 
 PROTOCOL_SETS = [
-    chosen for count in (1, 2, 3) for chosen in itertools.combinations(PROTOCOLS, count)
+    chosen
+    for count in (1, 2, 3, 4)
+    for chosen in itertools.combinations((*PROTOCOLS, FULL_RETURNABLE), count)
 ]
+NEVER = [{1}, {2}, {3}, {1, 2}, {1, 3}, {2, 3}]  # some of three behaviours
 
 
 @settings(deadline=None, max_examples=150)
 @given(
     case=logs_with_questions(),
     protocols=st.sampled_from(PROTOCOL_SETS),
+    never=st.sampled_from(NEVER),
     batch=st.integers(1, 13),
     direct=st.booleans(),
 )
-def test_any_log_any_batches_any_protocols(datasets, case, protocols, batch, direct):
+def test_any_log_any_batches_any_protocols(datasets, case, protocols, never, batch, direct):
     events, num_items, positives, candidates, scores = case
     log = datasets["make"](events, num_items=num_items)
     users = np.arange(len(events))
@@ -177,7 +186,27 @@ def test_any_log_any_batches_any_protocols(datasets, case, protocols, batch, dir
         mock.patch("pipelines.evaluation.evaluator._QUESTIONS_AT_ONCE", batch),
     ):
         scorer = CandidateTable(scores, questions) if direct else None
-        assert_as_by_hand(Evaluator(log, questions, seed=0), scores, protocols, scorer)
+        evaluator = Evaluator(log, questions, seed=0, never_returns=never)
+        assert_as_by_hand(evaluator, scores, protocols, scorer, never)
+
+
+@pytest.mark.parametrize(
+    ("never", "exists"), [((), False), ((3,), True), ((1, 2), True), ((1, 2, 3), False)]
+)
+def test_what_can_return_is_asked_only_where_it_makes_a_difference(log, never, exists):
+    """Without such behaviours it would equal `full`, and if all are such, `full_unseen`."""
+    questions, popularity = split(log).test, Popularity(split(log))
+    evaluator = Evaluator(log, questions, seed=0, never_returns=never)
+    assert (FULL_RETURNABLE in evaluator.protocols) == exists
+    results = evaluator(popularity)
+    assert list(results) == [*PROTOCOLS, *([FULL_RETURNABLE] if exists else [])]
+    # Nothing else depends on it, the number that training stops on least of all.
+    plain = Evaluator(log, questions, seed=0)(popularity)
+    assert {name: results[name] for name in PROTOCOLS} == plain
+    assert validation_score(results) == validation_score(plain)
+    if not exists:
+        with pytest.raises(ValueError, match="full_returnable"):
+            evaluator(popularity, (FULL_RETURNABLE,))
 
 
 @pytest.mark.parametrize("limit", ["_SCORES_AT_ONCE", "_QUESTIONS_AT_ONCE"])

@@ -9,6 +9,7 @@ from pipelines.experiments.comparison import (
     mean_and_deviation,
     paired_difference,
 )
+from pipelines.experiments.table import experiment_tables
 
 
 def ranks_of(values):
@@ -69,3 +70,35 @@ def test_seeds_are_averaged_before_questions_are_drawn():
     assert set(found) == {"hr@10", "ndcg@10"}
     assert found["hr@10"]["difference"] == pytest.approx(np.mean([1, 0, 0]))
     assert compare(one, one)["full"]["ndcg@10"] == {"difference": 0, "low": 0, "high": 0}
+
+
+def test_a_protocol_that_an_earlier_version_did_not_have_is_left_out():
+    earlier, later = {"full": ranks_of([0, 20])}, {"full": ranks_of([0, 0])}
+    later["full_returnable"] = ranks_of([0, 0])
+    for one, other in ((earlier, later), (later, earlier)):
+        assert set(compare([one], [other])) == {"full"}
+    assert set(compare([later, earlier], [later, later])) == {"full"}
+    assert set(compare([later], [later])) == {"full", "full_returnable"}
+
+
+def row_of(name, *protocols, trained=False):
+    metrics = {"hr@10": 0.5, "ndcg@10": 0.25, "questions": 9, "candidates": 30.0}
+    return {
+        "name": name,
+        "trained": trained,
+        "seeds": [{"test": dict.fromkeys(each, metrics)} for each in protocols],
+    }
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_there_is_a_table_for_each_protocol_that_all_have(complete):
+    new = ("full", "full_unseen", "full_returnable")
+    old = new if complete else new[:2]
+    variants = [row_of("HMAR", new, new, trained=True), row_of("popularity", new, old)]
+    results = {"reference": "HMAR", "variants": variants, "differences": {}}
+    titles = [table.title for table in experiment_tables(results)]
+    assert [title.split(" (")[0] for title in titles] == [
+        "test, full catalogue",
+        "test, full catalogue, new items only",
+        *(["test, full catalogue, items that can return"] if complete else []),
+    ]

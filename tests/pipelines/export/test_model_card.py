@@ -15,6 +15,7 @@ def metadata(config):
     scorers = {"HMAR": results, "popularity": results, "repeat your history": worse}
     return {
         "config": config.to_dict(),
+        "leaves_out": [],
         "dataset": "shop",
         "statistics": {"users": 1234, "items": 30, "events": {"view": 5000, "cart": 7, "buy": 3}},
         "seed": 5,
@@ -44,6 +45,30 @@ def test_the_card_tells_data_results_settings_and_limits(metadata, tmp_path):
     assert lines[row - 1] == "|---|---|---|---|"
     assert lines[row + 1].startswith("| popularity |")
     assert "exclude_seen" not in card
+    assert "leaves out" not in card
+
+
+def test_the_card_says_what_recommend_leaves_out(metadata, tmp_path):
+    metadata["leaves_out"] = ["cart", "buy"]
+    write_card(tmp_path, "shop", "HMAR", metadata)
+    assert "strongest behaviour there is cart or buy" in (tmp_path / CARD).read_text()
+
+
+def test_the_card_has_the_column_of_what_can_return_if_there_is_one(metadata, tmp_path):
+    write_card(tmp_path, "shop", "HMAR", metadata)
+    assert "can return" not in (tmp_path / CARD).read_text().lower()
+    for part in ("validation", "test"):
+        metadata[part] = {
+            name: {**results, "full_returnable": {"hr@10": 0.3, "ndcg@10": 0.2}}
+            for name, results in metadata[part].items()
+        }
+    write_card(tmp_path, "shop", "HMAR", metadata)
+    lines = (tmp_path / CARD).read_text().splitlines()
+    header = lines.index("| Test | sampled | full | new items | can return |")
+    assert lines[header + 1] == "|---|---|---|---|---|"
+    assert lines[header + 2].endswith("| 0.5123 / 0.2500 | 0.3000 / 0.2000 |")
+    assert lines[header + 3].endswith("| **0.5123 / 0.2500** | **0.3000 / 0.2000** |")
+    assert any(line.startswith("*Can return*") for line in lines)
 
 
 def test_what_was_not_evaluated_says_so(metadata, tmp_path):

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from hmar_keras.schema import Behaviors
 from pipelines.protocol import pair_counts
-from pipelines.protocol.log_traits import ENOUGH, RARE, Leading, Returning, log_traits
+from pipelines.protocol.log_traits import (
+    ENOUGH,
+    RARE,
+    Leading,
+    Returning,
+    log_traits,
+    never_returning,
+)
 from pipelines.protocol.pair_counts import count_pairs
 from pipelines.protocol.splits import Splits, split
 
@@ -202,11 +209,19 @@ def test_never_needs_enough_events_and_hardly_a_return(splits_of, chances, retur
     traits = log_traits(splits_of(buyers(chances, returns)))
     assert traits.returning["buy"].asked == chances
     assert traits.never_returns == (("buy",) if never else ())
+    assert never_returning(splits_of(buyers(chances, returns))) == ((BUY,) if never else ())
+
+
+@pytest.mark.parametrize(("trained", "never"), [(2, (BUY,)), (3, ())])
+def test_what_never_returns_is_measured_in_training(splits_of, trained, never):
+    users = [[(1, BUY), (2, BUY), (1, BUY)]] * ENOUGH
+    assert never_returning(splits_of(users, [trained] * ENOUGH)) == never
 
 
 def test_what_never_returns_may_be_weaker_than_the_target(splits_of):
     users = [[(1, VIEW), (2, CART), (2, BUY), (3, CART), (2, BUY)]] * ENOUGH
     assert log_traits(splits_of(users)).never_returns == ("view",)
+    assert never_returning(splits_of(users)) == (VIEW,)
 
 
 DAY, HOUR, MINUTE = 86_400, 3_600, 60

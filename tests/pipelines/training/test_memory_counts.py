@@ -113,8 +113,9 @@ def test_the_best_pair_of_a_place_is_kept(splits, width):
             kept = counts.pair_ids[item, place]
             assert bool(kept) == bool(rivals)
             if kept:
-                best = max(scaled[item, c] for c in rivals)
+                best, second = sorted([0, *(scaled[item, c] for c in rivals)])[:-3:-1]
                 np.testing.assert_allclose(scaled[item, kept], best, rtol=1e-5)
+                np.testing.assert_allclose(counts.pair_rivals[item, place], second, rtol=1e-5)
 
 
 @pytest.mark.parametrize("at_once", [1, 1 << 22])
@@ -156,6 +157,37 @@ def test_shares_leave_exactly_what_the_other_users_count(splits, width):
     held_out = ~splits.training_events()
     assert held_out.any()
     assert not own.pairs[held_out].any()
+
+
+def pair_value(counts, item, candidate, sessions=()):
+    """Returns what a memory knows about a pair without a user's own sessions, as sets of items."""
+    place = candidate % counts.pair_ids.shape[1]
+    if counts.pair_ids[item, place] != candidate:
+        return 0.0
+    share = sum(1 / len(s) for s in sessions if item in s and candidate in s)
+    n_item, n_candidate = counts.users[[item, candidate]] - bool(share)
+    left = counts.pair_values[item, place] - share
+    left = left * n_candidate**-0.3 if left > 1e-5 * share else 0.0
+    if share and left <= counts.pair_rivals[item, place]:
+        return 0.0
+    return left * n_item**-0.7
+
+
+def test_in_training_the_table_is_that_of_the_other_users(splits, width):
+    """A user's own sessions decide neither a value nor whether the table keeps it."""
+    counts, evicted = log_counts(splits, 4), 0
+    for user in range(0, splits.dataset.num_users, 5):
+        ends = splits.train_ends.copy()
+        ends[user] = splits.train_starts[user]
+        without = log_counts(dataclasses.replace(splits, train_ends=ends), 4)
+        own = sessions_of(splits, width)[user]
+        for i, c in itertools.permutations(own[0], 2):
+            if any(each % 4 == c % 4 for each in own[0] - {i, c}):
+                continue  # the rival's value may hold the user's sessions
+            expected = pair_value(without, i, c)
+            np.testing.assert_allclose(pair_value(counts, i, c, own), expected, rtol=1e-4)
+            evicted += pair_value(counts, i, c) > 0 and not expected
+    assert evicted > 3
 
 
 @pytest.mark.parametrize("order", ["time", "random"])

@@ -30,10 +30,9 @@ def log_counts(splits: Splits, num_places: int) -> LogCounts:
         num_places: pairs to keep per item, see `PairTable`.
     """
     touched = touched_items(splits)
-    by_history, by_candidate = item_factors(touched)
-    evidence = session_evidence(splits, by_history, by_candidate)
-    sessions = CountedSessions.of(splits, touched, evidence.width)
-    scale, highest = _fitted_scale(evidence)
+    _, by_candidate = item_factors(touched)
+    sessions = CountedSessions.of(splits, touched)
+    scale, highest = _fitted_scale(session_evidence(splits, touched))
     conversion = np.log(item_conversion(splits))
     conversion -= conversion[1:].mean()
     popularity = np.log(target_events(splits) + _SMOOTHING)

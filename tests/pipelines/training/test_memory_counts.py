@@ -14,10 +14,12 @@ from hmar_keras.schema import ANSWER_SHARES, OWN_SHARES
 from pipelines.evaluation.scoring import model_scorer
 from pipelines.evaluation.session_cooccurrence import SessionCooccurrence
 from pipelines.evaluation.touched_rules import TouchedByConversion, touched_sets
+from pipelines.protocol import sessions as session_module
 from pipelines.protocol.questions import history_items
 from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import target_rates
 from pipelines.training.fit import prepare
+from pipelines.training.host_batches import TrainingData
 from pipelines.training.memory_counts import log_counts
 from pipelines.training.own_shares import OwnShares
 
@@ -48,19 +50,13 @@ def splits(datasets):
 @pytest.fixture(params=[0, DAY], ids=["users", "sessions"])
 def width(request, monkeypatch):
     """Sets the width of sessions, which the log would choose."""
-    for module in ("memory_counts", "own_shares"):
-        name = f"pipelines.training.{module}"
-        if module == "own_shares":
-            monkeypatch.setattr(f"{name}.choose_width", lambda *counts: request.param)
-        else:
-            monkeypatch.setattr(f"{name}.session_evidence", _evidence(request.param))
+    chosen = session_module.session_evidence
+
+    def forced(*arguments):
+        return dataclasses.replace(chosen(*arguments), width=request.param)
+
+    monkeypatch.setattr(session_module, "session_evidence", forced)
     return request.param
-
-
-def _evidence(width):
-    from pipelines.protocol.sessions import session_evidence
-
-    return lambda *counts: dataclasses.replace(session_evidence(*counts), width=width)
 
 
 def sessions_of(splits, width, without=None):
@@ -286,3 +282,28 @@ def test_history_items_are_touched(log):
     assert set(zip(rows.tolist(), items.tolist(), strict=True)) == expected
     assert (sets > 0).all()
     assert (ages >= 0).all()
+
+
+@pytest.mark.parametrize("seen", ["all", "target"])
+def test_a_training_measures_its_sessions_once(datasets, seen, config, monkeypatch):
+    measured = []
+    best_evidence = session_module._best_evidence
+
+    def counted(splits, touched):
+        measured.append(splits)
+        return best_evidence(splits, touched)
+
+    monkeypatch.setattr(session_module, "_best_evidence", counted)
+    splits = split(datasets["random"](3))
+    changes = {"loss": "sampled_softmax", "shared_negatives": True, "memory": True}
+    config = config.replace(**changes, input_behaviors=seen)
+    model = config.build_model()
+    TrainingData(splits, model, config.training, seed=0)
+    prepare(model, splits)
+    SessionCooccurrence(splits.visible(seen))
+    assert len(measured) == 1
+    assert measured[0] is splits.visible(seen)
+    changed = dataclasses.replace(splits, train_ends=splits.train_starts + 1)
+    SessionCooccurrence(changed)
+    assert len(measured) == 2
+    assert measured[1] is changed

@@ -15,6 +15,8 @@ class LogCounts:
         pair_ids: int32 `[num_items + 1, P]`, see `PairTable.assign`.
         pair_values: float32 `[num_items + 1, P]`, for each kept pair of different items the sum of
             1 / (number of different items) over the sessions with both.
+        pair_rivals: float32 `[num_items + 1, P]`, the highest such sum, times n_c^-0.3, of the
+            pairs that are not kept because of the one at this place.
         users: float32 `[num_items + 1]`, users per item.
         popularity: float32 `[num_items + 1]`, logarithm of the events of the target behaviour.
         conversion: float32 `[num_items + 1]`, logarithm of the users with the target behaviour per
@@ -27,6 +29,7 @@ class LogCounts:
 
     pair_ids: np.ndarray
     pair_values: np.ndarray
+    pair_rivals: np.ndarray
     users: np.ndarray
     popularity: np.ndarray
     conversion: np.ndarray

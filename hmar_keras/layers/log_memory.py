@@ -56,9 +56,7 @@ class LogMemory(keras.layers.Layer):
     what it would be without the user.
 
     In training, the items of the history are candidates, too, so that the weights learn when a
-    touched item comes back: the first `length` negatives are `item_ids`.
-
-    Not in the paper.
+    touched item comes back: the first `length` negatives are `item_ids`. Not in the paper.
 
     Args:
         num_items: size of the catalogue; ids run from 1 to `num_items`, 0 is padding.
@@ -115,9 +113,9 @@ class LogMemory(keras.layers.Layer):
     def assign(self, counts: LogCounts) -> None:
         """Sets the counts, and the weights with which the scores rank like simple rules."""
         users = np.maximum(counts.users, 1)
-        scaled = counts.pair_values * users[counts.pair_ids] ** -CANDIDATE_POWER
-        scaled = scaled * (counts.scale * users[:, None] ** -HISTORY_POWER)
-        self.pairs.assign(counts.pair_ids, scaled)
+        by_item = counts.scale * users[:, None] ** -HISTORY_POWER
+        values = counts.pair_values * users[counts.pair_ids] ** -CANDIDATE_POWER
+        self.pairs.assign(counts.pair_ids, values * by_item, counts.pair_rivals * by_item)
         self.users.assign(users)
         self.popularity.assign(counts.popularity)
         self.conversion.assign(counts.conversion)
@@ -215,7 +213,11 @@ class LogMemory(keras.layers.Layer):
         total = w / (self.scale * with_user[0][:, :, None] * with_user[1][:, None])
         share = ops.matmul(own, ops.transpose(answers, (0, 2, 1)))
         others = ops.where(total - share > _NOISE * share, total - share, 0.0)
-        return self.scale * others * without[0][:, :, None] * without[1][:, None]
+        others = self.scale * others * without[1][:, None]
+        # A pair that the table only keeps because of the user is not there without the user.
+        is_kept = others * with_user[0][:, :, None] > self.pairs.least(ids[0], ids[1])
+        is_kept = ops.logical_or(is_kept, share == 0)
+        return ops.where(is_kept, others * without[0][:, :, None], 0.0)
 
     def _score_drawn(self, history, drawn_ids, own):
         """Scores items that the user has not touched, `[batch, steps, items]`."""

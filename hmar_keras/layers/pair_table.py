@@ -62,32 +62,50 @@ class PairTable(keras.layers.Layer):
 
     def build(self, item_ids_shape=None, candidate_ids_shape=None):
         """Creates the empty table, `[(num_items + 1) * P, 2]`: ids and values side by side."""
+        rows = (self.num_items + 1) * self.num_places
         self.pairs = self.add_weight(
-            shape=((self.num_items + 1) * self.num_places, 2),
-            initializer="zeros",
-            trainable=False,
-            name="pairs",
+            shape=(rows, 2), initializer="zeros", trainable=False, name="pairs"
+        )
+        self.rivals = self.add_weight(
+            shape=(rows, 1), initializer="zeros", trainable=False, name="rivals"
         )
         self.built = True
 
-    def assign(self, candidate_ids, values) -> None:
+    def assign(self, candidate_ids, values, rivals) -> None:
         """Fills the table, which must be built.
 
         Args:
             candidate_ids: int `[num_items + 1, P]`, the id c of the pair at each place, 0 for none.
             values: float `[num_items + 1, P]`.
+            rivals: float `[num_items + 1, P]`, the highest value that is not kept at each place.
         """
         self.pairs.assign(np.stack([candidate_ids, values], axis=-1).reshape(-1, 2))
+        self.rivals.assign(np.reshape(rivals, (-1, 1)))
 
     def call(self, item_ids, candidate_ids):
         """Looks the pairs up."""
-        places = candidate_ids % self.num_places
-        places = item_ids[:, :, None] * self.num_places + places[:, None]
+        places = self._places(item_ids, candidate_ids)
         # Both numbers of a pair in one read, because memory is the bottleneck.
         found = take_rows(self.pairs.value, places)
         ids, values = ops.unstack(found, axis=-1)
         is_hit = ops.equal(ids, ops.cast(candidate_ids, "float32")[:, None])
         return ops.where(is_hit, values, 0.0)
+
+    def least(self, item_ids, candidate_ids):
+        """Returns the value above which a pair is kept at its place.
+
+        Args:
+            item_ids: int `[batch, length]`.
+            candidate_ids: int `[batch, candidates]`.
+
+        Returns:
+            float32 `[batch, length, candidates]`; that of the pair itself does not count.
+        """
+        return take_rows(self.rivals.value, self._places(item_ids, candidate_ids))[..., 0]
+
+    def _places(self, item_ids, candidate_ids):
+        places = candidate_ids % self.num_places
+        return item_ids[:, :, None] * self.num_places + places[:, None]
 
     def rows(self, item_ids):
         """Returns all pairs of items.

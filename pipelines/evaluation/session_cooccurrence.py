@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from pipelines.evaluation.touched_rules import touched_sets
-from pipelines.protocol.sessions import CountedSessions, choose_width, item_factors
+from pipelines.protocol.sessions import CountedSessions, item_factors
 from pipelines.protocol.splits import EvaluationSet, Splits
 from pipelines.protocol.training_counts import (
     item_popularity,
@@ -24,7 +24,7 @@ class SessionCooccurrence:
     The score of item i is the sum, over the different items j of the history and the sessions s
     with both, of 1 / (len(s) n_j^0.7 n_i^0.3), where n is an item's number of users and len(s) the
     number of different items. A user's training events are one long session; beside it stand the
-    sessions of `choose_width`, if there are any. An item is not beside itself. Items
+    sessions of `session_evidence`, if there are any. An item is not beside itself. Items
     beside none of the history go by popularity. Touched items of a group that does not come back
     (`touched_rules`) are last.
 
@@ -38,10 +38,8 @@ class SessionCooccurrence:
 
     def __init__(self, splits: Splits, width: int | None = None):
         touched = touched_items(splits)
-        factors = item_factors(touched)
-        width = choose_width(splits, *factors) if width is None else width
         self._dataset = splits.dataset
-        self._terms = _terms(CountedSessions.of(splits, touched, width), *factors)
+        self._terms = _terms(CountedSessions.of(splits, touched, width), *item_factors(touched))
         rates = target_rates(splits)
         self._comes_back = rates > rates[0]
         # Far below all terms: popularity is less than 1.

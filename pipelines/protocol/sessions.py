@@ -11,7 +11,7 @@ from scipy import sparse
 from hmar_keras.layers.log_memory import CANDIDATE_POWER, CURVE, HISTORY_POWER
 from pipelines.datasets.time_unit import time_unit
 from pipelines.protocol.splits import Splits, event_users
-from pipelines.protocol.training_counts import ones_at, touched_items, training_sessions
+from pipelines.protocol.training_counts import ones_at, training_sessions
 
 _SECONDS = 60, 3_600, 86_400
 _USERS_ASKED = 500
@@ -35,14 +35,18 @@ class CountedSessions:
     owners: np.ndarray
 
     @classmethod
-    def of(cls, splits: Splits, touched: sparse.csr_array, width: int) -> CountedSessions:
+    def of(
+        cls, splits: Splits, touched: sparse.csr_array, width: int | None = None
+    ) -> CountedSessions:
         """Collects the sessions.
 
         Args:
             splits: the split dataset.
             touched: the `touched_items` of the dataset.
-            width: length of the buckets of time, in the unit of the log's times, 0 for none.
+            width: length of the buckets of time, in the unit of the log's times, 0 for none; by
+                default that of `session_evidence`.
         """
+        width = session_evidence(splits, touched).width if width is None else width
         sessions, owners = [touched], [np.arange(splits.dataset.num_users)]
         if width:
             buckets, users = training_sessions(splits, width)
@@ -103,12 +107,7 @@ class Evidence:
         return float(np.mean(1 / np.log2(2 + self.ranks)))
 
 
-def choose_width(splits: Splits, by_history: np.ndarray, by_candidate: np.ndarray) -> int:
-    """Returns the `width` of `session_evidence`."""
-    return session_evidence(splits, by_history, by_candidate).width
-
-
-def session_evidence(splits: Splits, by_history: np.ndarray, by_candidate: np.ndarray) -> Evidence:
+def session_evidence(splits: Splits, touched: sparse.csr_array) -> Evidence:
     """Chooses the length of the buckets of time that make up sessions.
 
     Up to 500 users, at most a tenth, are asked for their last new training item of the target
@@ -121,15 +120,20 @@ def session_evidence(splits: Splits, by_history: np.ndarray, by_candidate: np.nd
 
     Args:
         splits: the split dataset.
-        by_history: float [num_items + 1], factors of the items of a history.
-        by_candidate: float [num_items + 1], factors of the candidates.
+        touched: the `touched_items` of the dataset.
 
     Returns:
-        the bucket with the users' answers and the scores of its sessions.
+        the bucket with the users' answers and the scores of its sessions, measured once per
+        `Splits`.
     """
+    return splits.once("session_evidence", lambda: _best_evidence(splits, touched))
+
+
+def _best_evidence(splits, touched):
     asked, answers, history = _questions(splits)
     if not len(asked):
         return Evidence(0, *np.zeros((3, 0)), np.zeros((0, _POWERS)))
+    by_history, by_candidate = item_factors(touched)
     weights = history @ sparse.diags_array(by_history.astype(np.float32))
     is_other = np.ones(splits.dataset.num_users, bool)
     is_other[asked] = False
@@ -144,7 +148,7 @@ def session_evidence(splits: Splits, by_history: np.ndarray, by_candidate: np.nd
             found.append(_measured(scores, history[some], answers[some]))
         return Evidence(width, *map(np.concatenate, zip(*found, strict=True)))
 
-    choices = [evidence(0, touched_items(splits), np.arange(splits.dataset.num_users))]
+    choices = [evidence(0, touched, np.arange(splits.dataset.num_users))]
     for width in _widths(splits.dataset.timestamps[splits.training_events()]):
         choices.append(evidence(width, *training_sessions(splits, width)))
     return max(choices, key=Evidence.gain)  # the first of equals

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -88,11 +90,28 @@ class Splits:
     train_ends: np.ndarray
     validation: EvaluationSet
     test: EvaluationSet
+    _kept: dict[str, Any] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def once(self, name: str, measure: Callable[[], Any]) -> Any:
+        """Returns what `measure` returned when it was first called for this name.
+
+        Args:
+            name: of the result, which is kept as long as the splits.
+            measure: returns the result, which depends on the splits alone.
+        """
+        if name not in self._kept:
+            self._kept[name] = measure()
+        return self._kept[name]
 
     def visible(self, input_behaviors: str) -> Splits:
         """Returns the splits as a model sees them, see `visible_events`."""
         if input_behaviors == "all":
             return self
+        return self.once(f"visible {input_behaviors}", lambda: self._visible(input_behaviors))
+
+    def _visible(self, input_behaviors):
         seen = visible_events(self.dataset, input_behaviors)
         return Splits(
             seen.dataset,

@@ -30,10 +30,9 @@ def log_counts(splits: Splits, num_places: int) -> LogCounts:
         num_places: pairs to keep per item, see `PairTable`.
     """
     touched = touched_items(splits)
-    by_history, by_candidate = item_factors(touched)
-    evidence = session_evidence(splits, by_history, by_candidate)
-    sessions = CountedSessions.of(splits, touched, evidence.width)
-    scale, highest = _fitted_scale(evidence)
+    _, by_candidate = item_factors(touched)
+    sessions = CountedSessions.of(splits, touched)
+    scale, highest = _fitted_scale(session_evidence(splits, touched))
     conversion = np.log(item_conversion(splits))
     conversion -= conversion[1:].mean()
     popularity = np.log(target_events(splits) + _SMOOTHING)
@@ -48,9 +47,14 @@ def log_counts(splits: Splits, num_places: int) -> LogCounts:
 
 
 def _best_pairs(sessions, by_candidate, num_places):
-    """Returns ids and sums of the best pair at each place: [items, num_places] each."""
+    """Returns ids and sums of the best pair at each place, and the scores of the second best.
+
+    Returns:
+        [items, num_places] each.
+    """
     size = len(by_candidate) * num_places
     ids, values = np.zeros(size, np.int32), np.zeros(size, np.float32)
+    rivals = np.zeros(size, np.float32)
     for start, sums in sessions.pairs():
         rows, candidates = np.repeat(np.arange(sums.shape[0]), np.diff(sums.indptr)), sums.indices
         scores = sums.data * by_candidate[candidates]
@@ -61,9 +65,12 @@ def _best_pairs(sessions, by_candidate, num_places):
         kept = np.flatnonzero((scores == best[places]) & (scores > 0))
         # Later assignments win, so of equals the lower id is last.
         kept = kept[np.argsort(-candidates[kept])]
-        places = start * num_places + places[kept]
-        ids[places], values[places] = candidates[kept], sums.data[kept]
-    return ids.reshape(-1, num_places), values.reshape(-1, num_places)
+        first = start * num_places
+        ids[first + places[kept]] = candidates[kept]
+        values[first + places[kept]] = sums.data[kept]
+        scores[candidates == ids[first + places]] = 0
+        np.maximum.at(rivals[first:], places, scores)
+    return (each.reshape(-1, num_places) for each in (ids, values, rivals))
 
 
 def _set_scores(rates, highest):

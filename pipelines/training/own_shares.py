@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from pipelines.protocol.sessions import CountedSessions, choose_width, item_factors
+from pipelines.protocol.sessions import CountedSessions
 from pipelines.protocol.splits import Splits, event_users
 from pipelines.protocol.training_counts import touched_items
 
@@ -43,9 +43,7 @@ class OwnShares:
     def of(cls, splits: Splits) -> OwnShares:
         """Collects the sessions that `log_counts` counts, too."""
         dataset = splits.dataset
-        touched = touched_items(splits)
-        width = choose_width(splits, *item_factors(touched))
-        counted = CountedSessions.of(splits, touched, width)
+        counted = CountedSessions.of(splits, touched_items(splits))
         owners, entries = counted.owners, counted.items.tocoo()
         lengths = np.maximum(counted.items.sum(axis=1), 1)
         # Numbers a user's sessions from 0; the first is the whole history.

@@ -25,7 +25,9 @@ def counts_of(items, seed=0, places=None, sets=8):
                 ids[item, candidate % places] = candidate
     values = np.where(ids > 0, rng.integers(1, 9, ids.shape) / 2, 0)
     users = rng.integers(1, 9, items + 1)
-    numbers = (values, users, *rng.normal(size=(2, items + 1)), rng.normal(size=sets))
+    # Half of the kept pairs would hardly be there without a user of both items.
+    rivals = np.where(rng.random(ids.shape) < 0.5, 0, 0.7 * values * users[ids] ** -0.3)
+    numbers = (values, rivals, users, *rng.normal(size=(2, items + 1)), rng.normal(size=sets))
     return LogCounts(ids, *(each.astype(np.float32) for each in numbers), scale=0.5)
 
 
@@ -70,7 +72,11 @@ def shared(w, layer, item, candidate, sessions):
         max(w["users"][each] - is_known, 1)
         for each, is_known in zip((item, candidate), known, strict=True)
     )
-    return float(w["scale"]) * n_item**-0.7 * n_candidate**-0.3 * left
+    found = float(w["scale"]) * n_candidate**-0.3 * left
+    place = item * layer.pairs.num_places + candidate % layer.pairs.num_places
+    if own and found * w["users"][item] ** -0.7 <= w["rivals"][place, 0]:
+        return 0.0  # without the user the table would keep another pair
+    return n_item**-0.7 * found
 
 
 def with_memory(layer, batch, network):

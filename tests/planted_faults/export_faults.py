@@ -41,8 +41,8 @@ EXPORT_FAULTS = (
     ),
     _answer(
         "seen_items_left_out_unasked",
-        "tf.where(_column(exclude_seen, seen), seen, 0)",
-        "tf.where(_column(exclude_seen, seen), 0, seen)",
+        "tf.where(_column(exclude_seen, seen), seen, ",
+        "tf.where(~_column(exclude_seen, seen), seen, ",
         "seen_items_can_be_left_out",
     ),
     _answer(
@@ -92,7 +92,7 @@ EXPORT_FAULTS = (
     _written(
         "settings_missing_in_the_metadata",
         "saved_model",
-        '"retrieval": retrieval, **provenance}',
+        "**chosen, **provenance}",
         "**provenance}",
         f"{_EXPORTED}::test_the_recommender_needs_only_the_export",
     ),

@@ -318,8 +318,13 @@ MODEL_FAULTS = (
     ),
     _memory(
         "own_user_counted",
-        "others * without[0][:, :, None] * without[1]",
-        "others * with_user[0][:, :, None] * with_user[1]",
+        "self.scale * others * without[1]",
+        "self.scale * others * with_user[1]",
+    ),
+    _memory(
+        "own_pair_kept",
+        "ops.logical_or(is_kept, share == 0)",
+        "ops.logical_or(is_kept, share >= 0)",
     ),
     _memory(
         "next_event_seen", "seen = ops.logical_and(ages >= 0", "seen = ops.logical_and(ages >= -1"
@@ -331,6 +336,22 @@ MODEL_FAULTS = (
     ),
     _memory("sets_of_all_events", "counts > 0.5", "counts > -0.5"),
     _memory("root_forgotten", "y = y + ops.sum(root * ops.sqrt(w), axis=1)", "y = y + 0"),
+    _model(
+        "history_in_the_network_s_output",
+        "memory",
+        "models/with_memory.py",
+        "scores[..., count + length :]",
+        "scores[..., count:]",
+        f"{_TESTS}/models/test_memory.py",
+    ),
+    _model(
+        "network_learns_touched_items",
+        "memory",
+        "objectives.py",
+        "Output(alone, truth=_new_items)",
+        "Output(alone)",
+        "tests/pipelines/training/test_training_batches.py",
+    ),
     Fault(
         "pair_of_another_item",
         "memory",

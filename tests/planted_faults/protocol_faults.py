@@ -221,20 +221,26 @@ PROTOCOL_FAULTS = (
     _answer(
         "touched_items_not_left_out",
         "evaluation",
-        "_ranks(num_items - seen, count - seen_below)",
+        "_ranks(num_items - without, count - without_below)",
         "_ranks(num_items, count)",
     ),
     _answer(
         "known_answers_asked_for_new_items",
         "evaluation",
-        "rows[items == questions.positives[rows] - 1]",
-        "rows[items == questions.positives[rows]]",
+        "ranks[rows[items == questions.positives[rows]]]",
+        "ranks[rows[items == questions.positives[rows] - 1]]",
     ),
-    _answer(
+    _question(
         "touched_items_counted_twice",
-        "evaluation",
-        "np.divmod(np.unique(rows * num_items + items - 1), num_items)",
-        "np.divmod(np.sort(rows * num_items + items - 1), num_items)",
+        "last = np.diff(pairs, append=-1) != 0",
+        "last = pairs >= 0",
+        "evaluation/test_evaluator.py",
+    ),
+    _question(
+        "weakest_behaviour_decides",
+        "np.diff(pairs, append=-1)",
+        "np.diff(pairs, prepend=-1)",
+        "evaluation/test_evaluator.py",
     ),
     _answer(
         "validation_without_new_items",

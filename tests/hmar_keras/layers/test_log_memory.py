@@ -184,7 +184,7 @@ def test_a_pair_is_found_at_its_only_place(places):
     counts = counts_of(ITEMS, places=places)
     table = PairTable(ITEMS, places)
     table.build()
-    table.assign(counts.pair_ids, counts.pair_values)
+    table.assign(counts.pair_ids, counts.pair_values, counts.pair_rivals)
     items = np.array([[0, 1, 5, 11], [2, 3, 4, 6]], "int32")
     candidates = np.broadcast_to(np.arange(1, ITEMS + 1, dtype="int32"), (2, ITEMS))
     found = ops.convert_to_numpy(
@@ -196,3 +196,6 @@ def test_a_pair_is_found_at_its_only_place(places):
         expected = [kept.get(candidate, 0.0) for candidate in range(1, ITEMS + 1)]
         np.testing.assert_array_equal(found[row, place], expected)
         assert items[row, place] or not any(kept)
+    tensors = ops.convert_to_tensor(items), ops.convert_to_tensor(candidates)
+    rivals = counts.pair_rivals[items[:, :, None], candidates[:, None] % places]
+    np.testing.assert_array_equal(ops.convert_to_numpy(table.least(*tensors)), rivals)

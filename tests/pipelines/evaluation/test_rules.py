@@ -13,9 +13,14 @@ from pipelines.evaluation.touched_rules import (
     TouchedByConversion,
     touched_sets,
 )
-from pipelines.protocol.sessions import choose_width
+from pipelines.protocol.sessions import session_evidence
 from pipelines.protocol.splits import EvaluationSet, split
-from pipelines.protocol.training_counts import item_popularity, target_rates, training_sessions
+from pipelines.protocol.training_counts import (
+    item_popularity,
+    target_rates,
+    touched_items,
+    training_sessions,
+)
 
 from . import slow_rules
 
@@ -195,8 +200,7 @@ def test_sessions_are_chosen_where_they_answer_better(datasets):
 
     def chosen(times):
         splits = split(dataclasses.replace(log, timestamps=np.array(times)))
-        ones = np.ones(log.num_items + 1)
-        return choose_width(splits, ones, ones)
+        return session_evidence(splits, touched_items(splits)).width
 
     assert chosen(times) == 1
     assert chosen(np.array(times) * 3600 + 1_700_000_000) == 1

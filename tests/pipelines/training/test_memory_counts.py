@@ -14,10 +14,12 @@ from hmar_keras.schema import ANSWER_SHARES, OWN_SHARES
 from pipelines.evaluation.scoring import model_scorer
 from pipelines.evaluation.session_cooccurrence import SessionCooccurrence
 from pipelines.evaluation.touched_rules import TouchedByConversion, touched_sets
+from pipelines.protocol import sessions as session_module
 from pipelines.protocol.questions import history_items
 from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import target_rates
 from pipelines.training.fit import prepare
+from pipelines.training.host_batches import TrainingData
 from pipelines.training.memory_counts import log_counts
 from pipelines.training.own_shares import OwnShares
 
@@ -48,19 +50,13 @@ def splits(datasets):
 @pytest.fixture(params=[0, DAY], ids=["users", "sessions"])
 def width(request, monkeypatch):
     """Sets the width of sessions, which the log would choose."""
-    for module in ("memory_counts", "own_shares"):
-        name = f"pipelines.training.{module}"
-        if module == "own_shares":
-            monkeypatch.setattr(f"{name}.choose_width", lambda *counts: request.param)
-        else:
-            monkeypatch.setattr(f"{name}.session_evidence", _evidence(request.param))
+    chosen = session_module.session_evidence
+
+    def forced(*arguments):
+        return dataclasses.replace(chosen(*arguments), width=request.param)
+
+    monkeypatch.setattr(session_module, "session_evidence", forced)
     return request.param
-
-
-def _evidence(width):
-    from pipelines.protocol.sessions import session_evidence
-
-    return lambda *counts: dataclasses.replace(session_evidence(*counts), width=width)
 
 
 def sessions_of(splits, width, without=None):
@@ -113,8 +109,9 @@ def test_the_best_pair_of_a_place_is_kept(splits, width):
             kept = counts.pair_ids[item, place]
             assert bool(kept) == bool(rivals)
             if kept:
-                best = max(scaled[item, c] for c in rivals)
+                best, second = sorted([0, *(scaled[item, c] for c in rivals)])[:-3:-1]
                 np.testing.assert_allclose(scaled[item, kept], best, rtol=1e-5)
+                np.testing.assert_allclose(counts.pair_rivals[item, place], second, rtol=1e-5)
 
 
 @pytest.mark.parametrize("at_once", [1, 1 << 22])
@@ -156,6 +153,37 @@ def test_shares_leave_exactly_what_the_other_users_count(splits, width):
     held_out = ~splits.training_events()
     assert held_out.any()
     assert not own.pairs[held_out].any()
+
+
+def pair_value(counts, item, candidate, sessions=()):
+    """Returns what a memory knows about a pair without a user's own sessions, as sets of items."""
+    place = candidate % counts.pair_ids.shape[1]
+    if counts.pair_ids[item, place] != candidate:
+        return 0.0
+    share = sum(1 / len(s) for s in sessions if item in s and candidate in s)
+    n_item, n_candidate = counts.users[[item, candidate]] - bool(share)
+    left = counts.pair_values[item, place] - share
+    left = left * n_candidate**-0.3 if left > 1e-5 * share else 0.0
+    if share and left <= counts.pair_rivals[item, place]:
+        return 0.0
+    return left * n_item**-0.7
+
+
+def test_in_training_the_table_is_that_of_the_other_users(splits, width):
+    """A user's own sessions decide neither a value nor whether the table keeps it."""
+    counts, evicted = log_counts(splits, 4), 0
+    for user in range(0, splits.dataset.num_users, 5):
+        ends = splits.train_ends.copy()
+        ends[user] = splits.train_starts[user]
+        without = log_counts(dataclasses.replace(splits, train_ends=ends), 4)
+        own = sessions_of(splits, width)[user]
+        for i, c in itertools.permutations(own[0], 2):
+            if any(each % 4 == c % 4 for each in own[0] - {i, c}):
+                continue  # the rival's value may hold the user's sessions
+            expected = pair_value(without, i, c)
+            np.testing.assert_allclose(pair_value(counts, i, c, own), expected, rtol=1e-4)
+            evicted += pair_value(counts, i, c) > 0 and not expected
+    assert evicted > 3
 
 
 @pytest.mark.parametrize("order", ["time", "random"])
@@ -254,3 +282,28 @@ def test_history_items_are_touched(log):
     assert set(zip(rows.tolist(), items.tolist(), strict=True)) == expected
     assert (sets > 0).all()
     assert (ages >= 0).all()
+
+
+@pytest.mark.parametrize("seen", ["all", "target"])
+def test_a_training_measures_its_sessions_once(datasets, seen, config, monkeypatch):
+    measured = []
+    best_evidence = session_module._best_evidence
+
+    def counted(splits, touched):
+        measured.append(splits)
+        return best_evidence(splits, touched)
+
+    monkeypatch.setattr(session_module, "_best_evidence", counted)
+    splits = split(datasets["random"](3))
+    changes = {"loss": "sampled_softmax", "shared_negatives": True, "memory": True}
+    config = config.replace(**changes, input_behaviors=seen)
+    model = config.build_model()
+    TrainingData(splits, model, config.training, seed=0)
+    prepare(model, splits)
+    SessionCooccurrence(splits.visible(seen))
+    assert len(measured) == 1
+    assert measured[0] is splits.visible(seen)
+    changed = dataclasses.replace(splits, train_ends=splits.train_starts + 1)
+    SessionCooccurrence(changed)
+    assert len(measured) == 2
+    assert measured[1] is changed

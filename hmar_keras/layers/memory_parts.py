@@ -1,10 +1,11 @@
-"""What each event of a history adds to the score that a memory gives an item."""
+"""The terms of the score that a memory gives an item, and the weights behind them."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from hmar_keras.layers.log_memory import _SPEED, LogMemory, _curve
@@ -52,3 +53,33 @@ def memory_parts(memory: LogMemory, item_ids, behavior_ids, candidate_ids) -> Me
         by_event=by_event,
         gate=_SPEED * memory.gate,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryWeights:
+    """The weights of a memory for answers of the target behaviour, see `LogMemory`.
+
+    Args:
+        sets: float32 `[sets]`, S by the sum of the behaviours' bits, see `behavior_bits`.
+        slopes: float32 `[sets]`, C.
+        shared: float32 `[K, max_length]`, G by behaviour and age.
+        root: float32 `[K, max_length]`, H.
+        gate: g.
+    """
+
+    sets: np.ndarray
+    slopes: np.ndarray
+    shared: np.ndarray
+    root: np.ndarray
+    gate: float
+
+
+def memory_weights(memory: LogMemory) -> MemoryWeights:
+    """Returns the weights of a memory in the units of `LogMemory`."""
+    target = 1  # 0 is for answers of other behaviours
+    by_set = _SPEED * ops.convert_to_numpy(memory.by_set).reshape(2, memory.num_sets, 2)[target]
+    by_age = ops.convert_to_numpy(memory._by_age())
+    shape = (3, 2, len(memory.behaviors), memory.max_length, 3)  # first, newest events on an item
+    _, shared, root = np.moveaxis(by_age.reshape(shape)[0, target], -1, 0)
+    gate = _SPEED * float(ops.convert_to_numpy(memory.gate))
+    return MemoryWeights(by_set[:, 0], by_set[:, 1], shared, root, gate)

@@ -8,6 +8,7 @@ from layer_checks import randomize
 from reference_model import assert_close, make_config
 from slow_memory import SPEED, at_age, counts_of, fill, numbers_of, shared
 
+from hmar_keras.layers.memory_parts import memory_weights
 from hmar_keras.models import MODELS
 from hmar_keras.reasons import KINDS, has_reasons, reasons
 
@@ -137,6 +138,17 @@ def test_padding_and_other_candidates_change_nothing(model):
         if name == "events":
             expected = np.where(expected >= 0, expected - 3, -1)
         assert_close(values, expected)
+
+
+def test_weights_of_the_memory(model):
+    told, w, target = memory_weights(model.memory), numbers_of(model.memory), 1
+    by_set = w["by_set"].reshape(2, -1, 2)[target]
+    assert_close(np.stack([told.sets, told.slopes], axis=-1), by_set)
+    for behavior, age in np.ndindex(told.shared.shape):
+        weights = w["by_age"][target, behavior]
+        assert_close(told.shared[behavior, age], at_age(weights[:, 1], age))
+        assert_close(told.root[behavior, age], at_age(weights[:, 2], age))
+    assert_close(told.gate, w["gate"])
 
 
 def test_only_a_model_with_a_memory_has_reasons(model):

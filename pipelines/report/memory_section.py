@@ -33,8 +33,9 @@ def memory_section(run: OpenedRun) -> Section | None:
     target = shown(run.dataset.behaviors.target)
     text = (
         "The memory alone scores the items that the user has touched. To the scores of the others "
-        "it adds their popularity and what they share with the items of the history; the network's "
-        f"scores count {number(weights.gate, 3)} times. All of this is for the next {target}."
+        "it adds their popularity and what they share with the items of the history. The network's "
+        f"scores are multiplied by {number(weights.gate, 3)}. All weights below are those for the "
+        f"next {target}."
     )
     how = (
         "The score of a touched item depends first on the set of behaviours that it received: the "
@@ -57,9 +58,9 @@ def _ages_picture(weights: MemoryWeights, names):
     first = int(added[:, 0].argmax())
     newest, oldest = (number(float(added[first, place]), 2) for place in (0, -1))
     sentence = (
-        f"The newest event counts most if it is of {names[first]}: {newest}; when it is "
-        f"{counted(ages[-1], 'event')} old, it counts {oldest}. This is for items that share many "
-        "sessions, w = 1."
+        f"Among newest events, {names[first]} counts most: {newest}, and {oldest} when "
+        f"{counted(ages[-1], 'event')} came after it. This is for items that share many sessions, "
+        "w = 1."
     )
     title, label = "How much an event says about other items", "events before the newest"
     ticks = [str(age) for age in ages]

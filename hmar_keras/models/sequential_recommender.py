@@ -345,12 +345,21 @@ class SequentialRecommender(keras.Model):
         Returns:
             float32 `[batch, candidates]`, logits.
         """
+        return self.outputs_for(features, candidate_ids)[RANKING][:, 0]
+
+    def outputs_for(self, features: Mapping[str, Any], candidate_ids) -> dict[str, Any]:
+        """Returns all outputs of the model, of one step, for the given items as the next one.
+
+        Args:
+            features: what the model reads, by name; other entries are ignored.
+            candidate_ids: int `[batch, candidates]`.
+        """
         question = self.question(features)
         candidate_ids = ops.convert_to_tensor(candidate_ids, "int32")
         inputs = {**question, CANDIDATE_IDS: candidate_ids[:, None, :]}
         if NEGATIVE_IDS in self.input:
             inputs[NEGATIVE_IDS] = candidate_ids[:, :0]
-        return self(inputs, training=False)[RANKING][:, 0]
+        return self(inputs, training=False)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -34,6 +34,7 @@ from pipelines.cli.rollout import rollout_command
 from pipelines.cli.serve import client_command, serve_command
 from pipelines.cli.training_options import TrainingOptions, takes_training
 from pipelines.cli.tune import tune_command
+from pipelines.description.reason_text import reason_text
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.model_name import check_model_name
 from pipelines.runtime.own_models import VARIABLE, choose_files, files_of_environment
@@ -235,6 +236,10 @@ def recommend_command(
     exclude_seen: ExcludeSeen = False,
     user: User = None,
     times: Times = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Also print a reason for each item, if it has a memory."),
+    ] = False,
 ):
     """Recommend items from an exported model, without a server."""
     prepare_keras(backend="tensorflow")
@@ -245,7 +250,12 @@ def recommend_command(
     unknown = sorted({item for item, _ in events} - recommender.vocabulary)
     if unknown:
         say(f"not in the catalogue, left out: {', '.join(unknown)}")
-    print_answer(recommender(events, k, exclude_seen, user, parse_times(times)))
+    moments = parse_times(times)
+    answer = recommender(events, k, exclude_seen, user, moments)
+    reasons = []
+    if explain:
+        reasons = recommender.reasons(events, [item for item, _ in answer], user, moments)
+    print_answer(answer, map(reason_text, reasons))
 
 
 app.command("report")(report_command)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from pipelines.description.reason_text import Reason
 from pipelines.export.checksums import check_export
 from pipelines.export.model_card import parse_metadata
 from pipelines.runtime.errors import InputError, in_one_line
@@ -65,6 +66,55 @@ class Recommender:
             InputError: if the model does not read the users or times given, or there is not one
                 time per event.
         """
+        answer = self._recommend(
+            k=tf.constant(k),
+            exclude_seen=tf.constant(exclude_seen),
+            **self._inputs(history, user, times),
+        )
+        items = [item.decode() for item in answer["items"][0].numpy()]
+        scores = answer["scores"][0].numpy().tolist()
+        return [pair for pair in zip(items, scores, strict=True) if pair[0]]
+
+    def reasons(
+        self,
+        history: list[tuple[str, str]],
+        items: list[str],
+        user: str | None = None,
+        times: list[int] | None = None,
+    ) -> list[Reason]:
+        """Returns what speaks most for each of some items of the catalogue.
+
+        Args:
+            history: as in a call, like `user` and `times`.
+            items: the items.
+
+        Raises:
+            InputError: as a call does, or if the export gives no reasons.
+        """
+        if "reasons" not in self._model.signatures:
+            raise InputError(
+                f"the export in {self.directory} gives no reasons, because its model has no "
+                "memory; omit --explain, or train with --set memory=true and export again."
+            )
+        inputs = self._inputs(history, user, times)
+        asked = tf.constant([items], tf.string)
+        answer = self._model.signatures["reasons"](candidates=asked, **inputs)
+        told = {name: values[0].numpy() for name, values in answer.items() if name != "unknown"}
+        names = [name.decode() for name in told["names"]]
+        columns = (told[name] for name in ("kinds", "items", "behaviors", "ago", "counts"))
+        return [
+            Reason(
+                kind.decode(),
+                item.decode(),
+                behavior.decode(),
+                int(ago),
+                list(zip(names, counts.tolist(), strict=True)),
+            )
+            for kind, item, behavior, ago, counts in zip(*columns, strict=True)
+        ]
+
+    def _inputs(self, history, user, times):
+        """Returns what all signatures read of a history, with the defaults of a server."""
         context = {} if user is None else {"users": [user]}
         context |= {} if times is None else {"times": [times]}
         _, takes = self._recommend.structured_input_signature
@@ -75,20 +125,14 @@ class Recommender:
             raise InputError(
                 f"{len(times)} times are given for {len(history)} events; give one per event."
             )
-        # The defaults that a server would fill in.
         usual = {"users": [""], "times": [[0] * len(history)]}
         context = {name: context.get(name, usual[name]) for name in usual if name in takes}
         items, behaviors = zip(*history, strict=True) if history else ((), ())
-        answer = self._recommend(
-            items=tf.constant([items], tf.string),
-            behaviors=tf.constant([behaviors], tf.string),
-            k=tf.constant(k),
-            exclude_seen=tf.constant(exclude_seen),
+        return {
+            "items": tf.constant([items], tf.string),
+            "behaviors": tf.constant([behaviors], tf.string),
             **{name: tf.constant(values, _CONTEXT[name]) for name, values in context.items()},
-        )
-        items = [item.decode() for item in answer["items"][0].numpy()]
-        scores = answer["scores"][0].numpy().tolist()
-        return [pair for pair in zip(items, scores, strict=True) if pair[0]]
+        }
 
 
 def _version(directory):

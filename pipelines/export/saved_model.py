@@ -15,6 +15,7 @@ import numpy as np
 from hmar_keras.kernels import portable_kernels
 from hmar_keras.models import SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
+from hmar_keras.reasons import has_reasons
 from hmar_keras.schema import USER_IDS
 from pipelines.export.checksums import write_checksums
 from pipelines.export.model_card import write_card
@@ -183,6 +184,8 @@ def _write(model, serving, complete, asked):
     }
     if hasattr(model, "behavior_logits"):
         endpoints["behavior"] = serving.endpoint(serving.behavior, [*given, STRINGS])
+    if has_reasons(model):
+        endpoints["reasons"] = serving.endpoint(serving.reasons, [*given, STRINGS])
     with portable_kernels():  # the export may run on a GPU
         for name, (function, inputs) in endpoints.items():
             archive.add_endpoint(name, function, inputs)

@@ -19,7 +19,7 @@ from hmar_keras.models import SequentialRecommender
 from hmar_keras.models.sequential_recommender import LOWEST_SCORE
 from hmar_keras.schema import BEHAVIOR_IDS, ITEM_IDS, TIMESTAMPS, USER_IDS
 from pipelines.export.best_items import Nearest, OneProduct, TwoStages
-from pipelines.export.explanation import explanation
+from pipelines.export.explanation import explanation, reason_outputs
 
 STRINGS = tf.TensorSpec((None, None), tf.string)
 # One value for all rows or one per row: a scalar or `[batch]`. TensorFlow Serving batches requests
@@ -231,6 +231,20 @@ class ServingModel:
             "items": self.item_names.lookup(tf.cast(history[ITEM_IDS], tf.int64) - 1),
             "behaviors": names,
             **explanation(self._model, history),
+            "unknown": _unknown(items, behaviors, known),
+        }
+
+    def reasons(self, items, behaviors, candidates, **context):
+        """Returns what speaks most for each candidate, see `reason_outputs`, in names."""
+        history, known = self._read(items, behaviors, context)
+        told = reason_outputs(self._model, history, self._item_ids(candidates))
+        item_ids, behavior_ids = told.pop("item_ids"), told.pop("behavior_ids")
+        names = tf.constant(self._names)
+        return {
+            **told,
+            "items": self.item_names.lookup(tf.cast(item_ids, tf.int64) - 1),
+            "behaviors": tf.gather(tf.constant(["", *self._names]), behavior_ids),
+            "names": tf.repeat(names[None], tf.shape(items)[0], axis=0),
             "unknown": _unknown(items, behaviors, known),
         }
 

@@ -79,7 +79,7 @@ def _inputs(signature, batch):
         "items": [[item for item, _ in history] for history in padded],
         "behaviors": [[behavior for _, behavior in history] for history in padded],
     }
-    if signature in ("rank", "behavior"):
+    if signature in ("rank", "behavior", "reasons"):
         candidates = [item for item, _ in batch[0]][-_CANDIDATES:]
         return {**inputs, "candidates": [candidates] * len(batch)}
     if signature == "explain":

@@ -9,7 +9,9 @@ from keras import ops
 
 from hmar_keras.inspection import attending_layers, recorded_attention
 from hmar_keras.layers import BehaviorEncoder, HistoricalBehaviorIndicators
+from hmar_keras.reasons import KINDS, has_reasons, reasons
 from hmar_keras.schema import BEHAVIOR_IDS, ITEM_IDS
+from pipelines.description.reason_text import Reason
 from pipelines.evaluation.evaluator import FULL, FULL_UNSEEN, model_scorer
 from pipelines.report.elements import shown
 from pipelines.report.opened_run import OpenedRun
@@ -49,6 +51,7 @@ class WalkThrough:
         answer: id of the held-out item.
         top: (place, item id, score, indicators or None) of the best items, and of the answer if
             it is not one of them.
+        reasons: what speaks most for each of `top`; None if the model has no memory.
         rank: place of the answer, from 1, under `protocol`; None if that does not ask it.
         protocol: the protocol that `top` and `rank` follow.
     """
@@ -62,6 +65,7 @@ class WalkThrough:
     attention: list[EncoderAttention]
     answer: int
     top: list[tuple[int, int, float, np.ndarray | None]]
+    reasons: list[Reason] | None
     rank: int | None
     protocol: str
 
@@ -131,9 +135,37 @@ def walk_through(run: OpenedRun, question: int) -> WalkThrough:
         attention=newest_attention(run, features),
         answer=int(asked.positives[0]),
         top=top,
+        reasons=top_reasons(run, features, [item for _, item, _, _ in top]),
         rank=rank,
         protocol=protocol,
     )
+
+
+def top_reasons(run: OpenedRun, features: dict, items: list[int]) -> list[Reason] | None:
+    """Returns what speaks most for some items, with names to be shown, or None without a memory.
+
+    Args:
+        run: the run.
+        features: the model's features of a history, by name, `[1, events]`, without padding.
+        items: their ids.
+    """
+    if not has_reasons(run.model):
+        return None
+    found = reasons(run.model, features, np.array([items], np.int32))
+    kinds, events = (ops.convert_to_numpy(each)[0] for each in (found.kinds, found.events))
+    item_ids, behavior_ids = features[ITEM_IDS][0], features[BEHAVIOR_IDS][0]
+    names = [shown(name) for name in run.behavior_names]
+
+    def reason(item, kind, event):
+        counts = np.bincount(behavior_ids[item_ids == item], minlength=len(names) + 1)[1:]
+        counts = list(zip(names, counts.tolist(), strict=True))
+        if event < 0:
+            return Reason(KINDS[kind])
+        name = shown(run.dataset.items[item_ids[event] - 1])
+        ago = len(item_ids) - 1 - event
+        return Reason(KINDS[kind], name, names[behavior_ids[event] - 1], ago, counts)
+
+    return [reason(*each) for each in zip(items, kinds.tolist(), events.tolist(), strict=True)]
 
 
 def newest_attention(run: OpenedRun, features: dict) -> list[EncoderAttention]:

@@ -9,6 +9,7 @@ from pipelines.description.numbers import describe
 from pipelines.report.answers import answer_all
 from pipelines.report.behavior_head import predict_behaviors
 from pipelines.report.elements import Paragraph, Section, shown
+from pipelines.report.memory_section import memory_section
 from pipelines.report.model_sections import (
     behavior_section,
     gates_section,
@@ -98,7 +99,7 @@ def run_sections(run: OpenedRun, user: str | None = None) -> tuple[list, list[Se
     sections.append(training_section(run.history))
     if run.predicts_behavior:
         sections.append(behavior_section(run, predict_behaviors(run)))
-    sections += [gates_section(run)]
+    sections += [gates_section(run), memory_section(run)]
     sections.append(user_section(run, test, walk_through(run, question), user is not None))
     sections += [data_section(describe(run.source)), settings_section(run)]
     return headline(parts["test"]), [section for section in sections if section]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.description.numbers import counted
+from pipelines.description.reason_text import reason_text
 from pipelines.report.answers import Answers
 from pipelines.report.drawing import SIGNS
 from pipelines.report.elements import (
@@ -160,10 +161,11 @@ def _top_table(run, walk, names):
         "place",
         "item",
         *(["done to it before"] if walk.counts is not None else []),
+        *(["why"] if walk.reasons is not None else []),
         "score",
     ]
     rows = []
-    for place, item, score, counts in walk.top:
+    for row_number, (place, item, score, counts) in enumerate(walk.top):
         right = item == walk.answer
         row = [
             f"{place:,}",
@@ -173,6 +175,8 @@ def _top_table(run, walk, names):
         ]
         if counts is not None:
             row.append(_counts_text(counts, names))
+        if walk.reasons is not None:
+            row.append(reason_text(walk.reasons[row_number]))
         bar = float((score - low) / (high - low)) if high > low else 1.0
         row.append(Cell(number(score, 3), bar=0.04 + 0.96 * bar, strong=right))
         rows.append(row)

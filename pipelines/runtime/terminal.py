@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import warnings
 from collections.abc import Iterable
@@ -77,10 +78,11 @@ def say(text: str) -> None:
     console.print("\n".join(lines), markup=False, emoji=False)
 
 
-def print_answer(pairs: Iterable[tuple[str, float]]) -> None:
-    """Prints (item, score) pairs on standard output, one per line."""
-    for item, score in pairs:
-        print(f"{printable(item)}\t{score:.4f}")
+def print_answer(pairs: Iterable[tuple[str, float]], reasons: Iterable[str] = ()) -> None:
+    """Prints (item, score) pairs on standard output, one per line, with their reasons, if any."""
+    for (item, score), reason in itertools.zip_longest(pairs, reasons):
+        ending = f"\t{printable(reason)}" if reason is not None else ""
+        print(f"{printable(item)}\t{score:.4f}{ending}")
 
 
 def say_if_heard(text: str) -> None:

@@ -26,7 +26,7 @@ RANKS = {
     },
     **{"presets": 1, "training_log": 3, "earlier_settings": 2, "losses": 3, "metrics": 3},
     **{"config": 3, "training_config": 3, "objectives": 4, "models": 5},
-    **{"inspection": 6, "": 6},
+    **{"inspection": 6, "reasons": 6, "": 6},
 }
 
 

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from pipelines.protocol.splits import split
+from pipelines.training.fit import prepare
 from pipelines.training.run_config import RunConfig
 
 
@@ -14,4 +16,17 @@ def random_model(log, seed=0, model="hmar"):
     rng = np.random.default_rng(seed)
     for weight in built.weights:
         weight.assign(rng.normal(scale=0.3, size=weight.shape))
+    return built
+
+
+def memory_model(log, model="hmar"):
+    """Builds a model with a memory of the log, whose network and popularity count, too."""
+    keras.utils.set_random_seed(0)
+    memory = {"memory": True, "loss": "sampled_softmax", "shared_negatives": True}
+    shape = {"dim": 8, "max_length": 6}
+    config = RunConfig.of(log.num_items, log.behaviors, model=model, **shape, **memory)
+    built = config.build_model()
+    prepare(built, split(log))
+    built.memory.gate.assign(1.0)
+    built.memory.others.assign(np.full((2, 3), 0.05))
     return built

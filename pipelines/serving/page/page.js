@@ -60,7 +60,7 @@ function showHistory() {
   $("empty").hidden = state.history.length > 0;
 }
 
-function showAnswer(items, scores, behaviors) {
+function showAnswer(items, scores, behaviors, reasons) {
   const highest = Math.max(...scores);
   const lowest = Math.min(...scores);
   const rows = items.map((item, place) => {
@@ -73,10 +73,12 @@ function showAnswer(items, scores, behaviors) {
       bar((scores[place] - lowest) / (highest - lowest || 1), scores[place].toFixed(2)),
     );
     if (behaviors) row.append(element("td", behaviors[place]));
+    if (reasons) row.append(element("td", reasons[place]));
     row.append(element("td", change));
     return row;
   });
   $("will").hidden = !behaviors;
+  $("because").hidden = !reasons;
   $("answer").tBodies[0].replaceChildren(...rows);
   state.places = new Map(items.map((item, place) => [item, place + 1]));
 }
@@ -122,6 +124,22 @@ async function willDo(items) {
   });
 }
 
+// In the words of `hmar recommend --explain`.
+function words(told, place) {
+  const [kind, item, behavior, ago] = ["kinds", "items", "behaviors", "ago"].map((name) => told[name][0][place]);
+  if (kind === "together") return `goes with ${item} (${behavior})`;
+  if (kind !== "touched") return kind === "popularity" ? "popular" : "the model's network";
+  const counts = told.names[0].map((name, k) => [name, told.counts[0][place][k]]);
+  const done = counts.filter(([, n]) => n > 0).map(([name, n]) => (n > 1 ? `${name} x${n}` : name));
+  const when = ago > 0 ? `last ${ago} event${ago > 1 ? "s" : ""} ago` : "the newest event";
+  return `you: ${done.join(", ")}, ${when}`;
+}
+
+async function because(items) {
+  const told = await predict("reasons", { ...historyInputs(), candidates: [items] });
+  return items.map((_, place) => words(told, place));
+}
+
 async function ask() {
   const number = ++state.asked;
   showHistory();
@@ -135,9 +153,10 @@ async function ask() {
     const items = answer.items[0].filter((item) => item !== "");
     const does = (name) => state.signatures.includes(name) && state.history.length > 0;
     const behaviors = does("behavior") && items.length ? await willDo(items) : null;
+    const reasons = does("reasons") && items.length ? await because(items) : null;
     const told = does("explain") ? await predict("explain", historyInputs()) : null;
     if (number !== state.asked) return; // a newer request is under way
-    showAnswer(items, answer.scores[0].slice(0, items.length), behaviors);
+    showAnswer(items, answer.scores[0].slice(0, items.length), behaviors, reasons);
     if (told) showWhy(told);
     else $("why").hidden = true;
     $("unknown").hidden = answer.unknown[0] === 0;

@@ -86,6 +86,20 @@ def test_recommend_tells_what_it_does_not_know(hmar, finished):
     assert "5" not in [line.split("\t")[0] for line in seen.stdout.splitlines()]
 
 
+def test_recommend_explains(hmar, finished):
+    model = "saved_models/synthetic_shop-tiny/1"
+    asked = ["recommend", "--model", model, "--history", "9:view,5:view,5:cart,7:view", "-k", 20]
+    plain = [line.split("\t") for line in hmar(*asked).stdout.splitlines()]
+    process = hmar(*asked, "--explain")
+    assert process.returncode == 0, process.stderr
+    lines = [line.split("\t") for line in process.stdout.splitlines()]
+    assert [line[:2] for line in lines] == plain
+    reasons = {item: reason for item, _, reason in lines}
+    assert reasons["5"] == "you: view, cart, last 1 event ago"
+    goes = r"goes with \d+ \((view|favorite|cart|buy)\)|popular|the model's network"
+    assert all(re.fullmatch(goes, reasons[item]) for item in set(reasons) - {"5", "7", "9"})
+
+
 def test_training_begins_with_what_the_log_is_like(finished, tmp_path):
     traits = log_traits(split(load_dataset("synthetic_shop/tiny", None, tmp_path)))
     printed = finished.stderr.splitlines()
@@ -244,7 +258,7 @@ def test_another_model_goes_the_whole_way(hmar, finished):
     assert {"ranking_loss", "ranking_hr@10", "loss"} <= set(history[-1])
     model = hmar.home / "other" / "synthetic_shop-tiny" / "1"
     assert set(tf.saved_model.load(str(model)).signatures) == {
-        *("serving_default", "recommend", "examples", "rank", "explain"),
+        *("serving_default", "recommend", "examples", "rank", "explain", "reasons"),
     }
     # It sees only the target behaviour: a view changes nothing, a purchase does.
     answers = [

@@ -1,6 +1,5 @@
 """Warm-up requests, replayed as TensorFlow Serving does."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,13 +9,17 @@ from pipelines.export import export
 from pipelines.export.warmup import BATCH_SIZES, PLACE, real_histories
 from pipelines.protocol.splits import split
 from pipelines.protocol.training_counts import item_popularity
-from pipelines.training.run_config import RunConfig
+
+from ..exports import memory_model, random_model
 
 pytestmark = pytest.mark.slow
 
 SIGNATURES = {
     "hmar": ["serving_default", "recommend", "examples", "rank", "explain", "behavior"],
     "sasrec": ["serving_default", "recommend", "examples", "rank", "explain"],
+    "sasrec with a memory": [
+        *("serving_default", "recommend", "examples", "rank", "explain", "reasons"),
+    ],
 }
 
 
@@ -37,12 +40,12 @@ def test_real_histories_are_the_latest_events(log):
         assert history == whole[-3:]
 
 
-@pytest.mark.parametrize("model", ["hmar", "sasrec"])
+@pytest.mark.parametrize("model", list(SIGNATURES))
 def test_every_request_is_answered(model, log, tmp_path):
-    keras.utils.set_random_seed(0)
-    config = RunConfig.of(log.num_items, log.behaviors, model=model, dim=8, max_length=6)
+    name, _, memory = model.partition(" with a ")
+    build = memory_model if memory else random_model
     version = export(
-        config.build_model(),
+        build(log, model=name),
         log.items,
         item_popularity(split(log)),
         tmp_path / "shop",

@@ -10,6 +10,7 @@ import pytest
 from werkzeug.test import Client as WsgiClient
 from werkzeug.wrappers import Response
 
+from pipelines.description.reason_text import reason_text
 from pipelines.export import export
 from pipelines.export.loaded_export import Recommender
 from pipelines.export.warmup import real_histories
@@ -22,7 +23,7 @@ from pipelines.serving.served_model import ServedModel
 from pipelines.serving.server import _bind
 from pipelines.serving.web_page import WebPage
 
-from ..exports import random_model
+from ..exports import memory_model
 from ..report.browser import CHROMIUM
 
 pytestmark = pytest.mark.slow
@@ -68,7 +69,7 @@ frame.src = "/";
 
 @pytest.fixture(scope="module")
 def version(log, tmp_path_factory):
-    model = random_model(log)
+    model = memory_model(log)
     directory = tmp_path_factory.mktemp("models") / "shop"
     histories = real_histories(log, 4)
     return export(model, log.items, item_popularity(split(log)), directory, {}, histories)
@@ -128,6 +129,9 @@ def test_a_user_builds_a_history(address, version, log, tmp_path, width):
         got = [(row[1], row[2]) for row in step["answer"]]
         assert got == [(item, f"{score:.2f}") for item, score in expected]
         assert all(re.fullmatch(r"(view|cart|buy) \([\d.]+ %\)", row[3]) for row in step["answer"])
+        reasons = recommender.reasons(history, [item for item, _ in expected])
+        assert [row[4] for row in step["answer"]] == [reason_text(each) for each in reasons]
+    assert "you: view, cart, the newest event" in [row[4] for row in two["answer"]]
     assert [row[1] for row in stranger["answer"]] == [item for item, _ in recommender([], 10)]
     assert stranger["hidden"]
     assert stranger["title"] == "shop · hmar serve"
@@ -142,7 +146,7 @@ def test_a_user_builds_a_history(address, version, log, tmp_path, width):
     assert strange["unknown"] == "The model does not know 1 of these events."
     assert [row[1] for row in strange["answer"]] == [row[1] for row in new["answer"]]
     places = {row[1]: row[0] for row in strange["answer"]}
-    assert [row[4] for row in strange["answer"]] == list(places.values())  # nothing has moved
+    assert [row[5] for row in strange["answer"]] == list(places.values())  # nothing has moved
     first = real_histories(log, 4)[0]
     assert [(row[0], row[1]) for row in example["why"]] == first[::-1]
     assert [(row[0], row[1]) for row in shorter["why"]] == first[:0:-1]

@@ -34,7 +34,6 @@ from pipelines.cli.rollout import rollout_command
 from pipelines.cli.serve import client_command, serve_command
 from pipelines.cli.training_options import TrainingOptions, takes_training
 from pipelines.cli.tune import tune_command
-from pipelines.description.reason_text import reason_text
 from pipelines.runtime.errors import InputError
 from pipelines.runtime.model_name import check_model_name
 from pipelines.runtime.own_models import VARIABLE, choose_files, files_of_environment
@@ -243,6 +242,7 @@ def recommend_command(
 ):
     """Recommend items from an exported model, without a server."""
     prepare_keras(backend="tensorflow")
+    from pipelines.description.reason_text import reason_text
     from pipelines.export.loaded_export import Recommender
 
     recommender = Recommender(model)

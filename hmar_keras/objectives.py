@@ -32,6 +32,11 @@ from hmar_keras.schema import (
 )
 
 
+# Weight of a network's own loss beside a memory. With 1, it is ahead where a network knows more than
+# the memory, and behind where it knows less.
+_ALONE = 0.2
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingWindows:
     """Windows of histories, left-padded with 0, from which a batch is made.
@@ -224,10 +229,10 @@ class NextItem(Objective):
         )
         if not _has_memory(config):
             return objective
-        # What the memory knows gives the network no gradient through the ranking. So it also learns
+        # Beside a memory a network learns exceptions rather than what is usual. So it also learns
         # alone, and only what it is asked for: items that the user has not touched.
         alone = SampledSoftmaxLoss(config.alpha_by_id, config.sampling_rate)
-        return objective.with_output(NETWORK, Output(alone, truth=_new_items))
+        return objective.with_output(NETWORK, Output(alone, _ALONE, truth=_new_items))
 
     def batch(self, windows: TrainingWindows) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns a batch in which each event predicts the next; see `Objective.batch`.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli.added_options import add_options
+from pipelines.cli.explained_defaults import explain_defaults
 from pipelines.cli.log_options import LOG_OPTIONS, log_of
 from pipelines.cli.options import DataDir
 from pipelines.datasets import DATASETS
@@ -31,7 +32,14 @@ Preset = Annotated[
     str | None,
     typer.Option(
         help="Settings of the paper (taobao, tianchi, yelp, movielens) or of another model "
-        "(sasrec, gsasrec). By default those that fit the dataset."
+        "(sasrec, gsasrec). By default those that follow from the log, see --explain-defaults."
+    ),
+]
+ExplainDefaults = Annotated[
+    bool,
+    typer.Option(
+        "--explain-defaults",
+        help="Print the settings that follow from the log and the rule behind each, and exit.",
     ),
 ]
 Config = Annotated[
@@ -99,6 +107,7 @@ _OPTIONS = {
     "dataset": (Dataset, None),
     "data_dir": (DataDir, None),
     "preset": (Preset, None),
+    "explain_defaults": (ExplainDefaults, False),
     "config": (Config, None),
     "set_": (Set, None),
     "epochs": (Epochs, None),
@@ -153,6 +162,8 @@ class TrainingOptions:
 def takes_training(command):
     """Adds these options and those of a log to a command, as its one argument `training`.
 
+    With `--explain-defaults` the command does that alone.
+
     Raises:
         InputError: when the command is called, if the options do not fit together.
     """
@@ -161,6 +172,10 @@ def takes_training(command):
 
 def _of(values):
     log = log_of({name: values.pop(name) for name in LOG_OPTIONS})
+    if values["explain_defaults"]:
+        dataset = None if log else values["dataset"] or DEFAULT_DATASET
+        explain_defaults(dataset, values["data_dir"], log)
+        raise typer.Exit
     hardware = Hardware(
         values["devices"],
         values["precision"],

@@ -115,8 +115,8 @@ def session_evidence(splits: Splits, touched: sparse.csr_array) -> Evidence:
     bucket with the highest mean NDCG wins: none, equal times, a minute, an hour, or a day; the
     first of equals. So a log whose times say nothing has no sessions.
 
-    Fewer users are asked where the catalogue has more than 67,000 items, but at least 30 if there
-    are ten times as many: their scores take 128 MiB.
+    With more than 67,000 items fewer users are asked, so that their scores fit into 128 MiB, but
+    not fewer than 30.
 
     Args:
         splits: the split dataset.

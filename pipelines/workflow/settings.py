@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from hmar_keras.config import NextItemConfig
 from hmar_keras.earlier_settings import in_this_version
 from hmar_keras.models import MODELS
@@ -24,66 +22,9 @@ from pipelines.training.run_config import (
     shared_settings,
     unregistered,
 )
+from pipelines.workflow.defaults import default_settings
 
-# Changes to the paper's settings: the network of the authors' release, smaller batches, a softmax
-# over many negatives, and a memory of the log. They reach a better validation score in a fraction
-# of the paper's epochs; docs/pages/results.md has the measurements.
-_QUICK = {
-    "variant": "release",
-    "batch_size": 32,
-    "learning_rate": 1e-3,
-    "loss": "sampled_softmax",
-    "shared_negatives": True,
-    "num_negatives": 256,
-    "memory": True,
-    "dropout": 0.3,
-}
-
-# Needs only a third of the epochs if most items are rare.
-_FROM_COOCCURRENCE = {"item_start": "cooccurrence", "learning_rate_schedule": "cosine"}
-
-# Settings of each dataset unless the user names a preset: a preset or None, and changes to it.
-DEFAULTS = {
-    "synthetic_shop": (
-        None,
-        {
-            **_QUICK,
-            "dim": 48,
-            "learning_rate": 2e-3,
-            "alpha": {"view": 0.1, "favorite": 0.1, "cart": 0.3, "buy": 1.0},
-            "epochs": 40,
-        },
-    ),
-    "movielens": ("movielens", {**_QUICK, **_FROM_COOCCURRENCE, "epochs": 15}),
-    # Its test list asks for items that the user has never touched, bought at any time. They are
-    # learned from clicks as well, but not from repeated items. Most of the information in the log
-    # is which items go together: the memory counts it, and little is learned on top.
-    "ijcai15": (
-        "tianchi",
-        {
-            **_QUICK,
-            **_FROM_COOCCURRENCE,
-            "dim": 64,
-            "learning_rate": 3e-4,
-            "batch_size": 64,
-            "epochs": 2,
-            "labels": "new_items",
-            "training_order": "random",
-            "alpha": {"click": 0.1, "fav": 1.0, "cart": 1.0, "buy": 1.0},
-        },
-    ),
-    "taobao": ("taobao", {}),
-    "taobao_sample": (None, _QUICK),
-    "tianchi": ("tianchi", {}),
-    "yelp": ("yelp", {}),
-    "retailrocket": (None, _QUICK),
-    "otto": (None, _QUICK),
-    "log": (None, _QUICK),  # the user's own
-}
-
-
-# What another model needs in addition to the dataset's settings. If these have a memory, so has the
-# other model, unless its loss does not suit one.
+# What another model needs in addition to the default settings, which have a memory.
 _SASREC = {"model": "sasrec", "num_sequence_blocks": 2}
 MODEL_SETTINGS = {
     "hmar": {"model": "hmar"},
@@ -138,7 +79,7 @@ def build_config(
 
     Args:
         dataset: the dataset, which determines the catalogue's size and the behaviours.
-        preset: name of a preset, or None for the dataset's `DEFAULTS`.
+        preset: name of a preset, or None for the `default_settings` of the log.
         config_file: file with a JSON object of settings; those left out keep the preset's values.
         assignments: `"field=value"`, and `"alpha.NAME=value"` for one behaviour's weight.
         epochs: maximum number of epochs.
@@ -185,19 +126,10 @@ def _merged(alphas):
 
 
 def _usual(dataset, preset):
-    """Returns the settings of a preset, or the dataset's defaults."""
-    changes = {}
-    if preset is None:
-        preset, changes = DEFAULTS.get(dataset.name.split("/")[0], (None, {}))
+    """Returns the settings of a preset, or those that follow from the log."""
     if preset:
-        return {**preset_settings(preset, dataset.behaviors), **changes}
-    return {"max_length": usual_length(dataset), **changes}
-
-
-def usual_length(dataset: InteractionDataset) -> int:
-    """Returns a `max_length` that holds 90 % of the histories: 50 to 200, a multiple of 10."""
-    lengths = np.diff(dataset.offsets)
-    return int(np.clip(-(-np.percentile(lengths, 90) // 10) * 10, 50, 200))
+        return preset_settings(preset, dataset.behaviors)
+    return {name: each.value for name, each in default_settings(dataset).items()}
 
 
 def _of_log(dataset, names):

@@ -348,8 +348,8 @@ MODEL_FAULTS = (
         "network_learns_touched_items",
         "memory",
         "objectives.py",
-        "Output(alone, truth=_new_items)",
-        "Output(alone)",
+        "Output(alone, _ALONE, truth=_new_items)",
+        "Output(alone, _ALONE)",
         "tests/pipelines/training/test_training_batches.py",
     ),
     Fault(

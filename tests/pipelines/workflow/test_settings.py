@@ -5,10 +5,9 @@ import pytest
 
 from hmar_keras import NextItemConfig, SASRec, setting
 from hmar_keras.models import MODELS
-from pipelines.datasets import DATASETS
 from pipelines.runtime.errors import InputError
 from pipelines.training.run_config import RunConfig
-from pipelines.workflow.settings import DEFAULTS, MODEL_SETTINGS, build_config, model_settings
+from pipelines.workflow.settings import MODEL_SETTINGS, build_config, model_settings
 
 
 def test_precedence_rises_from_preset_to_epochs(log, tmp_path):
@@ -81,10 +80,6 @@ def test_a_model_keeps_the_datasets_other_settings(log, tmp_path, model):
 def test_a_model_that_is_none_is_named(log):
     with pytest.raises(InputError, match="unknown model 'caser'; the models are hmar, sasrec, g"):
         build_config(log, model="caser")
-
-
-def test_every_dataset_has_settings():
-    assert DEFAULTS.keys() == DATASETS.keys() | {"log"}
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,8 @@ from hmar_keras.schema import (
     USER_IDS,
 )
 
-
-# Weight of a network's own loss beside a memory. With 1, it is ahead where a network knows more than
-# the memory, and behind where it knows less.
+# Weight of a network's own loss beside a memory. A weight of 1 is better where the network knows
+# more than the memory, and worse where it knows less.
 _ALONE = 0.2
 
 

@@ -97,6 +97,8 @@ def build_config(
     file = _read_file(config_file, dataset) if config_file else {}
     try:
         usual = _usual(dataset, preset)
+        if {**file, **said}.get("item_buckets"):
+            usual.pop("item_start", None)  # buckets have no rows to initialise
         name = {**usual, **file, **said}.get("model", "hmar")
         usual = shared_settings(usual, usual.get("model", "hmar"), name)
         file = _for_model(file, name)

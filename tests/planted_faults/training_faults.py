@@ -42,14 +42,14 @@ def _of_many(name: str, package: str, file: str, old: str, new: str) -> Fault:
 TRAINING_FAULTS = (
     _objective(
         "behavior_of_the_event_before",
-        "xp.where(inputs > 0, windows.behavior_ids[:, 1:], 0)",
-        "xp.where(inputs > 0, windows.behavior_ids[:, :-1], 0)",
+        "windows.item_ids[:, :-1] > 0, windows.behavior_ids[:, 1:], 0)",
+        "windows.item_ids[:, :-1] > 0, windows.behavior_ids[:, :-1], 0)",
         _EPOCH,
     ),
     _objective(
         "newness_of_the_event_before",
-        "xp.where(windows.is_first[:, 1:], following, 0)",
-        "xp.where(windows.is_first[:, :-1], following, 0)",
+        "xp.where(windows.is_first[:, 1:], _next",
+        "xp.where(windows.is_first[:, :-1], _next",
         f"{_BATCHES}::test_new_items_alone_are_ranked[host]",
     ),
     _objective(

@@ -13,7 +13,12 @@ from pipelines.workflow.settings import build_config
 
 
 def test_it_can_be_set(log):
-    assert build_config(log, assignments=["item_buckets=7"]).model.item_buckets == 7
+    config = build_config(log, assignments=["item_buckets=7"])
+    assert config.model.item_buckets == 7
+    # The default needs one row per item, and gives way.
+    assert build_config(log).model.item_start == "cooccurrence" != config.model.item_start
+    with pytest.raises(InputError, match="item_start=cooccurrence needs one row per item"):
+        build_config(log, assignments=["item_buckets=7", "item_start=cooccurrence"])
     with pytest.raises(InputError, match="item_buckets"):
         build_config(log, assignments=["item_buckets=-1"])
 

@@ -20,13 +20,14 @@ def random_model(log, seed=0, model="hmar"):
 
 
 def memory_model(log, model="hmar"):
-    """Builds a model with a memory of the log, whose network and popularity count, too."""
+    """Builds a model with a memory of the log; touched items come first, and all parts count."""
     keras.utils.set_random_seed(0)
     memory = {"memory": True, "loss": "sampled_softmax", "shared_negatives": True}
     shape = {"dim": 8, "max_length": 6}
     config = RunConfig.of(log.num_items, log.behaviors, model=model, **shape, **memory)
     built = config.build_model()
     prepare(built, split(log))
+    built.memory.by_set.assign_add(np.full(built.memory.by_set.shape, 1.0))
     built.memory.gate.assign(1.0)
     built.memory.others.assign(np.full((2, 3), 0.05))
     return built

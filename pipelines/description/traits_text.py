@@ -55,7 +55,7 @@ def _no_returns(traits):
         parts.append(f"after {', '.join(traits.never_returns)}: {rare}")
     if unsure:
         parts.append(f"too few events to tell after {', '.join(unsure)}")
-    return "; ".join(parts) or "items come back after every behaviour"
+    return "; ".join(parts) or "items can come back after every behaviour"
 
 
 def _times(traits):

@@ -143,7 +143,9 @@ def never_returning(splits: Splits) -> tuple[int, ...]:
     """Returns the ids of the behaviours after which an item never comes back as a target.
 
     The user's strongest behaviour on the item counts. Of the target events in training whose user
-    had such an item, at least 300, fewer than 1 in 1,000 are on one.
+    had such an item, at least 300, fewer than 1 in 1,000 are on one. The same must hold for all
+    stronger behaviours: where people only buy what is in their cart, an item that is viewed but not
+    in the cart comes back through the cart.
 
     Args:
         splits: the split dataset.
@@ -153,6 +155,7 @@ def never_returning(splits: Splits) -> tuple[int, ...]:
 
 def _never_returning(counts):
     rare = (counts.asked >= ENOUGH) & (counts.returned * RARE < counts.asked)
+    rare = np.logical_and.accumulate(rare[::-1])[::-1]
     return tuple((np.flatnonzero(rare) + 1).tolist())
 
 

@@ -49,7 +49,7 @@ def test_all_lines():
 @pytest.mark.parametrize(
     ("asked", "never", "text"),
     [
-        (300, (), "items come back after every behaviour"),
+        (300, (), "items can come back after every behaviour"),
         (299, (), "too few events to tell after cart"),
         (
             299,

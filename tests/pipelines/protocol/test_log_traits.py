@@ -218,10 +218,19 @@ def test_what_never_returns_is_measured_in_training(splits_of, trained, never):
     assert never_returning(splits_of(users, [trained] * ENOUGH)) == never
 
 
-def test_what_never_returns_may_be_weaker_than_the_target(splits_of):
-    users = [[(1, VIEW), (2, CART), (2, BUY), (3, CART), (2, BUY)]] * ENOUGH
-    assert log_traits(splits_of(users)).never_returns == ("view",)
-    assert never_returning(splits_of(users)) == (VIEW,)
+def test_what_comes_back_through_a_stronger_behaviour_returns(splits_of):
+    """Nobody buys what is only viewed, but some of it gets into the cart and is bought."""
+    once = [(1, VIEW), (2, VIEW), (2, CART), (2, BUY), (3, BUY)]
+    splits = splits_of([once] * ENOUGH)
+    traits = log_traits(splits)
+    assert traits.returning["view"].share == 0 and traits.returning["view"].asked >= ENOUGH
+    assert traits.never_returns == ("buy",)  # at the second purchase, 2 is bought
+    assert never_returning(splits) == (BUY,)
+    # Without a return through the cart, all of them are gone.
+    views = [[(1, VIEW), (4, CART), (2, BUY), (3, BUY)]] * ENOUGH
+    assert never_returning(splits_of(views)) == (VIEW, CART, BUY)
+    again = [[(1, VIEW), (2, CART), (2, BUY), (3, CART), (2, BUY)]] * ENOUGH
+    assert never_returning(splits_of(again)) == ()
 
 
 DAY, HOUR, MINUTE = 86_400, 3_600, 60

@@ -24,6 +24,7 @@ from pipelines.evaluation.baselines import baselines
 from pipelines.evaluation.evaluator import Evaluator
 from pipelines.evaluation.scoring import model_scorer
 from pipelines.protocol.splits import split
+from pipelines.training.fit import prepare
 from pipelines.training.host_batches import TrainingData, evaluation_dataset
 from pipelines.workflow.settings import build_config
 
@@ -68,11 +69,13 @@ splits = split(dataset)
 
 # %% The model
 # A functional Keras model: `summary`, callbacks, `save` and the rest are Keras's. The settings are
-# those of `hmar run --log`, made smaller because the log is small.
+# those of `hmar run --log`, made smaller because the log is small. The model starts from what simple
+# rules know, which `prepare` counts.
 config = build_config(dataset, epochs=8)
 config = config.replace(dim=32, max_length=24, batch_size=16, learning_rate=2e-3)
 keras.utils.set_random_seed(0)
 model = HMAR(config.model)
+prepare(model, splits)
 model.compile(**compile_arguments(model, config.training))
 
 # %% Train

@@ -22,7 +22,7 @@ MODELS = {
     "taste": {"num_users": 40, "contrast": 0.4},
 }
 OUTPUTS = {
-    "hmar": {"ranking", "behavior"},
+    "hmar": {"ranking", "network", "behavior"},
     "sasrec": {"ranking"},
     "taste": {"ranking", "behavior", "contrast"},
 }

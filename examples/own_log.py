@@ -69,8 +69,8 @@ splits = split(dataset)
 
 # %% The model
 # A functional Keras model: `summary`, callbacks, `save` and the rest are Keras's. The settings are
-# those of `hmar run --log`, made smaller because the log is small. The model starts from what simple
-# rules know, which `prepare` counts.
+# those of `hmar run --log`, made smaller because the log is small. The model starts from what
+# simple rules know, which `prepare` counts.
 config = build_config(dataset, epochs=8)
 config = config.replace(dim=32, max_length=24, batch_size=16, learning_rate=2e-3)
 keras.utils.set_random_seed(0)

@@ -1,4 +1,4 @@
-"""Writes the made-up log of docs/pages/first_hour.md: a shop whose customers come back.
+"""Writes a made-up log like that of docs/pages/first_hour.md: a shop whose customers come back.
 
     python -m benchmarks.first_hour_log events.csv
 

@@ -26,7 +26,7 @@ def counts_of(items, seed=0, places=None, sets=8):
     values = np.where(ids > 0, rng.integers(1, 9, ids.shape) / 2, 0)
     users = rng.integers(1, 9, items + 1)
     # Half of the kept pairs would hardly be there without a user of both items.
-    rivals = np.where(rng.random(ids.shape) < 0.5, 0, 0.7 * values * users[ids] ** -0.3)
+    rivals = np.where(rng.random(ids.shape) < 0.5, 0, 0.98 * values * users[ids] ** -0.3)
     numbers = (values, rivals, users, *rng.normal(size=(2, items + 1)), rng.normal(size=sets))
     return LogCounts(ids, *(each.astype(np.float32) for each in numbers), scale=0.5)
 

@@ -166,15 +166,15 @@ class LogMemory(keras.layers.Layer):
         places = ops.arange(1, length + 1)[:, None, None]
         newest = ops.max(ops.where(is_same, places, 0), axis=1)  # from 1
         columns = ops.reshape(ops.maximum(newest - 1, 0), (batch, steps * count))
-        sets = ops.reshape(
-            ops.take_along_axis(history.sets, columns, axis=1), (batch, steps, count)
-        )
+        sets = ops.take_along_axis(history.sets, columns, axis=1)
+        sets = ops.reshape(sets, (batch, steps, count))
         touched = self._of_set(history.is_target[..., None], sets, candidate_ids)
         touched = touched + self._recency(history, sums)
 
         w = ops.reshape(self.pairs(history.item_ids, flat), shape)
-        first = self._of_others(history, w[..., 0], candidate_ids, own, answers)
-        w = ops.concatenate([first[..., None], w[..., 1:]], axis=-1)
+        if own.shape[-1] != 0:  # only in training
+            first = self._of_others(history, w[..., 0], candidate_ids, own, answers)
+            w = ops.concatenate([first[..., None], w[..., 1:]], axis=-1)
         y = ops.sum(ops.transpose(history.shared, (0, 2, 1))[..., None] * w, axis=1)
         root = ops.transpose(history.root, (0, 2, 1))[..., None]
         y = y + ops.sum(root * ops.sqrt(w), axis=1)

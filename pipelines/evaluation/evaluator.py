@@ -20,7 +20,7 @@ import numpy as np
 
 from pipelines.datasets.interaction_dataset import InteractionDataset
 from pipelines.evaluation.scoring import CandidateScorer, Scorer, model_scorer
-from pipelines.protocol.questions import evaluation_candidates, touched_items
+from pipelines.protocol.questions import evaluation_candidates, strongest_behaviors
 from pipelines.protocol.splits import EvaluationSet
 
 __all__ = [
@@ -42,7 +42,7 @@ __all__ = [
 
 CUTOFFS = (1, 5, 10, 20)
 PROTOCOLS = SAMPLED, FULL, FULL_UNSEEN = "sampled", "full", "full_unseen"
-# Only for evaluators that are told what they need.
+# Only for evaluators that are given what they need.
 SAMPLED_POPULAR, FULL_RETURNABLE = "sampled_popular", "full_returnable"
 # Titles of the columns in tables of a run's results, in order.
 COLUMNS = {
@@ -211,7 +211,7 @@ class Evaluator:
         if FULL in protocols:
             results[FULL] = _ranks(self.dataset.num_items, count)
         if not {FULL_UNSEEN, FULL_RETURNABLE}.isdisjoint(protocols):
-            rows, items, strongest = touched_items(self.dataset, questions)
+            rows, items, strongest = strongest_behaviors(self.dataset, questions)
             if FULL_UNSEEN in protocols:
                 results[FULL_UNSEEN] = _ranks_without(rows, items, questions, below, count)
             if FULL_RETURNABLE in protocols:

@@ -93,7 +93,7 @@ def history_items(
     return rows, dataset.item_ids[events].astype(np.int64)
 
 
-def touched_items(
+def strongest_behaviors(
     dataset: InteractionDataset, questions: EvaluationSet
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns every item of the full histories once, with its strongest behaviour there.

@@ -17,7 +17,7 @@ TRAINING_PAGE = Path(__file__).parents[3] / "docs/pages/training.md"
 
 @pytest.fixture
 def of_lengths(datasets):
-    """Returns a function that makes a dataset of users with so many events each."""
+    """Returns a function that makes a dataset of users with the given numbers of events."""
 
     def make(lengths, **more):
         users = [[(1 + n % 5, 1 + n % 3) for n in range(length)] for length in lengths]
